@@ -1,0 +1,21 @@
+import pino from "pino";
+import pretty from "pino-pretty";
+
+export type Log = pino.Logger;
+
+/** Log levels, least to most talkative. */
+export const logLevels = ["silent", "error", "warn", "info", "debug"] as const;
+
+/** A logger on standard error: JSON lines in a service, readable lines on a terminal. */
+export function createLog(options: { level: (typeof logLevels)[number]; name: string }): Log {
+  const settings: pino.LoggerOptions = {
+    level: options.level,
+    base: { service: options.name },
+    formatters: { level: (label) => ({ level: label }) },
+    timestamp: pino.stdTimeFunctions.isoTime,
+  };
+  const stream = process.stderr.isTTY
+    ? pretty({ destination: 2, sync: true, ignore: "service", translateTime: "SYS:HH:MM:ss.l" })
+    : pino.destination({ dest: 2, sync: true });
+  return pino(settings, stream);
+}

@@ -1,0 +1,129 @@
+/**
+ * The face of the swarm engine: what a daemon gives it and gets from it. The engine knows pieces and peers, nothing of
+ * images, catalogs or caches.
+ */
+
+/** An address and port; TCP for peers, UDP for DHT nodes. */
+export interface Endpoint {
+  host: string;
+  port: number;
+}
+
+/** A torrent's info dictionary (BEP 3), decoded and checked. Only single-file torrents exist here. */
+export interface TorrentInfo {
+  /** SHA-1 of `infoBytes`, 40 lower-case hex digits. */
+  infohash: string;
+  /** Suggested file name; never used as a path. */
+  name: string;
+  lengthBytes: number;
+  /** Every piece has this length but the last, which may be shorter. */
+  pieceLengthBytes: number;
+  pieceCount: number;
+  /** `pieceCount` SHA-1 digests of 20 bytes each, concatenated. */
+  pieceHashes: Uint8Array;
+  /** The bencoded info dictionary exactly as hashed; what ut_metadata (BEP 9) serves and what a node keeps. */
+  infoBytes: Uint8Array;
+}
+
+/** The log lines the engine writes; pino's loggers fit. */
+export interface SwarmLog {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+/** Time and timers, so that a simulation can own them. */
+export interface Clock {
+  /** Milliseconds that never go back. */
+  now(): number;
+  /** Calls `run` once after `delayMs`; the returned function cancels it. */
+  after(delayMs: number, run: () => void): () => void;
+}
+
+export interface SwarmOptions {
+  /** Address to listen on, for TCP peers and the UDP DHT alike. */
+  host: string;
+  /** TCP port; 0 lets the kernel choose. */
+  port: number;
+  /** UDP port of the DHT; 0 lets the kernel choose. */
+  dhtPort: number;
+  /** DHT nodes to join by. The public DHT is never asked: with none given, the node waits to be found. */
+  bootstrap?: readonly Endpoint[];
+  /** Connections over all torrents. */
+  connectionsMax?: number;
+  /** Bytes per second sent to all peers; 0 is no limit. */
+  uploadBytesPerSecondMax?: number;
+  /** Bytes per second taken from all peers; 0 is no limit. */
+  downloadBytesPerSecondMax?: number;
+  log?: SwarmLog;
+  clock?: Clock;
+  /** Uniform in [0, 1). */
+  random?: () => number;
+}
+
+/** A non-peer source of bytes behind the same face as a peer, such as HTTP ranges of the origin. */
+export interface PieceSource {
+  /** Shown in logs and errors, such as the URL. */
+  readonly name: string;
+  /** How many `read` calls may be under way at once. */
+  readonly requestsMax: number;
+  /**
+   * Reads `length` bytes at `offset` of the torrent's data: exactly that many, or it rejects. What it gives is checked
+   * against the piece's hash like a peer's. It must end when `signal` aborts.
+   */
+  read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array>;
+}
+
+export interface AddTorrentOptions {
+  /** 40 hex digits. */
+  infohash: string;
+  /** The info dictionary, where it is known; otherwise it is fetched from peers (BEP 9). */
+  info?: TorrentInfo;
+  /** File of the torrent's data; created when the info is known, unless `complete`. */
+  dataPath: string;
+  /** File of the have-bitmap; absent for a torrent that is `complete` and will stay so. */
+  havePath?: string;
+  /** The data is here and was verified before: serve it without hashing it again. */
+  complete?: boolean;
+  /** Length that the torrent's data must have; an info dictionary that differs fails the torrent. */
+  expectedLengthBytes?: number;
+  /** Peers known beforehand, such as a magnet link's x.pe. */
+  peers?: readonly Endpoint[];
+}
+
+export interface TorrentStatus {
+  infohash: string;
+  /** 0 until the info dictionary is known. */
+  lengthBytes: number;
+  /** Bytes of verified pieces on disk. */
+  doneBytes: number;
+  complete: boolean;
+  /** Connected peers. */
+  peers: number;
+  /** Peers or DHT answers seen since the torrent was added, connected or not. */
+  peersSeen: number;
+  /** Payload bytes received from peers, wasted ones included. */
+  swarmBytes: number;
+  /** Payload bytes received from sources (HTTP). */
+  sourceBytes: number;
+  /** Payload bytes sent to peers. */
+  sentBytes: number;
+  /** Payload received now, peers and sources. */
+  downBytesPerSecond: number;
+  upBytesPerSecond: number;
+  /** Pieces that failed their hash. */
+  verifyFailures: number;
+  /** Milliseconds since a block last arrived or, if none has, since the torrent was added. */
+  msSinceProgress: number;
+}
+
+/** Events of a torrent. After "error" the torrent does nothing more but wait for `close`. */
+export interface TorrentEvents {
+  info: [TorrentInfo];
+  /** A piece was verified and is on disk. */
+  piece: [index: number];
+  /** All pieces are verified and on disk. */
+  complete: [];
+  /** The torrent cannot go on: a disk error, or an info dictionary that does not fit. */
+  error: [Error];
+}
