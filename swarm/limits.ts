@@ -1,0 +1,87 @@
+/** Every bound of the engine, with its reason. What comes from outside is compared with one of these first. */
+
+/** A block: what one request asks for. 16 KiB is what every client sends and what most refuse to exceed (BEP 3). */
+export const blockBytes = 16 * 1024;
+
+/** Largest block served to a peer: some clients ask for 32 KiB or more, none for more than this. */
+export const blockBytesMax = 128 * 1024;
+
+/** Smallest and largest piece length of a torrent; below, hashes outweigh data, above, one bad block costs too much. */
+export const pieceLengthBytesMin = 16 * 1024;
+export const pieceLengthBytesMax = 64 * 1024 * 1024;
+
+/** Pieces of a torrent: 2 TiB in 1 MiB pieces. Bounds bitfields (256 KiB) and per-torrent tables. */
+export const piecesMax = 2 * 1024 * 1024;
+
+/** An info dictionary: 20 bytes a piece and a little more. Foreign torrents of sane size are well below. */
+export const infoBytesMax = 20 * piecesMax + 64 * 1024;
+
+/** A file name in an info dictionary. It is shown, never used as a path. */
+export const nameBytesMax = 255;
+
+/** A message that is neither a block nor a bitfield: the longest is a ut_metadata piece (16 KiB and its header). */
+export const controlMessageBytesMax = 64 * 1024;
+
+/** Handshakes and first messages must come within this time, or the place goes to somebody else. */
+export const handshakeTimeoutMs = 10_000;
+
+/** A TCP connection that is not made by then never will be. */
+export const connectTimeoutMs = 5_000;
+
+/** A peer must say something, a keep-alive if nothing else, within this time (BEP 3: two minutes). */
+export const idleTimeoutMs = 150_000;
+export const keepAliveIntervalMs = 60_000;
+
+/** Connections of one node over all torrents, unless configured. */
+export const connectionsMaxDefault = 400;
+
+/** Connections of one torrent: enough for a well-mixed graph, few enough for a node to serve all of them. */
+export const connectionsPerTorrentMax = 60;
+
+/** Connections accepted but not yet past their handshake. */
+export const handshakesMax = 128;
+
+/** Outgoing connection attempts under way at once per torrent: a flash crowd is reached in a few rounds. */
+export const connectsPerTorrentMax = 16;
+
+/** Addresses remembered per torrent; beyond it new ones are dropped. */
+export const knownPeersMax = 2_000;
+
+/** Blocks that one peer may have asked for and not yet got; beyond it the peer is not playing by the rules. */
+export const peerRequestsMax = 2_048;
+
+/** Bytes written to a socket and not yet taken by the kernel, beyond which no more blocks are read for that peer. */
+export const sendBufferBytesMax = 1024 * 1024;
+
+/** Requests kept in flight to one peer: at least enough for a short path, at most what a fast one needs. */
+export const requestsInFlightMin = 4;
+export const requestsInFlightMax = 256;
+
+/** A block not here by then is asked of somebody else; the floor and ceiling of a limit that follows the peer's rate. */
+export const requestTimeoutMsMin = 4_000;
+export const requestTimeoutMsMax = 30_000;
+
+/** Bytes of pieces being assembled in memory, over all torrents, unless a single piece is larger. */
+export const assemblyBytesMax = 64 * 1024 * 1024;
+
+/** Pieces that a peer alone sent and that failed their hash, before it is struck off. */
+export const badPiecesMax = 1;
+
+/** Pieces sent with others that failed, before a peer is struck off all the same. */
+export const suspectPiecesMax = 4;
+
+/** How long a struck-off address stays so. */
+export const strikeOffMs = 60 * 60 * 1_000;
+
+/** Addresses struck off at once; beyond it the oldest is let in again. */
+export const struckOffMax = 10_000;
+
+/** Peers that get data at the same time, per torrent: the network is cooperative, slots only bound the work. */
+export const unchokedMax = 40;
+
+/** How long a choked peer waits before slots are dealt anew. */
+export const rechokeIntervalMs = 5_000;
+
+/** ut_metadata pieces asked for at once of one peer, and how long one may take. */
+export const metadataRequestsMax = 4;
+export const metadataTimeoutMs = 5_000;
