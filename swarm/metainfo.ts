@@ -46,7 +46,7 @@ export function infoBytesOf(fields: {
 export function torrentInfoFromInfoBytes(infoBytes: Uint8Array): TorrentInfo {
   if (infoBytes.length > infoBytesMax) throw new Error(`info dictionary of ${infoBytes.length} bytes is too large`);
   const fields = dictionaryFrom(infoBytes);
-  if (fields["files"] !== undefined) throw new Error("torrents of several files are not images");
+  if (fields.files !== undefined) throw new Error("torrents of several files are not images");
   const lengthBytes = wholeNumber(fields, "length", 0, Number.MAX_SAFE_INTEGER);
   const pieceLengthBytes = wholeNumber(fields, "piece length", pieceLengthBytesMin, pieceLengthBytesMax);
   const pieceHashes = byteString(fields, "pieces");

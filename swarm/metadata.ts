@@ -1,0 +1,92 @@
+/**
+ * The info dictionary from peers (BEP 9, ut_metadata), so that a magnet link alone is enough, and to peers.
+ * Pure: messages in, messages out; the torrent owns the connections and the clock.
+ */
+import { hash } from "node:crypto";
+import bencode from "bencode";
+import { infoBytesMax, metadataRequestsMax } from "./limits.ts";
+
+/** Metadata travels in parts of this size; only the last is shorter. */
+const partBytes = 16 * 1024;
+
+export type MetadataMessage =
+  | { type: "request" | "reject"; part: number }
+  | { type: "data"; part: number; totalBytes: number; bytes: Uint8Array };
+
+const messageTypes = ["request", "data", "reject"] as const;
+
+/** @throws Error if the payload is no ut_metadata message. */
+export function metadataMessageFrom(payload: Uint8Array): MetadataMessage {
+  const head = bencode.decode(payload) as Record<string, unknown>;
+  const type = messageTypes[head?.msg_type as number];
+  const part = head?.piece;
+  if (type === undefined || typeof part !== "number" || !Number.isSafeInteger(part) || part < 0) {
+    throw new Error("a ut_metadata message has no valid type and piece");
+  }
+  if (type !== "data") return { type, part };
+  const totalBytes = head.total_size;
+  if (typeof totalBytes !== "number") throw new Error("a ut_metadata message has no total size");
+  // The part's bytes follow the dictionary, which is as long as its encoding.
+  return { type, part, totalBytes, bytes: payload.subarray(bencode.decode.bytes) };
+}
+
+export function encodeMetadataMessage(message: MetadataMessage): Uint8Array {
+  const head = { msg_type: messageTypes.indexOf(message.type), piece: message.part };
+  if (message.type !== "data") return bencode.encode(head);
+  return Buffer.concat([bencode.encode({ ...head, total_size: message.totalBytes }), message.bytes]);
+}
+
+/** The answer to a request for part of `infoBytes`. */
+export function answerMetadataRequest(infoBytes: Uint8Array | undefined, part: number): MetadataMessage {
+  const start = part * partBytes;
+  if (!infoBytes || start >= infoBytes.length) return { type: "reject", part };
+  return { type: "data", part, totalBytes: infoBytes.length, bytes: infoBytes.subarray(start, start + partBytes) };
+}
+
+/** Collects an info dictionary from one peer: all from the same, so that a false one has one author. */
+export class MetadataDownload {
+  readonly #infohash: string;
+  readonly #bytes: Buffer;
+  readonly #arrived: boolean[];
+  #next = 0;
+  #inFlight = 0;
+
+  /** @throws Error if the size that the peer named is beyond bounds. */
+  constructor(infohash: string, sizeBytes: number) {
+    if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0 || sizeBytes > infoBytesMax) {
+      throw new Error(`metadata of ${sizeBytes} bytes is not between 1 and ${infoBytesMax}`);
+    }
+    this.#infohash = infohash;
+    this.#bytes = Buffer.alloc(sizeBytes);
+    this.#arrived = new Array<boolean>(Math.ceil(sizeBytes / partBytes)).fill(false);
+  }
+
+  /** Parts to ask for now. */
+  nextRequests(): MetadataMessage[] {
+    const requests: MetadataMessage[] = [];
+    while (this.#inFlight < metadataRequestsMax && this.#next < this.#arrived.length) {
+      requests.push({ type: "request", part: this.#next++ });
+      this.#inFlight++;
+    }
+    return requests;
+  }
+
+  /**
+   * Takes a part; gives the whole once it is complete.
+   *
+   * @throws Error if the part does not fit, or the whole is not what the infohash names: the peer lies.
+   */
+  take(message: MetadataMessage & { type: "data" }): Uint8Array | undefined {
+    const start = message.part * partBytes;
+    const expectedBytes = Math.min(partBytes, this.#bytes.length - start);
+    if (message.bytes.length !== expectedBytes || this.#arrived[message.part] !== false) {
+      throw new Error(`metadata part ${message.part} of ${message.bytes.length} bytes does not fit`);
+    }
+    this.#bytes.set(message.bytes, start);
+    this.#arrived[message.part] = true;
+    this.#inFlight--;
+    if (this.#arrived.includes(false)) return undefined;
+    if (hash("sha1", this.#bytes) !== this.#infohash) throw new Error("metadata does not match the infohash");
+    return this.#bytes;
+  }
+}

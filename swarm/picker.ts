@@ -1,0 +1,290 @@
+/**
+ * Which block next, from whom: pure bookkeeping over piece indices, without sockets, buffers or clocks.
+ *
+ * A piece that somebody is fetching is an assembly. One requester opens it and is given its blocks first, so that a
+ * piece that fails its hash usually has one author, and pieces become whole, and fit to be passed on, one after the
+ * other. Others join in when there is nothing left to open. When every missing block is asked for, the endgame asks a
+ * second requester too.
+ */
+import type { Bitfield } from "./bitfield.ts";
+import { blockBytes } from "./limits.ts";
+import type { Block } from "./wire.ts";
+
+/** How many requesters one block is asked of in the endgame. */
+const requestersPerBlockMax = 3;
+
+const missing = 0;
+const received = 2;
+
+interface Assembly<Requester> {
+  index: number;
+  /** Who opened it; undefined once that requester has given it up. */
+  owner: Requester | undefined;
+  /** Per block: missing, requested or received. */
+  states: Uint8Array;
+  /** Per block: of whom it is asked now. */
+  requesters: Requester[][];
+  missingBlocks: number;
+  receivedBlocks: number;
+  /** Who sent at least one of its blocks. */
+  contributors: Set<Requester>;
+}
+
+const requested = 1;
+
+export interface ReceivedBlock<Requester> {
+  /** Of whom else the block is asked: they need not send it any more. */
+  others: Requester[];
+  /** Set if this was the piece's last block: everyone who sent a part of it. */
+  contributors: Requester[] | undefined;
+}
+
+export interface PickerOptions {
+  pieceCount: number;
+  /** Length of a piece in bytes. */
+  pieceBytes: (index: number) => number;
+  /** Pieces that are here; the picker reads it and never writes it. */
+  have: Bitfield;
+  /** Uniform in [0, 1). */
+  random: () => number;
+}
+
+export class Picker<Requester extends object> {
+  readonly #options: PickerOptions;
+  /** How many connected peers have each piece. */
+  readonly #availability: Uint32Array;
+  /** Pieces neither here nor being assembled, in random order, and where each is in it. */
+  readonly #unopened: number[] = [];
+  readonly #unopenedAt: Int32Array;
+  readonly #assemblies = new Map<number, Assembly<Requester>>();
+  /** Assemblies with blocks that nobody is asked for. */
+  readonly #open = new Set<Assembly<Requester>>();
+
+  constructor(options: PickerOptions) {
+    this.#options = options;
+    this.#availability = new Uint32Array(options.pieceCount);
+    this.#unopenedAt = new Int32Array(options.pieceCount).fill(-1);
+    for (let index = 0; index < options.pieceCount; index++) if (!options.have.has(index)) this.#addUnopened(index);
+  }
+
+  /** Pieces being assembled. */
+  get assemblies(): number {
+    return this.#assemblies.size;
+  }
+
+  /** Whether the piece is being assembled. */
+  isAssembling(index: number): boolean {
+    return this.#assemblies.has(index);
+  }
+
+  /** Whether every block that is not here is asked of somebody. */
+  get isEndgame(): boolean {
+    return this.#unopened.length === 0 && this.#open.size === 0;
+  }
+
+  /** A peer has these pieces. */
+  addPeer(has: Bitfield): void {
+    for (let index = 0; index < has.size; index++) if (has.has(index)) this.#availability[index]!++;
+  }
+
+  removePeer(has: Bitfield): void {
+    for (let index = 0; index < has.size; index++) if (has.has(index)) this.#availability[index]!--;
+  }
+
+  /** A peer got one more piece. */
+  addPiece(index: number): void {
+    this.#availability[index]!++;
+  }
+
+  /**
+   * Up to `count` blocks to ask of a requester that has the pieces `has`. New pieces are opened only while
+   * `openMax()` allows: their buffers take memory.
+   */
+  pick(requester: Requester, has: Bitfield, count: number, mayOpen: (index: number) => boolean): Block[] {
+    const blocks: Block[] = [];
+    for (const assembly of this.#open) {
+      if (blocks.length >= count) return blocks;
+      if (assembly.owner === requester) this.#takeMissing(assembly, requester, count, blocks);
+    }
+    for (const assembly of this.#open) {
+      if (blocks.length >= count) return blocks;
+      if (assembly.owner !== undefined || !has.has(assembly.index)) continue;
+      assembly.owner = requester;
+      this.#takeMissing(assembly, requester, count, blocks);
+    }
+    while (blocks.length < count) {
+      const index = this.#rarest(has);
+      if (index === undefined || !mayOpen(index)) break;
+      this.#takeMissing(this.#openPiece(index, requester), requester, count, blocks);
+    }
+    for (const assembly of this.#open) {
+      if (blocks.length >= count) return blocks;
+      if (has.has(assembly.index)) this.#takeMissing(assembly, requester, count, blocks);
+    }
+    if (blocks.length < count && this.isEndgame) this.#takeRequested(requester, has, count, blocks);
+    return blocks;
+  }
+
+  /** Opens a whole piece for a requester that has them all, such as an HTTP source: its index, if there is one. */
+  pickPiece(requester: Requester, mayOpen: (index: number) => boolean): number | undefined {
+    for (const assembly of this.#open) {
+      // What nobody has begun to send may as well come from here.
+      if (assembly.receivedBlocks > 0 || assembly.missingBlocks < assembly.states.length) continue;
+      assembly.owner = requester;
+      this.#takeMissing(assembly, requester, Number.POSITIVE_INFINITY, []);
+      return assembly.index;
+    }
+    const index = this.#rarest(undefined);
+    if (index === undefined || !mayOpen(index)) return undefined;
+    this.#takeMissing(this.#openPiece(index, requester), requester, Number.POSITIVE_INFINITY, []);
+    return index;
+  }
+
+  /** Whether the block's bytes are still wanted, from whomever. */
+  isWanted(index: number, begin: number): boolean {
+    const state = this.#assemblies.get(index)?.states[begin / blockBytes];
+    return state !== undefined && state !== received;
+  }
+
+  /** A wanted block is here. */
+  receive(requester: Requester, index: number, begin: number): ReceivedBlock<Requester> {
+    const assembly = this.#assembly(index);
+    const at = begin / blockBytes;
+    if (assembly.states[at] === missing) this.#countMissing(assembly, -1);
+    assembly.states[at] = received;
+    assembly.receivedBlocks++;
+    assembly.contributors.add(requester);
+    const others = assembly.requesters[at]!.filter((other) => other !== requester);
+    assembly.requesters[at] = [];
+    const whole = assembly.receivedBlocks === assembly.states.length;
+    return { others, contributors: whole ? [...assembly.contributors] : undefined };
+  }
+
+  /** The requester will not send the block: time ran out, it refused, or it went away. */
+  release(requester: Requester, index: number, begin: number): void {
+    const assembly = this.#assemblies.get(index);
+    if (!assembly) return;
+    const at = begin / blockBytes;
+    const requesters = assembly.requesters[at]!;
+    const place = requesters.indexOf(requester);
+    if (place < 0) return;
+    requesters.splice(place, 1);
+    if (assembly.owner === requester) assembly.owner = undefined;
+    if (assembly.states[at] === requested && requesters.length === 0) {
+      assembly.states[at] = missing;
+      this.#countMissing(assembly, 1);
+    }
+  }
+
+  /** The piece is here, verified and on disk; `have` says so already. */
+  finish(index: number): void {
+    this.#assemblies.delete(index);
+  }
+
+  /** The piece was assembled and failed, or was lost: it is to be fetched anew. */
+  reset(index: number): void {
+    const assembly = this.#assemblies.get(index);
+    if (assembly) this.#open.delete(assembly);
+    this.#assemblies.delete(index);
+    this.#addUnopened(index);
+  }
+
+  #assembly(index: number): Assembly<Requester> {
+    const assembly = this.#assemblies.get(index);
+    if (!assembly) throw new Error(`assertion: piece ${index} is not being assembled`);
+    return assembly;
+  }
+
+  /** The unopened piece that the fewest peers have, of those in `has`; ties fall at random. */
+  #rarest(has: Bitfield | undefined): number | undefined {
+    const count = this.#unopened.length;
+    const start = Math.floor(this.#options.random() * count);
+    let best: number | undefined;
+    let bestAvailability = Number.POSITIVE_INFINITY;
+    for (let step = 0; step < count; step++) {
+      const at = start + step;
+      const index = this.#unopened[at < count ? at : at - count]!;
+      const availability = this.#availability[index]!;
+      if (availability >= bestAvailability || (has && !has.has(index))) continue;
+      best = index;
+      bestAvailability = availability;
+      if (availability <= 1) break;
+    }
+    return best;
+  }
+
+  #openPiece(index: number, owner: Requester): Assembly<Requester> {
+    this.#removeUnopened(index);
+    const count = Math.ceil(this.#options.pieceBytes(index) / blockBytes);
+    const assembly: Assembly<Requester> = {
+      index,
+      owner,
+      states: new Uint8Array(count),
+      requesters: Array.from({ length: count }, () => []),
+      missingBlocks: count,
+      receivedBlocks: 0,
+      contributors: new Set(),
+    };
+    this.#assemblies.set(index, assembly);
+    this.#open.add(assembly);
+    return assembly;
+  }
+
+  #takeMissing(assembly: Assembly<Requester>, requester: Requester, count: number, blocks: Block[]): void {
+    const { states } = assembly;
+    for (let at = 0; at < states.length && assembly.missingBlocks > 0 && blocks.length < count; at++) {
+      if (states[at] !== missing) continue;
+      states[at] = requested;
+      assembly.requesters[at]!.push(requester);
+      this.#countMissing(assembly, -1);
+      blocks.push(this.#blockAt(assembly.index, at));
+    }
+  }
+
+  #takeRequested(requester: Requester, has: Bitfield, count: number, blocks: Block[]): void {
+    for (const assembly of this.#assemblies.values()) {
+      if (!has.has(assembly.index)) continue;
+      for (let at = 0; at < assembly.states.length && blocks.length < count; at++) {
+        const requesters = assembly.requesters[at]!;
+        if (assembly.states[at] !== requested || requesters.length >= requestersPerBlockMax) continue;
+        if (requesters.includes(requester)) continue;
+        requesters.push(requester);
+        blocks.push(this.#blockAt(assembly.index, at));
+      }
+    }
+  }
+
+  #blockAt(index: number, at: number): Block {
+    const begin = at * blockBytes;
+    return { index, begin, length: Math.min(blockBytes, this.#options.pieceBytes(index) - begin) };
+  }
+
+  #countMissing(assembly: Assembly<Requester>, change: 1 | -1): void {
+    assembly.missingBlocks += change;
+    if (assembly.missingBlocks === 0) this.#open.delete(assembly);
+    else this.#open.add(assembly);
+  }
+
+  #addUnopened(index: number): void {
+    // Insertion at a random place keeps the order random: a shuffle, one card at a time.
+    const at = Math.floor(this.#options.random() * (this.#unopened.length + 1));
+    const displaced = this.#unopened[at];
+    if (displaced !== undefined) {
+      this.#unopenedAt[displaced] = this.#unopened.length;
+      this.#unopened.push(displaced);
+      this.#unopened[at] = index;
+    } else {
+      this.#unopened.push(index);
+    }
+    this.#unopenedAt[index] = at;
+  }
+
+  #removeUnopened(index: number): void {
+    const at = this.#unopenedAt[index]!;
+    const last = this.#unopened.pop()!;
+    this.#unopenedAt[index] = -1;
+    if (last === index) return;
+    this.#unopened[at] = last;
+    this.#unopenedAt[last] = at;
+  }
+}

@@ -1,0 +1,77 @@
+/** Rates: measured over the last few seconds, and held below a limit. Pure but for the time they are told. */
+
+const bucketMs = 250;
+const bucketCount = 12;
+
+/** Bytes per second over the last three seconds. */
+export class RateMeter {
+  readonly #buckets = new Float64Array(bucketCount);
+  #bucket: number;
+  readonly #startedAtMs: number;
+  total = 0;
+
+  constructor(nowMs: number) {
+    this.#bucket = Math.floor(nowMs / bucketMs);
+    this.#startedAtMs = nowMs;
+  }
+
+  add(bytes: number, nowMs: number): void {
+    this.#advance(nowMs);
+    this.#buckets[this.#bucket % bucketCount]! += bytes;
+    this.total += bytes;
+  }
+
+  bytesPerSecond(nowMs: number): number {
+    this.#advance(nowMs);
+    const spanMs = Math.min((bucketCount - 1) * bucketMs + (nowMs % bucketMs), nowMs - this.#startedAtMs);
+    // A rate over less than one bucket says more about scheduling than about the peer.
+    return (this.#buckets.reduce((sum, bytes) => sum + bytes, 0) * 1_000) / Math.max(spanMs, bucketMs);
+  }
+
+  #advance(nowMs: number): void {
+    const bucket = Math.floor(nowMs / bucketMs);
+    const steps = Math.min(bucket - this.#bucket, bucketCount);
+    for (let step = 0; step < steps; step++) this.#buckets[(bucket - step) % bucketCount] = 0;
+    this.#bucket = Math.max(this.#bucket, bucket);
+  }
+}
+
+/**
+ * A token bucket: a tenth of a second's bytes may come at once. What is taken beyond goes into debt, so that whole blocks
+ * can be counted after the fact.
+ */
+export class RateLimit {
+  readonly #bytesPerSecond: number;
+  #allowance: number;
+  #filledAtMs: number;
+
+  /** `bytesPerSecond` 0 is no limit. */
+  constructor(bytesPerSecond: number, nowMs: number) {
+    this.#bytesPerSecond = bytesPerSecond;
+    this.#allowance = this.#burst;
+    this.#filledAtMs = nowMs;
+  }
+
+  get #burst(): number {
+    return this.#bytesPerSecond / 10;
+  }
+
+  take(bytes: number, nowMs: number): void {
+    if (this.#bytesPerSecond === 0) return;
+    this.#fill(nowMs);
+    this.#allowance -= bytes;
+  }
+
+  /** Milliseconds until something may be taken again; 0 if now. */
+  waitMs(nowMs: number): number {
+    if (this.#bytesPerSecond === 0) return 0;
+    this.#fill(nowMs);
+    return this.#allowance > 0 ? 0 : Math.ceil((-this.#allowance * 1_000) / this.#bytesPerSecond) + 1;
+  }
+
+  #fill(nowMs: number): void {
+    const earned = ((nowMs - this.#filledAtMs) * this.#bytesPerSecond) / 1_000;
+    this.#allowance = Math.min(this.#allowance + earned, this.#burst);
+    this.#filledAtMs = nowMs;
+  }
+}

@@ -1,0 +1,223 @@
+/**
+ * A torrent's data in one sparse file, and the bitmap of the pieces in it that are verified.
+ *
+ * A bit is set in the bitmap's file only after its piece has been synced to disk, so that a crash at any moment loses at
+ * most pieces, never the truth about them. Syncs go by group: once a second while pieces come, and at close. The bitmap
+ * file is the wire's bitfield and a CRC-32 of it; one that is torn is not believed, and all pieces are hashed anew.
+ *
+ * Reads for peers come in chunks of several blocks, kept for the blocks that will be asked for next.
+ */
+import { hash } from "node:crypto";
+import { type FileHandle, open, readFile, rename } from "node:fs/promises";
+import { crc32 } from "node:zlib";
+import { Bitfield } from "./bitfield.ts";
+import { pieceBytesOf, pieceHashOf } from "./metainfo.ts";
+import type { TorrentInfo } from "./types.ts";
+
+/** How long a verified piece may wait for its bit in the bitmap's file. */
+const flushIntervalMs = 1_000;
+/** What is read for peers at once, and how many such chunks are kept per torrent. */
+const chunkBytes = 256 * 1024;
+const chunksKeptMax = 16;
+const checksumBytes = 4;
+
+export interface StorageOptions {
+  info: TorrentInfo;
+  dataPath: string;
+  /** Absent where the data is complete and stays so. */
+  havePath?: string | undefined;
+  /** Take all pieces as verified. */
+  complete: boolean;
+}
+
+export class Storage {
+  readonly have: Bitfield;
+  readonly #options: StorageOptions;
+  readonly #file: FileHandle;
+  /** Chunks by number, the longest unused first. */
+  readonly #chunks = new Map<number, Promise<Uint8Array>>();
+  #flushTimer: NodeJS.Timeout | undefined;
+  #flushing: Promise<void> = Promise.resolve();
+  #dirty = false;
+  #onFault: (error: Error) => void = () => {};
+
+  private constructor(options: StorageOptions, file: FileHandle, have: Bitfield) {
+    this.#options = options;
+    this.#file = file;
+    this.have = have;
+  }
+
+  /**
+   * Opens the file, or creates it sparse at its full length. The bitmap is believed if it is whole; if it is missing or
+   * torn and there is data, every piece is hashed. `signal` ends the hashing.
+   *
+   * @throws Error of the file system, or if `complete` data has the wrong length.
+   */
+  static async open(options: StorageOptions, signal: AbortSignal): Promise<Storage> {
+    const { info, dataPath, havePath, complete } = options;
+    const file = await open(dataPath, complete ? "r" : await flagsFor(dataPath));
+    try {
+      const { size } = await file.stat();
+      if (complete) {
+        if (size !== info.lengthBytes) {
+          throw new Error(`${dataPath} has ${size} bytes where its torrent has ${info.lengthBytes}`);
+        }
+        return new Storage(options, file, Bitfield.full(info.pieceCount));
+      }
+      const recorded = havePath === undefined ? undefined : await readBitmap(havePath, info.pieceCount);
+      if (size !== info.lengthBytes) await file.truncate(info.lengthBytes);
+      // A file that was shorter than the bitmap supposes has lost pieces.
+      const believed = recorded && size >= info.lengthBytes ? recorded : undefined;
+      const have = believed ?? new Bitfield(info.pieceCount);
+      const storage = new Storage(options, file, have);
+      if (!believed && size > 0) await storage.#hashAll(signal);
+      return storage;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** Where a fault of the bitmap's file is told, as it belongs to no single call. */
+  set onFault(tell: (error: Error) => void) {
+    this.#onFault = tell;
+  }
+
+  /** Bytes of verified pieces. */
+  get doneBytes(): number {
+    const { info } = this.#options;
+    if (this.have.count === 0) return 0;
+    const last = info.pieceCount - 1;
+    const shortBy = this.have.has(last) ? info.pieceLengthBytes - pieceBytesOf(info, last) : 0;
+    return this.have.count * info.pieceLengthBytes - shortBy;
+  }
+
+  /** Whether the bytes are the piece's. */
+  verify(index: number, piece: Uint8Array): boolean {
+    return hash("sha1", piece, "buffer").equals(pieceHashOf(this.#options.info, index));
+  }
+
+  /** Writes a verified piece with one positioned write, and takes note that it is here. */
+  async write(index: number, piece: Uint8Array): Promise<void> {
+    const offset = index * this.#options.info.pieceLengthBytes;
+    for (let written = 0; written < piece.length; ) {
+      const { bytesWritten } = await this.#file.write(piece, written, piece.length - written, offset + written);
+      written += bytesWritten;
+    }
+    this.have.add(index);
+    this.#noteChange();
+  }
+
+  /** Reads bytes of verified pieces; the view stays valid, but must not be written to. */
+  async read(offset: number, length: number): Promise<Uint8Array> {
+    const number = Math.floor(offset / chunkBytes);
+    const start = offset - number * chunkBytes;
+    // A block across two chunks is rare: blocks and chunks are powers of two, and begin where blocks do.
+    if (start + length > chunkBytes) return this.#readFile(offset, length);
+    const chunk = await this.#chunk(number);
+    if (chunk.length < start + length) return this.#readFile(offset, length);
+    return chunk.subarray(start, start + length);
+  }
+
+  /** Syncs what has come and records it in the bitmap's file. */
+  flush(): Promise<void> {
+    clearTimeout(this.#flushTimer);
+    this.#flushTimer = undefined;
+    this.#flushing = this.#flushing.then(async () => {
+      if (!this.#dirty || this.#options.havePath === undefined) return;
+      this.#dirty = false;
+      // What is set by now is written by now; pieces that come during the sync wait for the next flush.
+      const bytes = Uint8Array.from(this.have.bytes);
+      await this.#file.datasync();
+      await writeBitmap(this.#options.havePath, bytes);
+    });
+    return this.#flushing;
+  }
+
+  /** Flushes, then closes the file. */
+  async close(): Promise<void> {
+    try {
+      await this.flush();
+    } finally {
+      await this.#file.close();
+    }
+  }
+
+  #noteChange(): void {
+    // A chunk read before the piece was written may hold its hole.
+    this.#chunks.clear();
+    this.#dirty = true;
+    this.#flushTimer ??= setTimeout(() => this.flush().catch(this.#onFault), flushIntervalMs);
+  }
+
+  #chunk(number: number): Promise<Uint8Array> {
+    const kept = this.#chunks.get(number);
+    if (kept) {
+      this.#chunks.delete(number);
+      this.#chunks.set(number, kept);
+      return kept;
+    }
+    const offset = number * chunkBytes;
+    const reading = this.#readFile(offset, Math.min(chunkBytes, this.#options.info.lengthBytes - offset));
+    this.#chunks.set(number, reading);
+    reading.catch(() => this.#chunks.delete(number));
+    if (this.#chunks.size > chunksKeptMax) this.#chunks.delete(this.#chunks.keys().next().value as number);
+    return reading;
+  }
+
+  async #readFile(offset: number, length: number): Promise<Uint8Array> {
+    const bytes = Buffer.allocUnsafe(length);
+    for (let filled = 0; filled < length; ) {
+      const { bytesRead } = await this.#file.read(bytes, filled, length - filled, offset + filled);
+      if (bytesRead === 0)
+        throw new Error(`${this.#options.dataPath} ends at ${offset + filled}, before its torrent does`);
+      filled += bytesRead;
+    }
+    return bytes;
+  }
+
+  async #hashAll(signal: AbortSignal): Promise<void> {
+    const { info } = this.#options;
+    for (let index = 0; index < info.pieceCount; index++) {
+      signal.throwIfAborted();
+      const piece = await this.#readFile(index * info.pieceLengthBytes, pieceBytesOf(info, index));
+      if (this.verify(index, piece)) this.have.add(index);
+    }
+    this.#dirty = true;
+    await this.flush();
+  }
+}
+
+async function flagsFor(path: string): Promise<"r+" | "w+"> {
+  try {
+    await (await open(path, "r+")).close();
+    return "r+";
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "w+";
+    throw error;
+  }
+}
+
+async function readBitmap(path: string, pieceCount: number): Promise<Bitfield | undefined> {
+  try {
+    const bytes = await readFile(path);
+    const field = bytes.subarray(0, -checksumBytes);
+    if (bytes.length <= checksumBytes || crc32(field) !== bytes.readUInt32BE(field.length)) return undefined;
+    return Bitfield.fromBytes(field, pieceCount);
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeBitmap(path: string, field: Uint8Array): Promise<void> {
+  const checksum = Buffer.alloc(checksumBytes);
+  checksum.writeUInt32BE(crc32(field));
+  const file = await open(`${path}.new`, "w");
+  try {
+    await file.write(Buffer.concat([field, checksum]));
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+  await rename(`${path}.new`, path);
+}

@@ -1,0 +1,321 @@
+/**
+ * The peer wire protocol's codec (BEP 3, with the fast extension of BEP 6 and the extension protocol of BEP 10), pure:
+ * bytes in, messages out, and back. Every length is compared with its bound before anything is allocated. A block's
+ * bytes are copied once, from the received chunk to where the piece is assembled.
+ */
+import { blockBytesMax, controlMessageBytesMax } from "./limits.ts";
+
+export const handshakeBytes = 68;
+const protocolName = Buffer.from("\x13BitTorrent protocol", "latin1");
+
+export interface Handshake {
+  /** 40 lower-case hex digits. */
+  infohash: string;
+  /** 20 bytes. */
+  peerId: Buffer;
+  /** BEP 6. */
+  fast: boolean;
+  /** BEP 10. */
+  extended: boolean;
+}
+
+export const messageIds = {
+  choke: 0,
+  unchoke: 1,
+  interested: 2,
+  notInterested: 3,
+  have: 4,
+  bitfield: 5,
+  request: 6,
+  piece: 7,
+  cancel: 8,
+  port: 9,
+  suggest: 13,
+  haveAll: 14,
+  haveNone: 15,
+  reject: 16,
+  allowedFast: 17,
+  extended: 20,
+} as const;
+
+/** A byte range within a piece: what request, cancel and reject speak of. */
+export interface Block {
+  index: number;
+  begin: number;
+  length: number;
+}
+
+/** All messages but piece, whose bytes go their own way. */
+export type WireMessage =
+  | { type: "keepAlive" | "choke" | "unchoke" | "interested" | "notInterested" | "haveAll" | "haveNone" }
+  | { type: "have"; index: number }
+  | { type: "bitfield"; bytes: Uint8Array }
+  | ({ type: "request" | "cancel" | "reject" } & Block)
+  /** `id` is the extended message's id as agreed in the handshake (0: the handshake itself). */
+  | { type: "extended"; id: number; payload: Uint8Array };
+
+/** Thrown by the decoder; the connection cannot go on. */
+export class WireError extends Error {}
+
+export interface WireSink {
+  onHandshake(handshake: Handshake): void;
+  onMessage(message: WireMessage): void;
+  /** A block begins to arrive. Its bytes are copied to what this returns (`length` bytes), or dropped. */
+  onBlockStart(index: number, begin: number, length: number): Uint8Array | undefined;
+  /** The block is complete; `kept` says whether its bytes were copied to the end. */
+  onBlockEnd(index: number, begin: number, length: number, kept: boolean): void;
+}
+
+interface ArrivingBlock extends Block {
+  target: Uint8Array | undefined;
+  filled: number;
+}
+
+/** Decodes one connection's inbound bytes: a handshake, then messages. */
+export class WireDecoder {
+  readonly #sink: WireSink;
+  #greeted = false;
+  /** The head of what is being read: the handshake, or a message's length, id and, for a piece, index and begin. */
+  readonly #head = Buffer.allocUnsafe(handshakeBytes);
+  #headFilled = 0;
+  #body: { id: number; bytes: Buffer; filled: number } | undefined;
+  #block: ArrivingBlock | undefined;
+  /** Largest bitfield taken, in bytes; the owner narrows it once the torrent's size is known. */
+  bitfieldBytesMax: number;
+
+  constructor(sink: WireSink, options: { bitfieldBytesMax: number }) {
+    this.#sink = sink;
+    this.bitfieldBytesMax = options.bitfieldBytesMax;
+  }
+
+  /** The block that is arriving now, if any. */
+  get arriving(): Block | undefined {
+    return this.#block;
+  }
+
+  /** The rest of the arriving block is read and dropped: its place is no longer ours to write to. */
+  dropArriving(): void {
+    if (this.#block) this.#block.target = undefined;
+  }
+
+  /** @throws WireError if the bytes are not what the protocol allows. */
+  push(chunk: Buffer): void {
+    let at = 0;
+    while (at < chunk.length) {
+      if (this.#block) at = this.#readBlock(this.#block, chunk, at);
+      else if (this.#body) at = this.#readBody(this.#body, chunk, at);
+      else at = this.#readHead(chunk, at);
+    }
+  }
+
+  #readHead(chunk: Buffer, start: number): number {
+    if (!this.#greeted) {
+      const at = this.#fillHead(chunk, start, handshakeBytes);
+      this.#checkGreeting();
+      if (this.#headFilled === handshakeBytes) this.#endHandshake();
+      return at;
+    }
+    let at = this.#fillHead(chunk, start, 4);
+    if (this.#headFilled < 4) return at;
+    const length = this.#head.readUInt32BE(0);
+    if (length === 0) {
+      this.#headFilled = 0;
+      this.#sink.onMessage({ type: "keepAlive" });
+      return at;
+    }
+    at = this.#fillHead(chunk, at, 5);
+    if (this.#headFilled < 5) return at;
+    const id = this.#head[4]!;
+    if (id === messageIds.piece) return this.#readPieceHead(chunk, at, length);
+    const bytes = length - 1;
+    const bytesMax = id === messageIds.bitfield ? this.bitfieldBytesMax : controlMessageBytesMax;
+    if (bytes > bytesMax) throw new WireError(`message ${id} of ${bytes} bytes is larger than ${bytesMax}`);
+    this.#headFilled = 0;
+    if (chunk.length - at >= bytes) {
+      this.#dispatch(id, chunk.subarray(at, at + bytes));
+      return at + bytes;
+    }
+    this.#body = { id, bytes: Buffer.allocUnsafe(bytes), filled: 0 };
+    return at;
+  }
+
+  #readPieceHead(chunk: Buffer, start: number, messageLength: number): number {
+    const length = messageLength - 9;
+    if (length <= 0 || length > blockBytesMax) {
+      throw new WireError(`a block of ${length} bytes is not between 1 and ${blockBytesMax}`);
+    }
+    const at = this.#fillHead(chunk, start, 13);
+    if (this.#headFilled < 13) return at;
+    this.#headFilled = 0;
+    const index = this.#head.readUInt32BE(5);
+    const begin = this.#head.readUInt32BE(9);
+    this.#block = { index, begin, length, target: this.#sink.onBlockStart(index, begin, length), filled: 0 };
+    return at;
+  }
+
+  #readBlock(block: ArrivingBlock, chunk: Buffer, at: number): number {
+    const end = Math.min(chunk.length, at + block.length - block.filled);
+    if (block.target) chunk.copy(block.target, block.filled, at, end);
+    block.filled += end - at;
+    if (block.filled === block.length) {
+      this.#block = undefined;
+      this.#sink.onBlockEnd(block.index, block.begin, block.length, block.target !== undefined);
+    }
+    return end;
+  }
+
+  #readBody(body: { id: number; bytes: Buffer; filled: number }, chunk: Buffer, at: number): number {
+    const end = Math.min(chunk.length, at + body.bytes.length - body.filled);
+    chunk.copy(body.bytes, body.filled, at, end);
+    body.filled += end - at;
+    if (body.filled === body.bytes.length) {
+      this.#body = undefined;
+      this.#dispatch(body.id, body.bytes);
+    }
+    return end;
+  }
+
+  #fillHead(chunk: Buffer, at: number, upTo: number): number {
+    const end = Math.min(chunk.length, at + Math.max(0, upTo - this.#headFilled));
+    chunk.copy(this.#head, this.#headFilled, at, end);
+    this.#headFilled += end - at;
+    return end;
+  }
+
+  /** A stranger is turned away at its first wrong byte, not after 68. */
+  #checkGreeting(): void {
+    const seen = Math.min(this.#headFilled, protocolName.length);
+    if (this.#head.compare(protocolName, 0, seen, 0, seen) !== 0) {
+      throw new WireError("this is no BitTorrent handshake");
+    }
+  }
+
+  #endHandshake(): void {
+    this.#headFilled = 0;
+    this.#greeted = true;
+    this.#sink.onHandshake({
+      infohash: this.#head.toString("hex", 28, 48),
+      peerId: Buffer.from(this.#head.subarray(48, 68)),
+      fast: (this.#head[27]! & 0x04) !== 0,
+      extended: (this.#head[25]! & 0x10) !== 0,
+    });
+  }
+
+  #dispatch(id: number, body: Buffer): void {
+    const message = messageFrom(id, body);
+    if (message) this.#sink.onMessage(message);
+  }
+}
+
+/** A message from its id and body; undefined for those we have no use for. */
+function messageFrom(id: number, body: Buffer): WireMessage | undefined {
+  switch (id) {
+    case messageIds.choke:
+      return empty(body, { type: "choke" });
+    case messageIds.unchoke:
+      return empty(body, { type: "unchoke" });
+    case messageIds.interested:
+      return empty(body, { type: "interested" });
+    case messageIds.notInterested:
+      return empty(body, { type: "notInterested" });
+    case messageIds.haveAll:
+      return empty(body, { type: "haveAll" });
+    case messageIds.haveNone:
+      return empty(body, { type: "haveNone" });
+    case messageIds.have:
+      requireLength(body, 4);
+      return { type: "have", index: body.readUInt32BE(0) };
+    case messageIds.bitfield:
+      return { type: "bitfield", bytes: Uint8Array.from(body) };
+    case messageIds.request:
+      return { type: "request", ...blockFrom(body) };
+    case messageIds.cancel:
+      return { type: "cancel", ...blockFrom(body) };
+    case messageIds.reject:
+      return { type: "reject", ...blockFrom(body) };
+    case messageIds.extended:
+      if (body.length === 0) throw new WireError("an extended message has no id");
+      return { type: "extended", id: body[0]!, payload: Uint8Array.from(body.subarray(1)) };
+    default:
+      // port, suggest, allowed fast, and what other clients may add: no harm, no use.
+      return undefined;
+  }
+}
+
+function empty<Message extends WireMessage>(body: Buffer, message: Message): Message {
+  requireLength(body, 0);
+  return message;
+}
+
+function blockFrom(body: Buffer): Block {
+  requireLength(body, 12);
+  return { index: body.readUInt32BE(0), begin: body.readUInt32BE(4), length: body.readUInt32BE(8) };
+}
+
+function requireLength(body: Buffer, length: number): void {
+  if (body.length !== length) throw new WireError(`a message body of ${body.length} bytes must have ${length}`);
+}
+
+/** Our 68 bytes of greeting. `infohash` is 40 hex digits, `peerId` 20 bytes. */
+export function encodeHandshake(infohash: string, peerId: Uint8Array): Buffer {
+  const bytes = Buffer.alloc(handshakeBytes);
+  protocolName.copy(bytes);
+  bytes[25] = 0x10;
+  bytes[27] = 0x04;
+  bytes.write(infohash, 28, "hex");
+  bytes.set(peerId, 48);
+  return bytes;
+}
+
+export const keepAlive: Buffer = Buffer.alloc(4);
+
+/** A message without a body. */
+export function encodeSignal(
+  type: "choke" | "unchoke" | "interested" | "notInterested" | "haveAll" | "haveNone",
+): Buffer {
+  return withHead(messageIds[type], 0);
+}
+
+export function encodeHave(index: number): Buffer {
+  const bytes = withHead(messageIds.have, 4);
+  bytes.writeUInt32BE(index, 5);
+  return bytes;
+}
+
+export function encodeBitfield(field: Uint8Array): Buffer {
+  const bytes = withHead(messageIds.bitfield, field.length);
+  bytes.set(field, 5);
+  return bytes;
+}
+
+export function encodeBlockMessage(type: "request" | "cancel" | "reject", block: Block): Buffer {
+  const bytes = withHead(messageIds[type], 12);
+  bytes.writeUInt32BE(block.index, 5);
+  bytes.writeUInt32BE(block.begin, 9);
+  bytes.writeUInt32BE(block.length, 13);
+  return bytes;
+}
+
+/** What goes before a block's bytes. */
+export function encodePieceHead(block: Block): Buffer {
+  const bytes = Buffer.allocUnsafe(13);
+  bytes.writeUInt32BE(9 + block.length, 0);
+  bytes[4] = messageIds.piece;
+  bytes.writeUInt32BE(block.index, 5);
+  bytes.writeUInt32BE(block.begin, 9);
+  return bytes;
+}
+
+export function encodeExtended(id: number, payload: Uint8Array): Buffer {
+  const bytes = withHead(messageIds.extended, 1 + payload.length);
+  bytes[5] = id;
+  bytes.set(payload, 6);
+  return bytes;
+}
+
+function withHead(id: number, bodyBytes: number): Buffer {
+  const bytes = Buffer.allocUnsafe(5 + bodyBytes);
+  bytes.writeUInt32BE(1 + bodyBytes, 0);
+  bytes[4] = id;
+  return bytes;
+}
