@@ -1,0 +1,31 @@
+import type { ProblemKind } from "../../daemon/problem.ts";
+import type { ImportSource } from "./source.ts";
+
+/** What the child is told, once, by IPC. */
+export interface ImportOrder {
+  source: ImportSource;
+  /** Path of the wanted file in a torrent; empty takes the only or largest file. */
+  file: string;
+  /** Nodes ("HOST:PORT") to enter the public DHT by; empty for not at all. */
+  publicDhtBootstrap: string[];
+  /** A directory of the child's own; the parent removes it. */
+  temporaryDirectory: string;
+}
+
+/** What the child tells by IPC. The image's bytes come on file descriptor `bytesDescriptor`. */
+export type ImportNews =
+  /** The source answers; bytes follow. */
+  | { type: "opened"; sizeBytes: number | undefined }
+  | { type: "progress"; peers: number }
+  /** All bytes have been written; `sentBytes` guards against a pipe that ended early. */
+  | { type: "done"; sentBytes: number }
+  | { type: "failed"; kind: ProblemKind; message: string };
+
+export const bytesDescriptor = 3;
+
+/** Where the child reads an image from, whatever the kind of source. */
+export interface ByteSource {
+  sizeBytes: number | undefined;
+  /** The image's bytes, once, in order. */
+  bytes: AsyncIterable<Uint8Array>;
+}
