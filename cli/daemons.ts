@@ -1,0 +1,50 @@
+import { type Client, createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { AgentService } from "../proto/gen/bootswarm/agent/v1/agent_pb.js";
+import { CatalogService } from "../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
+import { InventoryService } from "../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import type { DaemonAddress } from "./daemon-address.ts";
+import { explainErrors } from "./daemon-errors.ts";
+
+export const seederUrlDefault = "http://127.0.0.1:7400";
+export const agentUrlDefault = "http://127.0.0.1:7410";
+
+/** Longest wait for an answer that needs no work, in milliseconds; a stream or a torrent's making has no such limit. */
+export const answerMsMax = 15_000;
+
+/** A seeder's services. */
+export interface Seeder {
+  address: DaemonAddress;
+  catalog: Client<typeof CatalogService>;
+  inventory: Client<typeof InventoryService>;
+}
+
+/** An agent's service. */
+export interface Agent {
+  address: DaemonAddress;
+  service: Client<typeof AgentService>;
+}
+
+/** Clients of the seeder at an address. Nothing is connected until the first call. */
+export function seederAt(address: DaemonAddress): Seeder {
+  const transport = transportTo(address);
+  return {
+    address,
+    catalog: createClient(CatalogService, transport),
+    inventory: createClient(InventoryService, transport),
+  };
+}
+
+/** A client of the agent at an address. Nothing is connected until the first call. */
+export function agentAt(address: DaemonAddress): Agent {
+  return { address, service: createClient(AgentService, transportTo(address)) };
+}
+
+function transportTo(address: DaemonAddress) {
+  return createConnectTransport({
+    baseUrl: address.baseUrl,
+    httpVersion: "1.1",
+    interceptors: [explainErrors(address)],
+    ...(address.socketPath === undefined ? {} : { nodeOptions: { socketPath: address.socketPath } }),
+  });
+}

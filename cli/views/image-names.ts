@@ -1,0 +1,21 @@
+import { ImageFormat } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
+
+/** How an image is called in tables: its names, or the start of its digest where it has none. */
+export function imageLabel(names: readonly string[], digest: string): string {
+  return names.length > 0 ? names.join(", ") : digest.slice(0, 12);
+}
+
+/** "raw", "qcow2". */
+export function formatName(format: ImageFormat): string {
+  switch (format) {
+    case ImageFormat.RAW:
+      return "raw";
+    case ImageFormat.QCOW2:
+      return "qcow2";
+    default:
+      return "?";
+  }
+}
+
+/** Names by digest, for tables of what speaks only of digests. */
+export type NamesByDigest = ReadonlyMap<string, readonly string[]>;

@@ -1,0 +1,56 @@
+import type { GetStatusResponse } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
+import type { Image } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
+import { NodeState, type NodeStatus } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import type { Style } from "../style.ts";
+import type { Table } from "../table.ts";
+import { formatBytes, formatRate, formatSeconds } from "../units.ts";
+import { ageOf } from "./times.ts";
+
+/** Facts with their values, a row each. */
+export function factsTable(facts: readonly (readonly [string, string])[]): Table {
+  const paint = (cell: string, style: Style) =>
+    cell.startsWith("no:") || cell.startsWith("not ready") ? style.red(cell) : cell;
+  return { columns: [{ header: "" }, { header: "", shrinkTo: 20, paint }], rows: facts };
+}
+
+/** One agent. */
+export function agentFacts(status: GetStatusResponse, nowMs: number): [string, string][] {
+  return [
+    ["node", `${status.nodeName} (${status.nodeId})`],
+    ["version", `${status.version}, up ${formatSeconds(Number(status.uptimeSeconds))}`],
+    ["seeder", `${status.seederUrl}, last answer ${ageOf(status.seederAnsweredAt, nowMs)}`],
+    ["seeder answers", status.seederReachable ? "yes" : `no: ${status.seederError || "it was not asked yet"}`],
+    ["state directory", status.stateDirectory],
+    [
+      "cache",
+      `${status.images} ${status.images === 1 ? "image" : "images"}, ${formatBytes(status.cacheBytes)}; ` +
+        `${formatBytes(status.diskFreeBytes)} of ${formatBytes(status.diskSizeBytes)} free`,
+    ],
+    ["fetches", `${status.fetchesActive} active of ${status.fetchesActiveMax} at once, ${status.fetchesQueued} queued`],
+    [
+      "swarm",
+      `${status.peers} ${status.peers === 1 ? "peer" : "peers"} on TCP port ${status.peerPort}, ` +
+        `${status.dhtNodes} DHT nodes on UDP port ${status.dhtPort}`,
+    ],
+    ["receiving", formatRate(status.receivedBytesPerSecond)],
+    ["sending", formatRate(status.sentBytesPerSecond)],
+  ];
+}
+
+/** The seeder, as far as its catalog and inventory tell. */
+export function seederFacts(
+  images: readonly Image[],
+  nodes: readonly NodeStatus[],
+  readiness: string,
+): [string, string][] {
+  const bytes = images.reduce((total, image) => total + image.sizeBytes, 0n);
+  const withTorrent = images.filter((image) => image.magnetUri !== "").length;
+  const up = nodes.filter((node) => node.state === NodeState.UP).length;
+  const fetches = nodes.reduce((total, node) => total + node.fetchesActive, 0);
+  return [
+    ["ready", readiness],
+    ["catalog", `${images.length} images, ${formatBytes(bytes)}; ${withTorrent} in the swarm`],
+    ["nodes", `${up} up, ${nodes.length - up} lost`],
+    ["fetches", `${fetches} active on all nodes`],
+  ];
+}
