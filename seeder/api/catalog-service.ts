@@ -1,0 +1,36 @@
+/** CatalogService: translates and calls. */
+import type { ServiceImpl } from "@connectrpc/connect";
+import { type CatalogService, ImportState } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
+import type { Endpoint } from "../../swarm/types.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { Importer } from "../catalog/importer.ts";
+import { changeMessage, imageMessage } from "./catalog-messages.ts";
+
+export interface CatalogServiceParts {
+  catalog: Catalog;
+  importer: Importer;
+  /** This seeder as a peer, for magnet links; empty if its address is not known. */
+  peers: readonly Endpoint[];
+}
+
+export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<typeof CatalogService> {
+  const { catalog, importer, peers } = parts;
+  return {
+    getImage: async ({ image }) => ({ image: imageMessage(await catalog.get(image), peers) }),
+    listImages: async () => ({ images: (await catalog.list()).map((image) => imageMessage(image, peers)) }),
+    retireImage: async ({ image }) => ({ image: imageMessage(await catalog.retire(image), peers) }),
+    createTorrent: async ({ image }) => ({ image: imageMessage(await catalog.createTorrent(image), peers) }),
+    async *watchImages(_request, context) {
+      for await (const change of catalog.watch(context.signal)) yield changeMessage(change, peers);
+    },
+    async *importImage(request, context) {
+      const { id } = await importer.start(request);
+      for await (const message of importer.watch(id, context.signal)) {
+        if (message.state !== ImportState.PUBLISHED) yield { import: message };
+        else yield { import: message, image: imageMessage(await catalog.get(message.digest), peers) };
+      }
+    },
+    listImports: () => ({ imports: importer.list() }),
+    cancelImport: async ({ id }) => ({ import: await importer.cancel(id) }),
+  };
+}

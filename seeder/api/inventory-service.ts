@@ -1,0 +1,52 @@
+/** InventoryService: translates and calls. */
+import type { ServiceImpl } from "@connectrpc/connect";
+import { Problem } from "../../daemon/problem.ts";
+import type { InventoryService } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import type { Catalog } from "../catalog/catalog.ts";
+import { imageRefFrom } from "../catalog/names.ts";
+import type { InventoryKeeper } from "../inventory/inventory-keeper.ts";
+import { holdingMessage, nodeHoldingMessage, nodeStatusMessage } from "./inventory-messages.ts";
+import { nodeReportFrom } from "./report-messages.ts";
+
+export interface InventoryServiceParts {
+  keeper: InventoryKeeper;
+  catalog: Catalog;
+  /** This seeder's place in the swarm; an empty host means the one by which the agent reached it. */
+  endpoint: { host: string; dhtPort: number; peerPort: number };
+  nowMs: () => number;
+  /** Told of every report. */
+  onReport: (kind: "full" | "delta" | "refused", seconds: number) => void;
+}
+
+export function createInventoryService(parts: InventoryServiceParts): ServiceImpl<typeof InventoryService> {
+  const { keeper, catalog, endpoint, nowMs } = parts;
+  return {
+    report: (request) => {
+      const startMs = performance.now();
+      let kind: "full" | "delta" | "refused" = "refused";
+      try {
+        const { fullReportWanted } = keeper.report(nodeReportFrom(request));
+        kind = request.full ? "full" : "delta";
+        return { fullReportWanted, bootstrap: [endpoint] };
+      } finally {
+        parts.onReport(kind, (performance.now() - startMs) / 1_000);
+      }
+    },
+    listNodes: () => ({ nodes: keeper.inventory.nodes(nowMs()).map(nodeStatusMessage) }),
+    getNode: ({ node }) => {
+      if (node === "") throw new Problem("invalid", "node: give a node's id or name");
+      const view = keeper.inventory.node(node, nowMs());
+      return { node: nodeStatusMessage(view), holdings: view.holdings.map(holdingMessage), fetches: view.fetches };
+    },
+    listHoldings: async ({ image }) => {
+      const digest = await digestOf(catalog, image);
+      return { digest, nodes: keeper.inventory.parts(digest, nowMs()).map(nodeHoldingMessage) };
+    },
+  };
+}
+
+/** A digest needs no catalog: nodes keep images that were retired. */
+async function digestOf(catalog: Catalog, image: string): Promise<string> {
+  const ref = imageRefFrom(image);
+  return "digest" in ref ? ref.digest : (await catalog.get(ref.name)).digest;
+}

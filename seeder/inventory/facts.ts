@@ -1,0 +1,43 @@
+/** What nodes say of themselves, as plain data. */
+import type { Fetch } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
+
+export interface NodeFacts {
+  id: string;
+  /** The node's name for people. */
+  name: string;
+  /** URL of the agent's API; empty if no other machine can reach it. */
+  apiUrl: string;
+  version: string;
+  cacheBytes: number;
+  diskFreeBytes: number;
+  diskSizeBytes: number;
+  /** Time between reports when nothing changes. */
+  reportIntervalMs: number;
+}
+
+/** An image that is complete on a node. */
+export interface HoldingFacts {
+  digest: string;
+  allocatedBytes: number;
+  pinned: boolean;
+  lastUsedAtMs: number | undefined;
+}
+
+/** What is remembered of a node through a restart of the seeder. */
+export interface KnownNode {
+  node: NodeFacts;
+  reportedAtMs: number;
+  holdings: HoldingFacts[];
+}
+
+/** A report, checked. */
+export interface NodeReport {
+  node: NodeFacts;
+  epoch: bigint;
+  sequence: bigint;
+  full: boolean;
+  holdings: HoldingFacts[];
+  removedDigests: string[];
+  /** The API's own message: the inventory passes it on and reads its digest, state and bytes only. */
+  fetches: Fetch[];
+}

@@ -1,0 +1,26 @@
+/** Every bound of the inventory, with its reason: reports come from many machines, of which one may be mad. */
+
+/** Nodes known at once; when a new one comes beyond it, the one lost for longest is forgotten. */
+export const nodesMax = 10_000;
+
+/** Images complete on one node: some hundred gigabytes of the smallest images there are. */
+export const holdingsPerNodeMax = 10_000;
+
+/** Queued and active fetches of one node: more than any agent's queue holds. */
+export const fetchesPerReportMax = 2_000;
+
+/** Lengths of what a node says of itself, in characters; DNS names end at 253, URLs in practice at 2 KiB. */
+export const idCharactersMax = 128;
+export const nodeNameCharactersMax = 255;
+export const urlCharactersMax = 2_048;
+export const versionCharactersMax = 64;
+
+/** A fetch's error and activity are for people; what is longer is cut. */
+export const textCharactersMax = 1_024;
+
+/** A node's report interval; less would be a flood, more would take hours to see a node lost. */
+export const reportIntervalMsMin = 50;
+export const reportIntervalMsMax = 60 * 60 * 1_000;
+
+/** A node is lost when it has been silent for so many of its intervals: one or two reports may go astray. */
+export const silentIntervalsMax = 3;

@@ -1,0 +1,54 @@
+/** The seeder's process: `node seeder/main.ts`, or `bootswarm seeder`. */
+import { Command } from "commander";
+import { loadConfig } from "../daemon/config.ts";
+import { createLog } from "../daemon/log.ts";
+import { messageOf, Problem } from "../daemon/problem.ts";
+import { runUntilSignal } from "../daemon/shutdown.ts";
+import { seederConfigSchema } from "./config.ts";
+import { openSeeder } from "./seeder.ts";
+
+interface Flags {
+  config?: string;
+  data?: string;
+  listen?: string;
+  set: Record<string, string>;
+}
+
+function flagsFrom(args: readonly string[]): Flags {
+  const command = new Command("bootswarm seeder")
+    .description("The central daemon: the catalog, the first seed of every image, and the inventory of all nodes.")
+    .option("--config <file>", "configuration in YAML or JSON")
+    .option("--data <directory>", "where images and the database are kept (dataDirectory)")
+    .option("--listen <address>", "where the API listens: HOST:PORT, [IPV6]:PORT or unix:/PATH (listen)")
+    .option(
+      "--set <key=value>",
+      "sets any configuration key, as in --set swarm.port=7401; may be given often",
+      setting,
+      {},
+    )
+    .allowExcessArguments(false);
+  return command.parse(args, { from: "user" }).opts<Flags>();
+}
+
+function setting(text: string, settings: Record<string, string>): Record<string, string> {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new Problem("invalid", `--set ${text}: write key=value, as in --set swarm.port=7401`);
+  return { ...settings, [text.slice(0, equals)]: text.slice(equals + 1) };
+}
+
+async function main(): Promise<void> {
+  const flags = flagsFrom(process.argv.slice(2));
+  const config = loadConfig(seederConfigSchema, {
+    file: flags.config,
+    settings: { ...flags.set, dataDirectory: flags.data, listen: flags.listen },
+  });
+  const log = createLog({ level: config.log.level, name: "seeder" });
+  await runUntilSignal(log, () => openSeeder(config, log));
+}
+
+main().catch((error: unknown) => {
+  // A Problem is for the operator; anything else is a bug of ours, whose place in the code matters.
+  const text = error instanceof Problem || !(error instanceof Error) ? messageOf(error) : error.stack;
+  process.stderr.write(`bootswarm seeder: ${text}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,129 @@
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { Swarm } from "../swarm/swarm.ts";
+import type { Catalog } from "./catalog/catalog.ts";
+import type { Image } from "./catalog/image.ts";
+import type { UploadResult } from "./origin/upload.ts";
+
+/** What the parts of a seeder report as they work; the rest is read when metrics are asked for. */
+export interface SeederMetrics {
+  uploadEnded(result: UploadResult, receivedBytes: number): void;
+  published(seconds: number): void;
+  originSent(bytes: number): void;
+  originAnswered(status: number): void;
+  reported(kind: "full" | "delta" | "refused", seconds: number): void;
+}
+
+/** What is read when metrics are asked for. */
+export interface MetricSources {
+  catalog: Pick<Catalog, "list">;
+  swarm: Pick<Swarm, "status">;
+  nodeCounts: () => { up: number; lost: number };
+}
+
+/** Makes a seeder's counters and histograms. */
+export function createSeederMetrics(registry: Registry): SeederMetrics {
+  const registers = [registry];
+  const uploads = new Counter({
+    name: "bootswarm_seeder_uploads_total",
+    help: "Uploads that have ended, by result: published, unchanged, refused, cut or failed",
+    labelNames: ["result"],
+    registers,
+  });
+  const uploadBytes = new Counter({
+    name: "bootswarm_seeder_upload_bytes_total",
+    help: "Bytes received by uploads, whatever became of them",
+    registers,
+  });
+  const publishSeconds = new Histogram({
+    name: "bootswarm_seeder_publish_seconds",
+    help: "Time from the first byte of an upload or import to the published image",
+    buckets: [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1_000, 3_000],
+    registers,
+  });
+  const originBytes = new Counter({
+    name: "bootswarm_seeder_origin_sent_bytes_total",
+    help: "Image bytes sent by HTTP",
+    registers,
+  });
+  const originRequests = new Counter({
+    name: "bootswarm_seeder_origin_requests_total",
+    help: "HTTP requests for image bytes and torrents, and uploads, by status code",
+    labelNames: ["code"],
+    registers,
+  });
+  const reports = new Counter({
+    name: "bootswarm_seeder_reports_total",
+    help: "Reports of nodes, by kind: full, delta or refused",
+    labelNames: ["kind"],
+    registers,
+  });
+  const reportSeconds = new Histogram({
+    name: "bootswarm_seeder_report_seconds",
+    help: "Time to take in one report",
+    buckets: [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3],
+    registers,
+  });
+  return {
+    uploadEnded: (result, receivedBytes) => {
+      uploads.inc({ result });
+      uploadBytes.inc(receivedBytes);
+    },
+    published: (seconds) => publishSeconds.observe(seconds),
+    originSent: (bytes) => originBytes.inc(bytes),
+    originAnswered: (status) => originRequests.inc({ code: String(status) }),
+    reported: (kind, seconds) => {
+      reports.inc({ kind });
+      reportSeconds.observe(seconds);
+    },
+  };
+}
+
+/** Makes the metrics that are read from the seeder's parts when they are asked for. */
+export function observeSeeder(registry: Registry, { catalog, swarm, nodeCounts }: MetricSources): void {
+  const registers = [registry];
+  const catalogGauge = (name: string, help: string, read: (images: Image[]) => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      async collect() {
+        this.set(read(await catalog.list()));
+      },
+    });
+  catalogGauge("bootswarm_seeder_images", "Images in the catalog", (images) => images.length);
+  catalogGauge("bootswarm_seeder_images_bytes", "Bytes of all images in the catalog", (images) =>
+    images.reduce((sum, image) => sum + image.sizeBytes, 0),
+  );
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  const counter = (name: string, help: string, read: () => number) =>
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    });
+  counter("bootswarm_seeder_sent_bytes_total", "Image bytes sent to peers", () => swarm.status().sentBytes);
+  gauge("bootswarm_seeder_peers", "Connected peers", () => swarm.status().peers);
+  gauge("bootswarm_seeder_dht_nodes", "Nodes in the DHT's routing table", () => swarm.status().dhtNodes);
+  gauge("bootswarm_seeder_torrents", "Images served to peers", () => swarm.status().torrents);
+  new Gauge({
+    name: "bootswarm_seeder_nodes",
+    help: "Nodes that have reported, by state: up or lost",
+    labelNames: ["state"],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(nodeCounts())) this.set({ state }, count);
+    },
+  });
+}

@@ -1,0 +1,52 @@
+/** Image bytes by plain HTTP, beside the RPC services on the same port. */
+import type { HttpHandler, Request, Response } from "../../daemon/listener.ts";
+import type { Log } from "../../daemon/log.ts";
+import { messageOf, Problem } from "../../daemon/problem.ts";
+import { sendError } from "./answers.ts";
+import { answerDownload, answerTorrent, type DownloadParts } from "./download.ts";
+import { type ImageRoute, imageRouteFrom } from "./route.ts";
+import { answerUpload, type UploadParts } from "./upload.ts";
+
+export interface OriginParts extends DownloadParts, UploadParts {
+  onAnswered: (status: number) => void;
+  log: Log;
+}
+
+/** Answers requests below /images/. */
+export function createOrigin(parts: OriginParts): HttpHandler {
+  return (request, response) => {
+    const route = imageRouteFrom(request.url ?? "");
+    if (!route) return false;
+    answer(parts, route, request, response).then(parts.onAnswered, (error: unknown) => {
+      parts.log.error({ url: request.url, error: messageOf(error) }, "a request could not be answered");
+      response.destroy();
+    });
+    return true;
+  };
+}
+
+async function answer(parts: OriginParts, route: ImageRoute, request: Request, response: Response): Promise<number> {
+  try {
+    if (request.method === "PUT" && route.kind === "image") return await answerUpload(parts, route, request, response);
+    if (request.method !== "GET" && request.method !== "HEAD") throw wrongMethod(route, request);
+    const image = await parts.catalog.get(route.image);
+    switch (route.kind) {
+      case "data":
+        return await answerDownload(parts, image, request, response);
+      case "torrent":
+        return await answerTorrent(parts, image, request, response);
+      default:
+        throw new Problem(
+          "not-found",
+          `an image's bytes are at /images/${route.image}/data, its torrent at /images/${route.image}.torrent`,
+        );
+    }
+  } catch (error) {
+    return sendError(response, error);
+  }
+}
+
+function wrongMethod(route: ImageRoute, request: Request): Problem {
+  const allowed = route.kind === "image" ? "PUT uploads to /images/NAME" : "GET and HEAD read here";
+  return new Problem("invalid", `${request.method} is not possible here; ${allowed}`);
+}

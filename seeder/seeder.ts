@@ -1,0 +1,134 @@
+/** The wiring of a seeder: which part gets what. Read this first. */
+import { join } from "node:path";
+import { toJsonString } from "@bufbuild/protobuf";
+import { listenAddressFrom } from "../daemon/listen-address.ts";
+import { type Listener, openListener } from "../daemon/listener.ts";
+import type { Log } from "../daemon/log.ts";
+import { createMetrics } from "../daemon/metrics.ts";
+import { ImageSchema } from "../proto/gen/bootswarm/image/v1/image_pb.js";
+import { CatalogService } from "../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
+import { InventoryService } from "../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import type { Swarm } from "../swarm/swarm.ts";
+import { imageMessage } from "./api/catalog-messages.ts";
+import { createCatalogService } from "./api/catalog-service.ts";
+import { createInventoryService } from "./api/inventory-service.ts";
+import { Catalog } from "./catalog/catalog.ts";
+import { Hasher } from "./catalog/hasher.ts";
+import { ImageFiles } from "./catalog/image-files.ts";
+import type { Importer } from "./catalog/importer.ts";
+import { Seeding } from "./catalog/seeding.ts";
+import type { SeederConfig } from "./config.ts";
+import { takeDataDirectory } from "./data-directory.ts";
+import { createImporter } from "./import/importer.ts";
+import { InventoryKeeper } from "./inventory/inventory-keeper.ts";
+import { createSeederMetrics, observeSeeder, type SeederMetrics } from "./metrics.ts";
+import { openSwarm } from "./open-swarm.ts";
+import { createOrigin } from "./origin/origin.ts";
+import { openSqliteStore } from "./store/sqlite.ts";
+
+export interface Seeder {
+  /** Where the API is: http://HOST:PORT, or unix:/PATH. */
+  readonly url: string;
+  readonly peerPort: number;
+  readonly dhtPort: number;
+  /** Ends what is under way, leaving nothing half-written, and gives the data directory free. */
+  close(): Promise<void>;
+}
+
+/** What a running seeder consists of, without the listener. */
+interface SeederParts {
+  swarm: Swarm;
+  catalog: Catalog;
+  keeper: InventoryKeeper;
+  importer: Importer;
+  metrics: SeederMetrics;
+}
+
+/**
+ * Starts a seeder: takes the data directory, opens store and swarm, seeds all images, and listens last.
+ *
+ * @throws Problem for anything an operator can mend: the directory, a port, the database.
+ */
+export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder> {
+  await using stack = new AsyncDisposableStack();
+  const address = listenAddressFrom(config.listen);
+  stack.adopt(await takeDataDirectory(config.dataDirectory), (lock) => lock.close());
+  const store = stack.adopt(await openSqliteStore(join(config.dataDirectory, "seeder.sqlite")), (it) => it.close());
+  const swarm = stack.adopt(await openSwarm(config, log), (it) => it.close());
+  const hasher = stack.adopt(new Hasher(), (it) => it.close());
+  const files = await ImageFiles.open(config.dataDirectory);
+  const registry = createMetrics();
+  const metrics = createSeederMetrics(registry);
+  const catalog = new Catalog({
+    store,
+    files,
+    hasher,
+    seeding: new Seeding(swarm, log),
+    log,
+    nowMs: Date.now,
+    publishesActiveMax: config.upload.concurrency,
+    onPublished: metrics.published,
+  });
+  stack.defer(() => catalog.close());
+  await catalog.start();
+  const keeper = stack.adopt(await InventoryKeeper.open(store, log, Date.now), (it) => it.close());
+  const importer = stack.adopt(
+    await createImporter({
+      config: config.import,
+      directory: join(config.dataDirectory, "imports"),
+      publisher: catalog,
+      log,
+    }),
+    (it) => it.close(),
+  );
+  observeSeeder(registry, { catalog, swarm, nodeCounts: () => keeper.inventory.counts(Date.now()) });
+  let stopping = false;
+  const readiness = () => ({ ready: !stopping, reasons: stopping ? ["the seeder is stopping"] : [] });
+  const serving = servedBy({ swarm, catalog, keeper, importer, metrics }, config, log);
+  const listener: Listener = stack.adopt(
+    await openListener({ address, metrics: registry, readiness, log, ...serving }),
+    (it) => it.close(),
+  );
+  const { peerPort, dhtPort } = swarm;
+  log.info({ url: listener.url, peerPort, dhtPort, dataDirectory: config.dataDirectory }, "listening");
+  const running = stack.move();
+  return {
+    url: listener.url,
+    peerPort,
+    dhtPort,
+    close: async () => {
+      stopping = true;
+      await running.disposeAsync();
+    },
+  };
+}
+
+function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
+  const { swarm, catalog, keeper, importer, metrics } = parts;
+  const { advertiseHost } = config.swarm;
+  const peers = advertiseHost === "" ? [] : [{ host: advertiseHost, port: swarm.peerPort }];
+  const endpoint = { host: advertiseHost, dhtPort: swarm.dhtPort, peerPort: swarm.peerPort };
+  const catalogService = createCatalogService({ catalog, importer, peers });
+  const inventoryService = createInventoryService({
+    keeper,
+    catalog,
+    endpoint,
+    nowMs: Date.now,
+    onReport: metrics.reported,
+  });
+  return {
+    routes: (router: Parameters<Parameters<typeof openListener>[0]["routes"]>[0]) => {
+      router.service(CatalogService, catalogService);
+      router.service(InventoryService, inventoryService);
+    },
+    http: createOrigin({
+      catalog,
+      publisher: catalog,
+      toJson: ({ image }) => toJsonString(ImageSchema, imageMessage(image, peers)),
+      upload: { idleTimeoutMs: config.upload.idleTimeoutMs, onEnd: metrics.uploadEnded },
+      download: { idleTimeoutMs: config.download.idleTimeoutMs, onSent: metrics.originSent },
+      onAnswered: metrics.originAnswered,
+      log,
+    }),
+  };
+}

@@ -1,0 +1,208 @@
+/** The store's contract in Kysely's words, for any engine that Kysely speaks. */
+import type { Kysely, Selectable, Transaction } from "kysely";
+import type { Image, ImageTorrent } from "../catalog/image.ts";
+import type { HoldingFacts, KnownNode, NodeFacts } from "../inventory/facts.ts";
+import type { Database } from "./schema.ts";
+import type { NodeChange, Store } from "./store.ts";
+
+/** Rows and values in one statement: engines bound the parameters of one (SQLite 32 766, PostgreSQL 65 535). */
+const rowsPerStatementMax = 1_000;
+
+export class KyselyStore implements Store {
+  readonly #database: Kysely<Database>;
+
+  constructor(database: Kysely<Database>) {
+    this.#database = database;
+  }
+
+  close(): Promise<void> {
+    return this.#database.destroy();
+  }
+
+  async listImages(): Promise<Image[]> {
+    const rows = await this.#database.selectFrom("images").selectAll().execute();
+    const names = await this.#database.selectFrom("names").selectAll().orderBy("ordinal").execute();
+    const namesByDigest = Map.groupBy(names, (row) => row.digest);
+    const images = rows.map((row) =>
+      imageFrom(
+        row,
+        (namesByDigest.get(row.digest) ?? []).map(({ name }) => name),
+      ),
+    );
+    return images.sort((a, b) => compare(a.names[0] ?? "", b.names[0] ?? ""));
+  }
+
+  async imageByDigest(digest: string): Promise<Image | undefined> {
+    const row = await this.#database.selectFrom("images").selectAll().where("digest", "=", digest).executeTakeFirst();
+    if (!row) return undefined;
+    const names = await this.#database
+      .selectFrom("names")
+      .select("name")
+      .where("digest", "=", digest)
+      .orderBy("ordinal")
+      .execute();
+    return imageFrom(
+      row,
+      names.map(({ name }) => name),
+    );
+  }
+
+  async imageByName(name: string): Promise<Image | undefined> {
+    const row = await this.#database.selectFrom("names").select("digest").where("name", "=", name).executeTakeFirst();
+    return row && this.imageByDigest(row.digest);
+  }
+
+  async addImage(image: Image): Promise<void> {
+    await this.#database.transaction().execute(async (transaction) => {
+      await transaction
+        .insertInto("images")
+        .values({
+          digest: image.digest,
+          size_bytes: image.sizeBytes,
+          format: image.format,
+          virtual_size_bytes: image.virtualSizeBytes,
+          infohash: image.torrent?.infohash ?? null,
+          piece_length_bytes: image.torrent?.pieceLengthBytes ?? null,
+          created_at_ms: image.createdAtMs,
+        })
+        .execute();
+      for (const name of image.names) await insertName(transaction, image.digest, name);
+    });
+  }
+
+  async addName(digest: string, name: string): Promise<void> {
+    await this.#database.transaction().execute((transaction) => insertName(transaction, digest, name));
+  }
+
+  async setTorrent(digest: string, torrent: ImageTorrent | undefined): Promise<void> {
+    await this.#database
+      .updateTable("images")
+      .set({ infohash: torrent?.infohash ?? null, piece_length_bytes: torrent?.pieceLengthBytes ?? null })
+      .where("digest", "=", digest)
+      .execute();
+  }
+
+  async removeName(name: string): Promise<void> {
+    await this.#database.deleteFrom("names").where("name", "=", name).execute();
+  }
+
+  async removeImage(digest: string): Promise<void> {
+    await this.#database.deleteFrom("images").where("digest", "=", digest).execute();
+  }
+
+  async loadNodes(): Promise<KnownNode[]> {
+    const nodes = await this.#database.selectFrom("nodes").selectAll().execute();
+    const holdings = await this.#database.selectFrom("holdings").selectAll().execute();
+    const holdingsByNode = Map.groupBy(holdings, (row) => row.node_id);
+    return nodes.map((row) => ({
+      node: nodeFrom(row),
+      reportedAtMs: row.reported_at_ms,
+      holdings: (holdingsByNode.get(row.id) ?? []).map(holdingFrom),
+    }));
+  }
+
+  async saveNodes(changes: readonly NodeChange[], removedIds: readonly string[]): Promise<void> {
+    await this.#database.transaction().execute(async (transaction) => {
+      for (const ids of chunksOf(removedIds)) await transaction.deleteFrom("nodes").where("id", "in", ids).execute();
+      for (const change of changes) await saveNode(transaction, change);
+    });
+  }
+}
+
+async function saveNode(transaction: Transaction<Database>, change: NodeChange): Promise<void> {
+  const { id, ...facts } = nodeRow(change.node, change.reportedAtMs);
+  await transaction
+    .insertInto("nodes")
+    .values({ id, ...facts })
+    .onConflict((conflict) => conflict.column("id").doUpdateSet(facts))
+    .execute();
+  if (!change.holdings) return;
+  await transaction.deleteFrom("holdings").where("node_id", "=", id).execute();
+  for (const holdings of chunksOf(change.holdings)) {
+    const rows = holdings.map((holding) => holdingRow(id, holding));
+    await transaction.insertInto("holdings").values(rows).execute();
+  }
+}
+
+async function insertName(transaction: Transaction<Database>, digest: string, name: string): Promise<void> {
+  const { last } = await transaction
+    .selectFrom("names")
+    .select((row) => row.fn.max("ordinal").as("last"))
+    .where("digest", "=", digest)
+    .executeTakeFirstOrThrow();
+  await transaction
+    .insertInto("names")
+    .values({ name, digest, ordinal: (last ?? 0) + 1 })
+    .execute();
+}
+
+function imageFrom(row: Selectable<Database["images"]>, names: string[]): Image {
+  return {
+    digest: row.digest,
+    names,
+    sizeBytes: row.size_bytes,
+    format: row.format,
+    virtualSizeBytes: row.virtual_size_bytes,
+    torrent:
+      row.infohash === null || row.piece_length_bytes === null
+        ? undefined
+        : { infohash: row.infohash, pieceLengthBytes: row.piece_length_bytes },
+    createdAtMs: row.created_at_ms,
+  };
+}
+
+function nodeFrom(row: Selectable<Database["nodes"]>): NodeFacts {
+  return {
+    id: row.id,
+    name: row.name,
+    apiUrl: row.api_url,
+    version: row.version,
+    cacheBytes: row.cache_bytes,
+    diskFreeBytes: row.disk_free_bytes,
+    diskSizeBytes: row.disk_size_bytes,
+    reportIntervalMs: row.report_interval_ms,
+  };
+}
+
+function nodeRow(node: NodeFacts, reportedAtMs: number): Database["nodes"] {
+  return {
+    id: node.id,
+    name: node.name,
+    api_url: node.apiUrl,
+    version: node.version,
+    cache_bytes: node.cacheBytes,
+    disk_free_bytes: node.diskFreeBytes,
+    disk_size_bytes: node.diskSizeBytes,
+    report_interval_ms: node.reportIntervalMs,
+    reported_at_ms: reportedAtMs,
+  };
+}
+
+function holdingFrom(row: Selectable<Database["holdings"]>): HoldingFacts {
+  return {
+    digest: row.digest,
+    allocatedBytes: row.allocated_bytes,
+    pinned: row.pinned !== 0,
+    lastUsedAtMs: row.last_used_at_ms ?? undefined,
+  };
+}
+
+function holdingRow(nodeId: string, holding: HoldingFacts): Database["holdings"] {
+  return {
+    node_id: nodeId,
+    digest: holding.digest,
+    allocated_bytes: holding.allocatedBytes,
+    pinned: holding.pinned ? 1 : 0,
+    last_used_at_ms: holding.lastUsedAtMs ?? null,
+  };
+}
+
+function* chunksOf<T>(items: readonly T[]): Iterable<readonly T[]> {
+  for (let start = 0; start < items.length; start += rowsPerStatementMax) {
+    yield items.slice(start, start + rowsPerStatementMax);
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

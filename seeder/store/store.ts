@@ -1,0 +1,43 @@
+/**
+ * What the seeder keeps in its database: the catalog's facts, and what the inventory knew last. Engines behind this
+ * contract pass the tests in test/contract.
+ */
+import type { Image, ImageTorrent } from "../catalog/image.ts";
+import type { HoldingFacts, KnownNode, NodeFacts } from "../inventory/facts.ts";
+
+/** Each call is atomic, and durable once it resolves. */
+export interface CatalogStore {
+  /** All images, by first name. */
+  listImages(): Promise<Image[]>;
+  imageByDigest(digest: string): Promise<Image | undefined>;
+  imageByName(name: string): Promise<Image | undefined>;
+  /** Adds an image with its names. Rejects if the digest or a name is there already. */
+  addImage(image: Image): Promise<void>;
+  /** Adds a name to an image. Rejects if the name is taken or the image is not there. */
+  addName(digest: string, name: string): Promise<void>;
+  /** Sets or takes away an image's torrent. */
+  setTorrent(digest: string, torrent: ImageTorrent | undefined): Promise<void>;
+  /** Removes a name, if it is there. */
+  removeName(name: string): Promise<void>;
+  /** Removes an image and all its names, if it is there. */
+  removeImage(digest: string): Promise<void>;
+}
+
+/** What is to be remembered of a node from now on. */
+export interface NodeChange {
+  node: NodeFacts;
+  reportedAtMs: number;
+  /** All it holds; undefined leaves its holdings as they are remembered. */
+  holdings: readonly HoldingFacts[] | undefined;
+}
+
+/** Each call is atomic. */
+export interface InventoryStore {
+  loadNodes(): Promise<KnownNode[]>;
+  /** Adds or changes some nodes and removes others, with their holdings. */
+  saveNodes(changes: readonly NodeChange[], removedIds: readonly string[]): Promise<void>;
+}
+
+export interface Store extends CatalogStore, InventoryStore {
+  close(): Promise<void>;
+}
