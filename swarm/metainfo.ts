@@ -76,7 +76,10 @@ export function metainfoOf(info: TorrentInfo): Uint8Array {
 }
 
 /** The magnet link (BEP 9), with `peers` as x.pe. */
-export function magnetUriOf(info: TorrentInfo, peers: readonly Endpoint[] = []): string {
+export function magnetUriOf(
+  info: Pick<TorrentInfo, "infohash" | "name" | "lengthBytes">,
+  peers: readonly Endpoint[] = [],
+): string {
   const name = encodeURIComponent(info.name);
   const addresses = peers.map(({ host, port }) => `&x.pe=${host.includes(":") ? `[${host}]` : host}:${port}`).join("");
   return `magnet:?xt=urn:btih:${info.infohash}&dn=${name}&xl=${info.lengthBytes}${addresses}`;
