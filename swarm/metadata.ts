@@ -9,9 +9,15 @@ import { infoBytesMax, metadataRequestsMax } from "./limits.ts";
 /** Metadata travels in parts of this size; only the last is shorter. */
 const partBytes = 16 * 1024;
 
-export type MetadataMessage =
-  | { type: "request" | "reject"; part: number }
-  | { type: "data"; part: number; totalBytes: number; bytes: Uint8Array };
+export interface MetadataPart {
+  type: "data";
+  part: number;
+  /** Length of the whole info dictionary. */
+  totalBytes: number;
+  bytes: Uint8Array;
+}
+
+export type MetadataMessage = { type: "request"; part: number } | { type: "reject"; part: number } | MetadataPart;
 
 const messageTypes = ["request", "data", "reject"] as const;
 
@@ -25,9 +31,13 @@ export function metadataMessageFrom(payload: Uint8Array): MetadataMessage {
   }
   if (type !== "data") return { type, part };
   const totalBytes = head.total_size;
-  if (typeof totalBytes !== "number") throw new Error("a ut_metadata message has no total size");
-  // The part's bytes follow the dictionary, which is as long as its encoding.
-  return { type, part, totalBytes, bytes: payload.subarray(bencode.decode.bytes) };
+  if (typeof totalBytes !== "number" || part * partBytes >= totalBytes) {
+    throw new Error("a ut_metadata message has no valid total size");
+  }
+  // The part's bytes follow the dictionary, to the message's end.
+  const bytes = Math.min(partBytes, totalBytes - part * partBytes);
+  if (payload.length < bytes) throw new Error("a ut_metadata message is shorter than its part");
+  return { type, part, totalBytes, bytes: payload.subarray(payload.length - bytes) };
 }
 
 export function encodeMetadataMessage(message: MetadataMessage): Uint8Array {
@@ -76,7 +86,7 @@ export class MetadataDownload {
    *
    * @throws Error if the part does not fit, or the whole is not what the infohash names: the peer lies.
    */
-  take(message: MetadataMessage & { type: "data" }): Uint8Array | undefined {
+  take(message: MetadataPart): Uint8Array | undefined {
     const start = message.part * partBytes;
     const expectedBytes = Math.min(partBytes, this.#bytes.length - start);
     if (message.bytes.length !== expectedBytes || this.#arrived[message.part] !== false) {

@@ -105,6 +105,7 @@ export class Storage {
       written += bytesWritten;
     }
     this.have.add(index);
+    this.#forgetChunks(offset, piece.length);
     this.#noteChange();
   }
 
@@ -143,9 +144,13 @@ export class Storage {
     }
   }
 
+  /** A chunk that was read before the piece was written may hold a hole in its place. */
+  #forgetChunks(offset: number, length: number): void {
+    const last = Math.floor((offset + length - 1) / chunkBytes);
+    for (let number = Math.floor(offset / chunkBytes); number <= last; number++) this.#chunks.delete(number);
+  }
+
   #noteChange(): void {
-    // A chunk read before the piece was written may hold its hole.
-    this.#chunks.clear();
     this.#dirty = true;
     this.#flushTimer ??= setTimeout(() => this.flush().catch(this.#onFault), flushIntervalMs);
   }

@@ -4,8 +4,8 @@ declare module "bencode" {
   export type Bencodable = number | bigint | string | Uint8Array | Bencodable[] | { [key: string]: Bencodable };
   interface Bencode {
     encode(value: Bencodable): Uint8Array;
-    /** Byte strings come as Uint8Array. Throws on malformed input; `decode.bytes` says how many bytes were read. */
-    decode: { (data: Uint8Array, start?: number, end?: number, encoding?: string): unknown; bytes: number };
+    /** Byte strings come as Uint8Array. Throws on malformed input; bytes after the value are passed over. */
+    decode(data: Uint8Array): unknown;
   }
   const bencode: Bencode;
   export default bencode;

@@ -1,0 +1,356 @@
+/**
+ * One connection: its handshake, choke and interest both ways, what is asked of it and what it asks for. It reports to
+ * one owner, which decides; first the swarm, until an inbound peer has said which torrent it is about, then the torrent.
+ */
+import type { Socket } from "node:net";
+import type { Bitfield } from "./bitfield.ts";
+import {
+  blockBytes,
+  peerRequestsMax,
+  piecesMax,
+  requestsInFlightMax,
+  requestsInFlightMin,
+  requestTimeoutMsMax,
+  requestTimeoutMsMin,
+  sendBufferBytesMax,
+} from "./limits.ts";
+import { type RateLimit, RateMeter } from "./rate.ts";
+import type { Clock, Endpoint } from "./types.ts";
+import {
+  type Block,
+  encodeBlockMessage,
+  encodePieceHead,
+  encodeSignal,
+  type Handshake,
+  keepAlive,
+  WireDecoder,
+  type WireMessage,
+} from "./wire.ts";
+
+/** Requests to have in flight before the rate is known, and beyond what the rate says. */
+const requestsAhead = 16;
+/** How many seconds of a peer's rate are asked for ahead. */
+const secondsAhead = 0.5;
+/** Blocks gathered into one write to the socket. */
+const blocksPerWrite = 16;
+
+export interface PeerOwner {
+  onHandshake(peer: Peer, handshake: Handshake): void;
+  onMessage(peer: Peer, message: WireMessage): void;
+  onBlockStart(peer: Peer, index: number, begin: number, length: number): Uint8Array | undefined;
+  onBlockEnd(peer: Peer, block: Block, kept: boolean): void;
+  /** A block that the peer asked for has been given to its socket. */
+  onSent(peer: Peer, bytes: number): void;
+  /** The connection is over; `error` says why if it was a fault. */
+  onClose(peer: Peer, error: Error | undefined): void;
+}
+
+export interface PeerOptions {
+  socket: Socket;
+  /** Where it is; for an inbound connection, the port is not the one it listens on. */
+  endpoint: Endpoint;
+  direction: "inbound" | "outbound";
+  clock: Clock;
+  uploadLimit: RateLimit;
+  downloadLimit: RateLimit;
+}
+
+interface InFlight extends Block {
+  sentAtMs: number;
+  /** Given up: others may be asked. What comes all the same is still taken. */
+  released: boolean;
+}
+
+/** What the extension handshake (BEP 10) told. */
+export interface PeerExtensions {
+  /** The peer's id for ut_metadata messages; 0 if it has none. */
+  metadataId: number;
+  metadataBytes: number;
+}
+
+export class Peer {
+  readonly endpoint: Endpoint;
+  readonly direction: "inbound" | "outbound";
+  owner: PeerOwner;
+  /** 40 hex digits once the handshake is done. */
+  id = "";
+  fast = false;
+  /** Where it listens, if it is known. */
+  listens: Endpoint | undefined;
+  extensions: PeerExtensions = { metadataId: 0, metadataBytes: 0 };
+  /** Pieces it has; undefined until the torrent's info is known. */
+  has: Bitfield | undefined;
+  /** Its bitfield, kept until the info is known. */
+  earlyPieces: "all" | "none" | Uint8Array = "none";
+  earlyHaves: number[] = [];
+  /** How many of its pieces we lack. */
+  usefulPieces = 0;
+  amChoking = true;
+  amInterested = false;
+  choking = true;
+  interested = false;
+  chokeChangedAtMs: number;
+  suspectPieces = 0;
+  /** Do not ask it for anything before this time. */
+  restUntilMs = 0;
+  readonly connectedAtMs: number;
+  lastHeardAtMs: number;
+  lastBlockAtMs: number;
+  readonly down: RateMeter;
+  readonly up: RateMeter;
+  readonly #socket: Socket;
+  readonly #decoder: WireDecoder;
+  readonly #options: PeerOptions;
+  readonly #inFlight = new Map<number, InFlight>();
+  #live = 0;
+  #uploads: Block[] = [];
+  #serving = false;
+  #readBlock: ((block: Block) => Promise<Uint8Array>) | undefined;
+  #lastSentAtMs: number;
+  #closed = false;
+  #cancelTimers: (() => void)[] = [];
+
+  constructor(options: PeerOptions, owner: PeerOwner) {
+    const nowMs = options.clock.now();
+    this.#options = options;
+    this.#socket = options.socket;
+    this.endpoint = options.endpoint;
+    this.direction = options.direction;
+    if (options.direction === "outbound") this.listens = options.endpoint;
+    this.owner = owner;
+    this.connectedAtMs = this.lastHeardAtMs = this.lastBlockAtMs = this.chokeChangedAtMs = this.#lastSentAtMs = nowMs;
+    this.down = new RateMeter(nowMs);
+    this.up = new RateMeter(nowMs);
+    this.#decoder = new WireDecoder(
+      {
+        onHandshake: (handshake) => {
+          this.id = handshake.peerId.toString("hex");
+          this.fast = handshake.fast;
+          this.owner.onHandshake(this, handshake);
+        },
+        onMessage: (message) => this.owner.onMessage(this, message),
+        onBlockStart: (index, begin, length) => this.owner.onBlockStart(this, index, begin, length),
+        onBlockEnd: (index, begin, length, kept) => this.owner.onBlockEnd(this, { index, begin, length }, kept),
+      },
+      { bitfieldBytesMax: Math.ceil(piecesMax / 8) },
+    );
+    this.#listen();
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Requests that are neither answered nor given up. */
+  get requestsLive(): number {
+    return this.#live;
+  }
+
+  set bitfieldBytesMax(bytes: number) {
+    this.#decoder.bitfieldBytesMax = bytes;
+  }
+
+  /** How many requests to keep in flight: what the peer sends in half a second, and some. */
+  requestDepth(nowMs: number): number {
+    const ahead = Math.ceil((this.down.bytesPerSecond(nowMs) * secondsAhead) / blockBytes) + requestsAhead;
+    return Math.max(requestsInFlightMin, Math.min(requestsInFlightMax, ahead));
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#closed) return;
+    this.#lastSentAtMs = this.#options.clock.now();
+    this.#socket.write(bytes);
+  }
+
+  setInterested(interested: boolean): void {
+    if (this.amInterested === interested) return;
+    this.amInterested = interested;
+    this.send(encodeSignal(interested ? "interested" : "notInterested"));
+  }
+
+  setChoking(choking: boolean): void {
+    if (this.amChoking === choking) return;
+    this.amChoking = choking;
+    this.chokeChangedAtMs = this.#options.clock.now();
+    this.send(encodeSignal(choking ? "choke" : "unchoke"));
+    if (!choking) return;
+    // BEP 6: what will not be served after a choke is refused one by one.
+    for (const block of this.#uploads) this.refuse(block);
+    this.#uploads = [];
+  }
+
+  // --- what we ask of it
+
+  request(blocks: readonly Block[]): void {
+    if (blocks.length === 0) return;
+    const sentAtMs = this.#options.clock.now();
+    if (this.#live === 0) this.lastBlockAtMs = sentAtMs;
+    for (const block of blocks) {
+      const key = keyOf(block.index, block.begin);
+      if (this.#inFlight.get(key)?.released !== false) this.#live++;
+      this.#inFlight.set(key, { ...block, sentAtMs, released: false });
+    }
+    this.send(Buffer.concat(blocks.map((block) => encodeBlockMessage("request", block))));
+  }
+
+  /** Whether the block was asked of this peer, given up since or not. */
+  isAsked(index: number, begin: number, length: number): boolean {
+    return this.#inFlight.get(keyOf(index, begin))?.length === length;
+  }
+
+  /** The block has come, or was refused: it is not in flight any more. False if it never was. */
+  settle(index: number, begin: number): boolean {
+    const key = keyOf(index, begin);
+    const request = this.#inFlight.get(key);
+    if (!request) return false;
+    if (!request.released) this.#live--;
+    return this.#inFlight.delete(key);
+  }
+
+  /** Tells the peer that the block is not needed any more. */
+  cancel(block: Block): void {
+    if (!this.settle(block.index, block.begin)) return;
+    this.dropArriving(block.index, block.begin);
+    this.send(encodeBlockMessage("cancel", block));
+  }
+
+  /** If this very block is arriving, the rest of it is dropped: somebody else has completed it. */
+  dropArriving(index: number, begin: number): void {
+    const arriving = this.#decoder.arriving;
+    if (arriving?.index === index && arriving.begin === begin) this.#decoder.dropArriving();
+  }
+
+  /** Gives up everything in flight, so that others can be asked; what comes late is still taken. */
+  releaseRequests(): Block[] {
+    const released: Block[] = [];
+    for (const request of this.#inFlight.values()) {
+      if (request.released) continue;
+      request.released = true;
+      released.push(request);
+    }
+    this.#live = 0;
+    return released;
+  }
+
+  /** Whether requests are in flight and nothing has come for too long, as measured by the peer's own rate. */
+  isOverdue(nowMs: number): boolean {
+    if (this.#live === 0) return false;
+    const bytesPerSecond = this.down.bytesPerSecond(nowMs);
+    const expectedMs = bytesPerSecond > 0 ? (4_000 * blockBytes) / bytesPerSecond : requestTimeoutMsMax / 2;
+    const timeoutMs = Math.max(requestTimeoutMsMin, Math.min(requestTimeoutMsMax, expectedMs));
+    return nowMs - this.lastBlockAtMs > timeoutMs;
+  }
+
+  // --- what it asks of us
+
+  /** Where blocks for it are read. */
+  serveFrom(readBlock: (block: Block) => Promise<Uint8Array>): void {
+    this.#readBlock = readBlock;
+  }
+
+  /** Queues a block to be sent. False if its queue is full, which no client of good will fills. */
+  queueUpload(block: Block): boolean {
+    if (this.#uploads.length >= peerRequestsMax) return false;
+    this.#uploads.push(block);
+    this.#serve();
+    return true;
+  }
+
+  cancelUpload(block: Block): void {
+    const at = this.#uploads.findIndex(({ index, begin }) => index === block.index && begin === block.begin);
+    if (at < 0) return;
+    this.#uploads.splice(at, 1);
+    // BEP 6: a cancelled request is answered too.
+    this.refuse(block);
+  }
+
+  refuse(block: Block): void {
+    if (this.fast) this.send(encodeBlockMessage("reject", block));
+  }
+
+  keepAlive(nowMs: number, intervalMs: number): void {
+    if (nowMs - this.#lastSentAtMs > intervalMs) this.send(keepAlive);
+  }
+
+  close(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const cancel of this.#cancelTimers) cancel();
+    this.#uploads = [];
+    this.#socket.destroy();
+    this.owner.onClose(this, error);
+  }
+
+  #listen(): void {
+    const socket = this.#socket;
+    socket.setNoDelay(true);
+    socket.on("data", (chunk: Buffer) => this.#onData(chunk));
+    socket.on("drain", () => this.#serve());
+    socket.on("error", (error) => this.close(error));
+    socket.on("close", () => this.close());
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#closed) return;
+    const { clock, downloadLimit } = this.#options;
+    const nowMs = clock.now();
+    this.lastHeardAtMs = nowMs;
+    try {
+      this.#decoder.push(chunk);
+    } catch (error) {
+      this.close(error as Error);
+      return;
+    }
+    downloadLimit.take(chunk.length, nowMs);
+    const waitMs = downloadLimit.waitMs(nowMs);
+    if (waitMs > 0) {
+      this.#socket.pause();
+      this.#after(waitMs, () => this.#socket.resume());
+    }
+  }
+
+  /** Sends queued blocks until the socket or the rate limit has enough. */
+  #serve(): void {
+    if (this.#serving || this.#closed || !this.#readBlock) return;
+    this.#serving = true;
+    this.#serveBatches(this.#readBlock)
+      .catch((error: Error) => this.close(error))
+      .finally(() => {
+        this.#serving = false;
+      });
+  }
+
+  async #serveBatches(readBlock: (block: Block) => Promise<Uint8Array>): Promise<void> {
+    const { clock, uploadLimit } = this.#options;
+    while (this.#uploads.length > 0 && !this.#closed && this.#socket.writableLength < sendBufferBytesMax) {
+      const waitMs = uploadLimit.waitMs(clock.now());
+      if (waitMs > 0) {
+        this.#after(waitMs, () => this.#serve());
+        return;
+      }
+      this.#socket.cork();
+      for (let sent = 0; sent < blocksPerWrite && this.#uploads.length > 0; sent++) {
+        if (uploadLimit.waitMs(clock.now()) > 0) break;
+        const block = this.#uploads.shift() as Block;
+        const bytes = await readBlock(block);
+        if (this.#closed) return;
+        this.send(encodePieceHead(block));
+        this.send(bytes);
+        const nowMs = clock.now();
+        uploadLimit.take(block.length, nowMs);
+        this.up.add(block.length, nowMs);
+        this.owner.onSent(this, block.length);
+      }
+      this.#socket.uncork();
+    }
+  }
+
+  #after(delayMs: number, run: () => void): void {
+    this.#cancelTimers = [this.#options.clock.after(delayMs, run), ...this.#cancelTimers.slice(0, 3)];
+  }
+}
+
+/** One number for a block: pieces have at most 4,096 blocks of 16 KiB. */
+function keyOf(index: number, begin: number): number {
+  return index * 4_096 + begin / blockBytes;
+}

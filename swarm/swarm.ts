@@ -1,0 +1,268 @@
+/**
+ * One node of the swarm: a TCP listener, a DHT node, and its torrents. It lets connections in and out within bounds, and
+ * hands each to the torrent it is about.
+ */
+import { randomBytes } from "node:crypto";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { AssemblyBudget } from "./assembly-budget.ts";
+import { Dht } from "./dht.ts";
+import { connectionsMaxDefault, connectTimeoutMs, handshakesMax, handshakeTimeoutMs } from "./limits.ts";
+import { Peer, type PeerOwner } from "./peer.ts";
+import { RateLimit, RateMeter } from "./rate.ts";
+import { Strikes } from "./strikes.ts";
+import { Torrent, type TorrentHost } from "./torrent.ts";
+import type { AddTorrentOptions, Clock, Endpoint, SwarmLog, SwarmOptions } from "./types.ts";
+import type { Handshake } from "./wire.ts";
+
+/** Peer ids in Azureus' style (BEP 20): two letters and a version. */
+const peerIdPrefix = "-BW0100-";
+/** A growing DHT is told of our torrents at most this often. */
+const reannounceMsMin = 5_000;
+
+export interface SwarmStatus {
+  /** Connections past their handshake. */
+  peers: number;
+  dhtNodes: number;
+  torrents: number;
+  downBytesPerSecond: number;
+  upBytesPerSecond: number;
+  /** Payload bytes from and to peers since the start. */
+  receivedBytes: number;
+  sentBytes: number;
+  verifyFailures: number;
+}
+
+const silentLog: SwarmLog = { debug() {}, info() {}, warn() {} };
+
+/** Time as it passes outside simulations. */
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  after: (delayMs, run) => {
+    const timer = setTimeout(run, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
+
+export class Swarm {
+  readonly #server: Server;
+  readonly #dht: Dht;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #log: SwarmLog;
+  readonly #connectionsMax: number;
+  readonly #torrents = new Map<string, Torrent>();
+  readonly #connections = new Set<Peer>();
+  /** Inbound connections that have not said yet what they are about. */
+  readonly #strangers = new Set<Peer>();
+  readonly #peerId = Buffer.concat([Buffer.from(peerIdPrefix), randomBytes(12)]);
+  readonly #budget = new AssemblyBudget();
+  readonly #strikes = new Strikes();
+  readonly #uploadLimit: RateLimit;
+  readonly #downloadLimit: RateLimit;
+  readonly #received: RateMeter;
+  readonly #sent: RateMeter;
+  #verifyFailures = 0;
+  #cancelReannounce: (() => void) | undefined;
+  #closed = false;
+
+  private constructor(options: SwarmOptions, clock: Clock, server: Server, dht: Dht) {
+    const nowMs = clock.now();
+    this.#server = server;
+    this.#dht = dht;
+    this.#clock = clock;
+    this.#random = options.random ?? Math.random;
+    this.#log = options.log ?? silentLog;
+    this.#connectionsMax = options.connectionsMax ?? connectionsMaxDefault;
+    this.#uploadLimit = new RateLimit(options.uploadBytesPerSecondMax ?? 0, nowMs);
+    this.#downloadLimit = new RateLimit(options.downloadBytesPerSecondMax ?? 0, nowMs);
+    this.#received = new RateMeter(nowMs);
+    this.#sent = new RateMeter(nowMs);
+    server.on("connection", (socket) => this.#onConnection(socket));
+    server.on("error", (error) => this.#log.warn({ error: error.message }, "peer listener"));
+  }
+
+  /**
+   * Opens the TCP listener and the DHT node.
+   *
+   * @throws Error with `code` EADDRINUSE, EADDRNOTAVAIL or EACCES if a port cannot be had.
+   */
+  static async open(options: SwarmOptions): Promise<Swarm> {
+    const clock = options.clock ?? systemClock;
+    const server = createServer();
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject);
+      server.listen(options.port, options.host, () => {
+        server.removeListener("error", reject);
+        resolve();
+      });
+    });
+    try {
+      // What the DHT finds goes to a swarm that is there only once the DHT is.
+      let swarm: Swarm | undefined;
+      const dht = await Dht.open({
+        host: options.host,
+        port: options.dhtPort,
+        bootstrap: options.bootstrap ?? [],
+        clock,
+        log: options.log ?? silentLog,
+        onPeer: (infohash, peer) => swarm?.get(infohash)?.addPeer(peer),
+        onNode: () => swarm?.reannounceSoon(),
+      });
+      swarm = new Swarm(options, clock, server, dht);
+      return swarm;
+    } catch (error) {
+      server.close();
+      throw error;
+    }
+  }
+
+  /** TCP port on which peers are served. */
+  get peerPort(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** UDP port of the DHT node. */
+  get dhtPort(): number {
+    return this.#dht.port;
+  }
+
+  /** Adds a torrent, which starts at once. @throws Error if its infohash is here already. */
+  add(options: AddTorrentOptions): Torrent {
+    if (this.#closed) throw new Error("the swarm is closed");
+    if (!/^[0-9a-f]{40}$/.test(options.infohash))
+      throw new Error(`"${options.infohash}" is no infohash of 40 hex digits`);
+    if (this.#torrents.has(options.infohash)) throw new Error(`the torrent ${options.infohash} is here already`);
+    const torrent = new Torrent(options, this.#host);
+    this.#torrents.set(options.infohash, torrent);
+    return torrent;
+  }
+
+  get(infohash: string): Torrent | undefined {
+    return this.#torrents.get(infohash);
+  }
+
+  /** DHT nodes learned after the start. */
+  addBootstrap(nodes: readonly Endpoint[]): void {
+    this.#dht.addBootstrap(nodes);
+  }
+
+  /** The DHT's routing table, to be given as `bootstrap` at the next start. */
+  dhtNodes(): Endpoint[] {
+    return this.#dht.nodes();
+  }
+
+  status(): SwarmStatus {
+    const nowMs = this.#clock.now();
+    return {
+      peers: this.#connections.size - this.#strangers.size,
+      dhtNodes: this.#dht.nodeCount,
+      torrents: this.#torrents.size,
+      downBytesPerSecond: this.#received.bytesPerSecond(nowMs),
+      upBytesPerSecond: this.#sent.bytesPerSecond(nowMs),
+      receivedBytes: this.#received.total,
+      sentBytes: this.#sent.total,
+      verifyFailures: this.#verifyFailures,
+    };
+  }
+
+  /** Closes all torrents and connections, then the listener and the DHT node. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelReannounce?.();
+    const ended = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    await Promise.all([...this.#torrents.values()].map((torrent) => torrent.close()));
+    for (const peer of [...this.#connections]) peer.close();
+    await Promise.all([ended, this.#dht.close()]);
+  }
+
+  /** New nodes in the DHT have not heard of our torrents; while it is small, that may matter. */
+  reannounceSoon(): void {
+    if (this.#cancelReannounce || this.#closed) return;
+    const early = this.#dht.nodeCount <= 8;
+    if (!early) return;
+    this.#cancelReannounce = this.#clock.after(this.#dht.nodeCount <= 1 ? 0 : reannounceMsMin, () => {
+      this.#cancelReannounce = undefined;
+      for (const torrent of this.#torrents.values()) torrent.announceSoon();
+    });
+  }
+
+  get #host(): TorrentHost {
+    return {
+      clock: this.#clock,
+      random: this.#random,
+      log: this.#log,
+      peerId: this.#peerId,
+      peerPort: this.peerPort,
+      budget: this.#budget,
+      connect: (endpoint, owner) => this.#connect(endpoint, owner),
+      announce: (infohash) => this.#dht.announce(infohash, this.peerPort),
+      strike: (peer, reason) => this.#strike(peer, reason),
+      isStruck: (endpoint) => this.#strikes.isStruck({ address: endpoint }, this.#clock.now()),
+      countReceived: (bytes) => this.#received.add(bytes, this.#clock.now()),
+      countSent: (bytes) => this.#sent.add(bytes, this.#clock.now()),
+      countVerifyFailure: () => this.#verifyFailures++,
+      removed: (torrent) => this.#torrents.delete(torrent.infohash),
+    };
+  }
+
+  #strike(peer: Peer, reason: string): void {
+    this.#log.warn({ peer: peer.endpoint, reason }, "peer struck off");
+    this.#strikes.strike({ id: peer.id, address: peer.listens ?? peer.endpoint }, this.#clock.now());
+  }
+
+  #onConnection(socket: Socket): void {
+    const endpoint = { host: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 };
+    const struck = this.#strikes.isStruck({ address: endpoint }, this.#clock.now());
+    if (
+      this.#closed ||
+      struck ||
+      this.#connections.size >= this.#connectionsMax ||
+      this.#strangers.size >= handshakesMax
+    ) {
+      socket.destroy();
+      return;
+    }
+    const peer = this.#newPeer(socket, endpoint, "inbound", this.#reception);
+    this.#strangers.add(peer);
+    this.#clock.after(handshakeTimeoutMs, () => {
+      if (this.#strangers.has(peer)) peer.close(new Error("no handshake in time"));
+    });
+  }
+
+  /** Owns inbound connections until their handshake. */
+  readonly #reception: PeerOwner = {
+    onHandshake: (peer: Peer, handshake: Handshake) => {
+      this.#strangers.delete(peer);
+      const torrent = this.#torrents.get(handshake.infohash);
+      const isStruck = this.#strikes.isStruck({ id: peer.id, address: peer.endpoint }, this.#clock.now());
+      if (!torrent || isStruck || !torrent.hasPlace) peer.close();
+      else torrent.adopt(peer, handshake);
+    },
+    onMessage: () => {},
+    onBlockStart: () => undefined,
+    onBlockEnd: () => {},
+    onSent: () => {},
+    onClose: () => {},
+  };
+
+  #connect(endpoint: Endpoint, owner: PeerOwner): Peer | undefined {
+    if (this.#closed || this.#connections.size >= this.#connectionsMax) return undefined;
+    const socket = connect({ host: endpoint.host, port: endpoint.port });
+    const cancelTimer = this.#clock.after(connectTimeoutMs, () => socket.destroy());
+    socket.once("connect", cancelTimer);
+    socket.once("close", cancelTimer);
+    return this.#newPeer(socket, endpoint, "outbound", owner);
+  }
+
+  #newPeer(socket: Socket, endpoint: Endpoint, direction: "inbound" | "outbound", owner: PeerOwner): Peer {
+    const limits = { uploadLimit: this.#uploadLimit, downloadLimit: this.#downloadLimit };
+    const peer = new Peer({ socket, endpoint, direction, clock: this.#clock, ...limits }, owner);
+    this.#connections.add(peer);
+    socket.once("close", () => {
+      this.#connections.delete(peer);
+      this.#strangers.delete(peer);
+    });
+    return peer;
+  }
+}
