@@ -16,10 +16,12 @@ export interface Transfer {
   notes: readonly string[];
   /** Said instead of rate and ETA: "ready in 3 s", "queued". */
   state?: string | undefined;
+  /** Bytes are told in the notes, so the line itself says only the percentage. */
+  brief?: boolean;
 }
 
 const barWidthMax = 40;
-const barWidthMin = 10;
+const barWidthMin = 8;
 const labelWidthMax = 24;
 const gap = "  ";
 
@@ -110,7 +112,8 @@ function factsOf(transfer: Transfer): string {
     totalBytes === undefined ? formatBytes(doneBytes) : `${formatBytes(doneBytes)} / ${formatBytes(totalBytes)}`;
   const moving = `${formatRate(transfer.bytesPerSecond).padStart(10)}  ${`ETA ${etaOf(transfer)[0] ?? "-"}`.padEnd(8)}`;
   const pace = transfer.state === undefined ? moving : printable(transfer.state).padEnd(20);
-  return [percent.padStart(5), amount.padStart(totalBytes === undefined ? 8 : 18), pace].join(gap);
+  const amounts = transfer.brief ? [] : [amount.padStart(totalBytes === undefined ? 8 : 18)];
+  return [percent.padStart(5), ...amounts, pace].join(gap);
 }
 
 function etaOf(transfer: Transfer): string[] {
