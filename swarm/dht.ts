@@ -94,11 +94,14 @@ export class Dht {
     }
   }
 
-  /** Looks for peers of an infohash and, with a port, announces that we are one. Peers come through `onPeer`. */
+  /** Looks for peers of an infohash, then announces that we are one. Peers come through `onPeer`. */
   announce(infohash: string, peerPort: number): void {
     if (this.#closed) return;
-    // It fails when there is no other node yet; the torrent tries again.
-    this.#client.announce(infohash, peerPort, () => {});
+    // An announcement goes to the nodes that the last look-up found, and makes none of its own while it has any.
+    this.#client.lookup(infohash, () => {
+      // It fails when there is no other node yet; the torrent tries again.
+      if (!this.#closed) this.#client.announce(infohash, peerPort, () => {});
+    });
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,53 @@
+"""One end of the wire benchmark with libtorrent. See ours.ts."""
+import json
+import os
+import resource
+import signal
+import sys
+import time
+
+import libtorrent as lt
+
+role, torrent_path, data_path = sys.argv[1:4]
+
+
+def report(**line):
+    print(json.dumps(line), flush=True)
+
+
+def usage():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return {"userCPUTime": used.ru_utime * 1e6, "systemCPUTime": used.ru_stime * 1e6, "maxRSS": used.ru_maxrss}
+
+
+session = lt.session({
+    "listen_interfaces": "127.0.0.1:0",
+    "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+    "enable_outgoing_utp": False, "enable_incoming_utp": False,
+    "allow_multiple_connections_per_ip": True,
+    "out_enc_policy": 2, "in_enc_policy": 2,
+})
+started = time.monotonic()
+handle = session.add_torrent({
+    "ti": lt.torrent_info(torrent_path),
+    "save_path": os.path.dirname(data_path),
+    "flags": lt.torrent_flags.seed_mode if role == "seed" else lt.torrent_flags.default_flags & ~lt.torrent_flags.auto_managed & ~lt.torrent_flags.paused,
+})
+if role == "seed":
+    while session.listen_port() == 0:
+        time.sleep(0.01)
+    report(port=session.listen_port())
+
+    def end(*_):
+        report(usage=usage())
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, end)
+    while True:
+        time.sleep(0.1)
+handle.connect_peer(("127.0.0.1", int(sys.argv[4])))
+while not handle.status().is_seeding:
+    session.wait_for_alert(20)
+    session.pop_alerts()
+report(seconds=time.monotonic() - started, usage=usage())
+os._exit(0)

@@ -1,0 +1,33 @@
+/** One end of the wire benchmark with torrent-stream as it comes. See ours.ts. */
+const { readFileSync } = require("node:fs");
+const { dirname } = require("node:path");
+const torrentStream = require("torrent-stream");
+
+const [role, torrentPath, dataPath, port] = process.argv.slice(2);
+const report = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
+const startedAtMs = performance.now();
+const engine = torrentStream(readFileSync(torrentPath), {
+  path: dirname(dataPath),
+  dht: false,
+  tracker: false,
+  verify: role === "seed",
+});
+engine.on("ready", () => {
+  if (role === "seed") {
+    engine.listen(0, () => report({ port: engine.swarm.port ?? engine.port }));
+    return;
+  }
+  engine.files[0].select();
+  engine.connect(`127.0.0.1:${port}`);
+});
+if (role === "seed") {
+  process.on("SIGTERM", () => {
+    report({ usage: process.resourceUsage() });
+    process.exit(0);
+  });
+} else {
+  engine.on("idle", () => {
+    report({ seconds: (performance.now() - startedAtMs) / 1_000, usage: process.resourceUsage() });
+    process.exit(0);
+  });
+}
