@@ -59,7 +59,7 @@ class ChildState {
   private peers = 0;
   private receivedBytes = 0;
   /** When we began to wait for the child; undefined while it waits for us. */
-  private waitingSinceMs: number | undefined = performance.now();
+  private waitingSinceMs: number | undefined;
   private readonly startedAtMs = performance.now();
   private readonly timer: NodeJS.Timeout;
   private readonly child: ChildProcess;
@@ -111,6 +111,9 @@ class ChildState {
 
   private take(news: ImportNews): void {
     switch (news.type) {
+      case "started":
+        this.waitingSinceMs = performance.now();
+        break;
       case "opened":
         this.waitingSinceMs = performance.now();
         this.opened.resolve(news.sizeBytes);

@@ -14,6 +14,8 @@ export interface ImportOrder {
 
 /** What the child tells by IPC. The image's bytes come on file descriptor `bytesDescriptor`. */
 export type ImportNews =
+  /** The process runs; until then it is the machine that takes time. */
+  | { type: "started" }
   /** The source answers; bytes follow. */
   | { type: "opened"; sizeBytes: number | undefined }
   | { type: "progress"; peers: number }

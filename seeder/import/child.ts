@@ -23,6 +23,7 @@ process.once("message", (order) => {
 });
 
 async function run(order: ImportOrder): Promise<void> {
+  await tell({ type: "started" });
   const { source, peers } = await open(order);
   await tell({ type: "opened", sizeBytes: source.sizeBytes });
   const timer = setInterval(() => void tell({ type: "progress", peers: peers() }), progressIntervalMs);

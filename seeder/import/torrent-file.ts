@@ -16,7 +16,8 @@ export interface NamedFile {
  * @throws Problem "not-found" or "invalid", naming what there is.
  */
 export function wantedFile(files: readonly NamedFile[], wish: string): number {
-  const candidates = files.map((file, index) => ({ ...file, index }));
+  // Field by field: the files of torrent-stream inherit theirs, which a spread would lose.
+  const candidates = files.map(({ path, name, length }, index) => ({ path, name, length, index }));
   if (wish === "") {
     const largest = candidates.reduce((best, file) => (file.length > best.length ? file : best));
     if (largest.length === 0) throw new Problem("invalid", "the torrent holds only empty files");
