@@ -16,7 +16,7 @@ export interface Transfer {
   notes: readonly string[];
   /** Said instead of rate and ETA: "ready in 3 s", "queued". */
   state?: string | undefined;
-  /** Bytes are told in the notes, so the line itself says only the percentage. */
+  /** Only percentage and rate are said; bytes are told in the notes. */
   brief?: boolean;
 }
 
@@ -110,10 +110,13 @@ function factsOf(transfer: Transfer): string {
   const percent = totalBytes === undefined ? "" : formatPercent(doneBytes, totalBytes);
   const amount =
     totalBytes === undefined ? formatBytes(doneBytes) : `${formatBytes(doneBytes)} / ${formatBytes(totalBytes)}`;
-  const moving = `${formatRate(transfer.bytesPerSecond).padStart(10)}  ${`ETA ${etaOf(transfer)[0] ?? "-"}`.padEnd(8)}`;
-  const pace = transfer.state === undefined ? moving : printable(transfer.state).padEnd(20);
-  const amounts = transfer.brief ? [] : [amount.padStart(totalBytes === undefined ? 8 : 18)];
-  return [percent.padStart(5), ...amounts, pace].join(gap);
+  const rate = formatRate(transfer.bytesPerSecond).padStart(10);
+  const state = transfer.state === undefined ? undefined : printable(transfer.state);
+  if (transfer.brief) return [percent.padStart(5), (state ?? rate).padEnd(14)].join(gap);
+  const moving = `${rate}${gap}${`ETA ${etaOf(transfer)[0] ?? "-"}`.padEnd(8)}`;
+  return [percent.padStart(5), amount.padStart(totalBytes === undefined ? 8 : 18), (state ?? moving).padEnd(20)].join(
+    gap,
+  );
 }
 
 function etaOf(transfer: Transfer): string[] {

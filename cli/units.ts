@@ -24,8 +24,9 @@ const minute = 60;
 const hour = 60 * minute;
 const day = 24 * hour;
 
-/** "0.4 s", "12 s", "3 min 5 s", "2 h 10 min", "4 d 3 h": the two largest units. */
+/** "40 ms", "0.4 s", "12 s", "3 min 5 s", "2 h 10 min", "4 d 3 h": the two largest units. */
 export function formatSeconds(seconds: number): string {
+  if (seconds > 0 && seconds < 0.095) return `${Math.ceil(seconds * 1000)} ms`;
   if (seconds < 9.95) return `${Number.isInteger(seconds) ? seconds : seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   if (whole < minute) return `${whole} s`;

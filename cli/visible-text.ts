@@ -25,3 +25,19 @@ export function padded(text: string, width: number, align: "left" | "right" = "l
   const blanks = " ".repeat(Math.max(0, width - visibleLength(text)));
   return align === "left" ? text + blanks : blanks + text;
 }
+
+/** Prose in lines of at most `width` columns, broken between words, each with the indent. */
+export function wrapped(text: string, width: number, indent = ""): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (line !== "" && visibleLength(indent + longer) > width) {
+      lines.push(indent + line);
+      line = word;
+    } else {
+      line = longer;
+    }
+  }
+  return [...lines, indent + line];
+}

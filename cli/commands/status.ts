@@ -101,5 +101,5 @@ async function orError<T>(part: Promise<{ facts: [string, string][]; json: T }>)
 }
 
 function sectionOf(title: string, part: Part<unknown>): Section {
-  return { title, table: factsTable("error" in part ? [["", `no: ${part.error.message}`]] : part.facts) };
+  return { title, table: factsTable("error" in part ? [["answers", `no: ${part.error.message}`]] : part.facts) };
 }

@@ -6,7 +6,7 @@ import { CliError } from "../cli-error.ts";
 import { cliErrorFrom } from "../daemon-errors.ts";
 import { styleFor } from "../style.ts";
 import { openStage } from "./stage.ts";
-import { tellStory } from "./story.ts";
+import { sayWhereNext, tellStory } from "./story.ts";
 
 const interrupt = new AbortController();
 const stage = openStage(interrupt.signal);
@@ -21,21 +21,23 @@ for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 process.stdout.on("error", () => process.exit(1));
 
 const style = styleFor(process.stdout, process.env);
+const story = {
+  out: process.stdout,
+  style,
+  now: Date.now,
+  signal: interrupt.signal,
+  stage,
+  imagePath: process.argv[2],
+};
 try {
-  await tellStory({
-    out: process.stdout,
-    style,
-    now: Date.now,
-    signal: interrupt.signal,
-    stage,
-    imagePath: process.argv[2],
-  });
+  await tellStory(story);
+  await stage.clear();
+  sayWhereNext(story);
 } catch (error) {
   const reason: unknown = interrupt.signal.aborted ? interrupt.signal.reason : error;
   const known = cliErrorFrom(reason);
   process.stderr.write(`\n${style.red("error:")} ${known?.message ?? (reason as Error).stack}\n`);
   process.exitCode = known?.exitStatus ?? 1;
-} finally {
   await stage.clear();
 }
 // Idle connections to daemons that are gone would keep the process a little longer.

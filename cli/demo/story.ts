@@ -6,6 +6,7 @@ import type { DaemonAddress, DaemonKind } from "../daemon-address.ts";
 import { agentAt, type Seeder, seederAt } from "../daemons.ts";
 import { renderTable, type Table } from "../table.ts";
 import { formatBytes, formatRate, formatSeconds } from "../units.ts";
+import { wrapped } from "../visible-text.ts";
 import type { DaemonProcess } from "./daemon-process.ts";
 import { type Finish, raceToReady } from "./fetch-race.ts";
 import { readMetric } from "./metric.ts";
@@ -64,11 +65,16 @@ export async function tellStory(story: Story): Promise<void> {
   );
   heading(story, 6, "What the inventory knows, told by the nodes themselves");
   await showInventory(story, cast, [main, ...small, fifth]);
-  sayWhereNext(story);
 }
 
 function say(story: Story, line: string): void {
   story.out.write(`${line}\n`);
+}
+
+/** A sentence, broken to the terminal's width. */
+function tell(story: Story, text: string): void {
+  const width = story.out.isTTY ? (story.out.columns ?? 80) - 1 : Number.POSITIVE_INFINITY;
+  for (const line of wrapped(text, width, "  ")) say(story, line);
 }
 
 function heading(story: Story, number: number, text: string): void {
@@ -154,7 +160,7 @@ async function raceForMain(story: Story, cast: Cast, main: Published, sizeBytes:
   say(story, "");
   show(story, finishesTable(finishes));
   say(story, "");
-  for (const line of verdict(finishes, sizeBytes, sentBytes)) say(story, `  ${line}`);
+  for (const text of verdict(finishes, sizeBytes, sentBytes)) tell(story, text);
 }
 
 function seederSentBytes(seeder: Seeder): Promise<number> {
@@ -212,13 +218,14 @@ async function heldByNodes(cast: Cast): Promise<number> {
   return (await Promise.all(counts)).reduce((total, images) => total + images.length, 0);
 }
 
-function sayWhereNext(story: Story): void {
+/** What to do after the demonstration, whose daemons and files are gone by now. */
+export function sayWhereNext(story: Story): void {
   const { bold, dim } = story.style;
   say(story, `\n${bold("Where to go next")}`);
-  say(story, "  The daemons of this demonstration are stopped and their files removed. To run your own:");
+  tell(story, "The demonstration's daemons are stopped and its files removed. To run your own:");
   say(story, dim("    alias bootswarm=$PWD/bin/bootswarm.js"));
   say(story, dim("    bootswarm seeder --data /tmp/seeder &"));
   say(story, dim("    bootswarm agent --state /tmp/node &"));
   say(story, dim("    bootswarm publish my.qcow2 --name my-image && bootswarm fetch my-image"));
-  say(story, "  README.md has the tour, the API and every configuration key; `bootswarm --help` has the commands.");
+  tell(story, "README.md has the tour, the API and every configuration key; `bootswarm --help` has the commands.");
 }

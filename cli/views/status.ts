@@ -49,7 +49,10 @@ export function seederFacts(
   const fetches = nodes.reduce((total, node) => total + node.fetchesActive, 0);
   return [
     ["ready", readiness],
-    ["catalog", `${images.length} images, ${formatBytes(bytes)}; ${withTorrent} in the swarm`],
+    [
+      "catalog",
+      `${images.length} ${images.length === 1 ? "image" : "images"}, ${formatBytes(bytes)}; ${withTorrent} in the swarm`,
+    ],
     ["nodes", `${up} up, ${nodes.length - up} lost`],
     ["fetches", `${fetches} active on all nodes`],
   ];

@@ -26,6 +26,7 @@ test("rates are bytes per second", () => {
 
 test("seconds are told in the two largest units", () => {
   expect(formatSeconds(0)).toBe("0 s");
+  expect(formatSeconds(0.0401)).toBe("41 ms");
   expect(formatSeconds(0.42)).toBe("0.4 s");
   expect(formatSeconds(9.97)).toBe("10 s");
   expect(formatSeconds(60)).toBe("1 min");
