@@ -38,9 +38,9 @@ export function rangeAnswerFor(headers: RangeHeaders, sizeBytes: number, etag: s
     return { status: 206, start: Math.max(0, sizeBytes - suffixBytes), end: sizeBytes };
   }
   const start = Number(first);
-  const end = last === "" ? sizeBytes : Number(last) + 1;
-  if (end <= start) return whole;
-  return start >= sizeBytes ? { status: 416 } : { status: 206, start, end: Math.min(end, sizeBytes) };
+  if (last !== "" && Number(last) < start) return whole;
+  if (start >= sizeBytes) return { status: 416 };
+  return { status: 206, start, end: last === "" ? sizeBytes : Math.min(Number(last) + 1, sizeBytes) };
 }
 
 function namesTag(list: string, etag: string): boolean {

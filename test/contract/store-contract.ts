@@ -1,0 +1,166 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { Image } from "../../seeder/catalog/image.ts";
+import type { HoldingFacts, NodeFacts } from "../../seeder/inventory/facts.ts";
+import type { Store } from "../../seeder/store/store.ts";
+
+/** A place for a store that outlives it: opening it again finds what was there. */
+export interface StorePlace {
+  open(): Promise<Store>;
+  remove(): Promise<void>;
+}
+
+const digestOf = (letter: string) => letter.repeat(64);
+
+const imageOf = (letter: string, ...names: string[]): Image => ({
+  digest: digestOf(letter),
+  names,
+  sizeBytes: 5_000_000_000,
+  format: "qcow2",
+  virtualSizeBytes: 2 ** 40,
+  torrent: { infohash: "1".repeat(40), pieceLengthBytes: 2_097_152 },
+  createdAtMs: 1_790_000_000_123,
+});
+
+const nodeOf = (id: string): NodeFacts => ({
+  id,
+  name: `name of ${id}`,
+  apiUrl: "http://10.0.0.1:7410",
+  version: "0.1.0",
+  cacheBytes: 1,
+  diskFreeBytes: Number.MAX_SAFE_INTEGER,
+  diskSizeBytes: Number.MAX_SAFE_INTEGER,
+  reportIntervalMs: 10_000,
+});
+
+const holdingOf = (letter: string, lastUsedAtMs?: number): HoldingFacts => ({
+  digest: digestOf(letter),
+  allocatedBytes: 123_456_789_012,
+  pinned: letter === "p",
+  lastUsedAtMs,
+});
+
+/** What every engine of the seeder's store must do. */
+export function storeContract(engine: string, makePlace: () => Promise<StorePlace>): void {
+  describe(`a ${engine} store`, () => {
+    let place: StorePlace;
+    let store: Store;
+
+    beforeEach(async () => {
+      place = await makePlace();
+      store = await place.open();
+    });
+    afterEach(async () => {
+      await store.close();
+      await place.remove();
+    });
+    const reopen = async () => {
+      await store.close();
+      store = await place.open();
+    };
+
+    describe("as a catalog", () => {
+      test("gives back an image as it was added, by digest and by every name, also after a restart", async () => {
+        const image = imageOf("a", "debian", "debian-12");
+        await store.addImage(image);
+        await reopen();
+        expect(await store.imageByDigest(image.digest)).toEqual(image);
+        expect(await store.imageByName("debian")).toEqual(image);
+        expect(await store.imageByName("debian-12")).toEqual(image);
+        expect(await store.listImages()).toEqual([image]);
+      });
+
+      test("knows nothing of what is not there", async () => {
+        expect(await store.imageByDigest(digestOf("a"))).toBeUndefined();
+        expect(await store.imageByName("a")).toBeUndefined();
+        expect(await store.listImages()).toEqual([]);
+      });
+
+      test("lists images by first name, and an image's names oldest first", async () => {
+        await store.addImage(imageOf("a", "zulu"));
+        await store.addImage(imageOf("b", "mike"));
+        await store.addName(digestOf("b"), "alpha");
+        expect((await store.listImages()).map(({ names }) => names)).toEqual([["mike", "alpha"], ["zulu"]]);
+      });
+
+      test("gives a new name the last place even after others have gone", async () => {
+        await store.addImage(imageOf("a", "one", "two"));
+        await store.removeName("one");
+        await store.addName(digestOf("a"), "one");
+        expect((await store.imageByDigest(digestOf("a")))?.names).toEqual(["two", "one"]);
+      });
+
+      test("refuses a digest or name that is taken, and then has added nothing", async () => {
+        await store.addImage(imageOf("a", "one"));
+        await expect(store.addImage(imageOf("a", "two"))).rejects.toThrow();
+        await expect(store.addImage(imageOf("b", "three", "one"))).rejects.toThrow();
+        await expect(store.addName(digestOf("a"), "one")).rejects.toThrow();
+        expect(await store.listImages()).toEqual([imageOf("a", "one")]);
+        expect(await store.imageByName("three")).toBeUndefined();
+      });
+
+      test("refuses a name for an image that is not there", async () => {
+        await expect(store.addName(digestOf("a"), "one")).rejects.toThrow();
+      });
+
+      test("sets an image's torrent and takes it away", async () => {
+        const image = { ...imageOf("a", "one"), torrent: undefined };
+        await store.addImage(image);
+        expect(await store.imageByDigest(image.digest)).toEqual(image);
+        const torrent = { infohash: "2".repeat(40), pieceLengthBytes: 262_144 };
+        await store.setTorrent(image.digest, torrent);
+        expect(await store.imageByDigest(image.digest)).toEqual({ ...image, torrent });
+        await store.setTorrent(image.digest, undefined);
+        expect(await store.imageByDigest(image.digest)).toEqual(image);
+      });
+
+      test("removes an image with all its names, which are free again", async () => {
+        await store.addImage(imageOf("a", "one", "two"));
+        await store.removeImage(digestOf("a"));
+        await store.removeImage(digestOf("a"));
+        expect(await store.imageByName("two")).toBeUndefined();
+        await store.addImage(imageOf("b", "one", "two"));
+        expect((await store.imageByName("one"))?.digest).toBe(digestOf("b"));
+      });
+    });
+
+    describe("as the inventory's memory", () => {
+      test("gives back nodes and holdings as they were saved, also after a restart", async () => {
+        const holdings = [holdingOf("a", 1_790_000_000_000), holdingOf("p")];
+        await store.saveNodes([{ node: nodeOf("n1"), reportedAtMs: 1_790_000_000_000, holdings }], []);
+        await reopen();
+        expect(await store.loadNodes()).toEqual([{ node: nodeOf("n1"), reportedAtMs: 1_790_000_000_000, holdings }]);
+      });
+
+      test("replaces holdings, or leaves them alone", async () => {
+        await store.saveNodes(
+          [{ node: nodeOf("n1"), reportedAtMs: 1, holdings: [holdingOf("a"), holdingOf("b")] }],
+          [],
+        );
+        await store.saveNodes([{ node: { ...nodeOf("n1"), name: "new" }, reportedAtMs: 2, holdings: undefined }], []);
+        let [known] = await store.loadNodes();
+        expect(known).toMatchObject({ node: { name: "new" }, reportedAtMs: 2, holdings: [{}, {}] });
+        await store.saveNodes([{ node: nodeOf("n1"), reportedAtMs: 3, holdings: [holdingOf("c")] }], []);
+        [known] = await store.loadNodes();
+        expect(known?.holdings).toEqual([holdingOf("c")]);
+      });
+
+      test("removes nodes with their holdings", async () => {
+        const change = (id: string) => ({ node: nodeOf(id), reportedAtMs: 1, holdings: [holdingOf("a")] });
+        await store.saveNodes([change("n1"), change("n2")], []);
+        await store.saveNodes([], ["n1", "never-there"]);
+        expect((await store.loadNodes()).map(({ node }) => node.id)).toEqual(["n2"]);
+        await store.saveNodes([{ ...change("n1"), holdings: undefined }], []);
+        expect((await store.loadNodes()).find(({ node }) => node.id === "n1")?.holdings).toEqual([]);
+      });
+
+      test("keeps a node with as many holdings as there may be", async () => {
+        const holdings = Array.from({ length: 10_000 }, (_, index) => ({
+          ...holdingOf("a"),
+          digest: index.toString(16).padStart(64, "0"),
+        }));
+        await store.saveNodes([{ node: nodeOf("n1"), reportedAtMs: 1, holdings }], []);
+        expect((await store.loadNodes())[0]?.holdings).toHaveLength(10_000);
+      });
+    });
+  });
+}

@@ -1,0 +1,66 @@
+import { createHash } from "node:crypto";
+import { Code } from "@connectrpc/connect";
+import { expect, test } from "vitest";
+import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
+import { NodeState } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import { startSeeder } from "./running-seeder.ts";
+
+const digest = createHash("sha256").update("bytes").digest("hex");
+const node = { id: "node-1", name: "web-1", version: "0.1.0", reportIntervalMs: 60_000, cacheBytes: 5n };
+const holding = { digest, allocatedBytes: 5n, pinned: true };
+const fetch = { digest: "b".repeat(64), state: FetchState.ACTIVE, doneBytes: 3n, sizeBytes: 9n };
+
+test("a report is answered with the seeder's place in the swarm, and is seen by everyone who asks", async () => {
+  const { inventory, seeder, catalog, url } = await startSeeder();
+  const report = { node, epoch: 1n, sequence: 1n, full: true, holdings: [holding], fetches: [fetch] };
+  const answer = await inventory.report(report);
+  expect(answer).toMatchObject({
+    fullReportWanted: false,
+    bootstrap: [{ host: "", dhtPort: seeder.dhtPort, peerPort: seeder.peerPort }],
+  });
+  const { nodes } = await inventory.listNodes({});
+  expect(nodes).toMatchObject([{ node, state: NodeState.UP, images: 1, fetchesActive: 1, fetchesQueued: 0 }]);
+  expect(await inventory.getNode({ node: "web-1" })).toMatchObject({ holdings: [holding], fetches: [fetch] });
+
+  await globalThis.fetch(`${url}/images/debian`, { method: "PUT", body: "bytes" });
+  expect(await inventory.listHoldings({ image: "debian" })).toMatchObject({
+    digest,
+    nodes: [{ nodeId: "node-1", nodeName: "web-1", nodeState: NodeState.UP, holding }],
+  });
+  await catalog.retireImage({ image: "debian" });
+  expect((await inventory.listHoldings({ image: digest })).nodes).toHaveLength(1);
+  expect((await inventory.listHoldings({ image: fetch.digest })).nodes).toMatchObject([{ fetch }]);
+});
+
+test("a restarted seeder shows what it knew, asks for a full report, and believes it", async () => {
+  const seeder = await startSeeder();
+  await seeder.inventory.report({ node, epoch: 1n, sequence: 1n, full: true, holdings: [holding] });
+  const again = await seeder.restart();
+  expect((await again.inventory.getNode({ node: "node-1" })).holdings).toMatchObject([holding]);
+  const delta = await again.inventory.report({ node, epoch: 1n, sequence: 2n });
+  expect(delta.fullReportWanted).toBe(true);
+  const full = await again.inventory.report({ node, epoch: 1n, sequence: 3n, full: true });
+  expect(full.fullReportWanted).toBe(false);
+  expect((await again.inventory.getNode({ node: "node-1" })).holdings).toEqual([]);
+});
+
+test("a silent node is lost", async () => {
+  const { inventory } = await startSeeder();
+  await inventory.report({ node: { ...node, reportIntervalMs: 50 }, epoch: 1n, sequence: 1n, full: true });
+  for (;;) {
+    const { nodes } = await inventory.listNodes({});
+    if (nodes[0]?.state === NodeState.LOST) break;
+    expect(nodes[0]?.state).toBe(NodeState.UP);
+  }
+});
+
+test("what is not there, or makes no sense, is an error that says so", async () => {
+  const { inventory } = await startSeeder();
+  await expect(inventory.getNode({ node: "nobody" })).rejects.toMatchObject({ code: Code.NotFound });
+  await expect(inventory.getNode({})).rejects.toMatchObject({ code: Code.InvalidArgument });
+  await expect(inventory.listHoldings({ image: "nothing" })).rejects.toMatchObject({ code: Code.NotFound });
+  await expect(inventory.report({ epoch: 1n, sequence: 1n })).rejects.toMatchObject({
+    code: Code.InvalidArgument,
+    message: expect.stringContaining("node:"),
+  });
+});

@@ -1,0 +1,85 @@
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { expect, onTestFinished, test } from "vitest";
+import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
+
+const main = join(import.meta.dirname, "../../../seeder/main.ts");
+const anyPorts = ["--listen", "127.0.0.1:0", "--set", "swarm.port=0", "--set", "dht.port=0"];
+
+interface Ended {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs the seeder's process to its end. */
+function run(...args: string[]): Promise<Ended> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [main, ...args], (error, stdout, stderr) => {
+      resolve({ status: error ? Number(error.code) : 0, stdout, stderr });
+    });
+  });
+}
+
+/** Starts the seeder's process, and waits for the log line that tells where it listens. */
+async function start(...args: string[]) {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "ignore", "pipe"] });
+  const exited = once(child, "exit");
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await exited;
+  });
+  for await (const line of createInterface({ input: child.stderr })) {
+    const { msg, url } = JSON.parse(line) as { msg: string; url?: string };
+    if (msg === "listening" && url) return { child, exited, url };
+  }
+  throw new Error("the seeder ended without listening");
+}
+
+test("it listens, says where, and ends in order on SIGTERM", async () => {
+  const { child, exited, url } = await start("--data", await temporaryDirectory(), ...anyPorts);
+  expect((await fetch(`${url}/readyz`)).status).toBe(200);
+  child.kill("SIGTERM");
+  expect(await exited).toEqual([0, null]);
+});
+
+test("a second one on the same directory says in one line who has it", async () => {
+  const directory = await temporaryDirectory();
+  const { child } = await start("--data", directory, ...anyPorts);
+  const second = await run("--data", directory, ...anyPorts);
+  expect(second.status).toBe(1);
+  const [line, ...others] = second.stderr.split("\n");
+  expect(line).toContain(`bootswarm seeder: ${directory} is in use by another process (pid ${child.pid}); stop it or`);
+  expect(others).toEqual([""]);
+}); stop it or give this one a directory of its own\n`,
+  );
+});
+
+test.each([
+  [["--set", "swarm.prot=1"], /^bootswarm seeder: .*no key "swarm.prot"; the nearest is "swarm.port"\n$/],
+  [["--set", "swarm"], /^bootswarm seeder: --set swarm: write key=value.*\n$/],
+  [["--listen", "nowhere"], /^bootswarm seeder: "nowhere" is no address to listen on.*\n$/],
+  [["--data", "/dev/null/data"], /^bootswarm seeder: cannot use \/dev\/null\/data as the data directory.*--data.*\n$/],
+  [["--config", "/nothing.yaml"], /^bootswarm seeder: cannot read the configuration file \/nothing.yaml.*\n$/],
+  [["--bogus"], /^error: unknown option '--bogus'\n$/],
+])("%j ends with one line that says why", async (args, line) => {
+  const { status, stderr } = await run(...args);
+  expect([status, stderr]).toEqual([1, expect.stringMatching(line)]);
+});
+
+test("a configuration file is read, and the command line wins over it", async () => {
+  const directory = await temporaryDirectory();
+  const file = join(directory, "seeder.yaml");
+  await writeFile(file, `dataDirectory: ${directory}/data\nlisten: nowhere\nswarm: {port: 0}\ndht: {port: 0}\n`);
+  const { url } = await start("--config", file, "--listen", "127.0.0.1:0");
+  expect((await fetch(`${url}/healthz`)).status).toBe(200);
+});
+
+test("--help shows the options", async () => {
+  const { status, stdout } = await run("--help");
+  expect(status).toBe(0);
+  for (const option of ["--config", "--data", "--listen", "--set"]) expect(stdout).toContain(option);
+});
