@@ -54,8 +54,6 @@ test("a second one on the same directory says in one line who has it", async () 
   const [line, ...others] = second.stderr.split("\n");
   expect(line).toContain(`bootswarm seeder: ${directory} is in use by another process (pid ${child.pid}); stop it or`);
   expect(others).toEqual([""]);
-}); stop it or give this one a directory of its own\n`,
-  );
 });
 
 test.each([
