@@ -1,0 +1,25 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { type CachedImage, CachedImageSchema } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
+import type { Swarm } from "../../swarm/swarm.ts";
+import type { CacheEntry } from "../cache/image-cache.ts";
+import { formatMessage } from "../catalog/image-facts.ts";
+
+/** The API's message for a complete image. */
+export function cachedImageMessage({ record, used, paths, allocatedBytes }: CacheEntry, swarm: Swarm): CachedImage {
+  const torrent = swarm.get(record.infohash)?.status();
+  return create(CachedImageSchema, {
+    digest: record.digest,
+    names: record.names,
+    sizeBytes: BigInt(record.sizeBytes),
+    allocatedBytes: BigInt(allocatedBytes),
+    format: formatMessage(record.format),
+    virtualSizeBytes: BigInt(record.virtualSizeBytes),
+    path: paths.data,
+    pinned: used.pinned,
+    lastUsedAt: timestampFromDate(new Date(used.lastUsedAt)),
+    seeding: torrent?.complete ?? false,
+    peers: torrent?.peers ?? 0,
+    sentBytes: BigInt(torrent?.sentBytes ?? 0),
+  });
+}

@@ -1,0 +1,53 @@
+import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { type GetStatusResponse, GetStatusResponseSchema } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
+import type { Swarm } from "../../swarm/swarm.ts";
+import { diskSpaceOf } from "../cache/disk-space.ts";
+import type { ImageCache } from "../cache/image-cache.ts";
+import type { SeederLink } from "../catalog/seeder-link.ts";
+import type { Fetches } from "../fetch/fetches.ts";
+import type { NodeIdentity } from "../report/snapshot.ts";
+
+/** What the status is read from. */
+export interface StatusSources {
+  identity: NodeIdentity;
+  cache: ImageCache;
+  fetches: Fetches;
+  swarm: Swarm;
+  link: SeederLink;
+  /** Most fetches active at once. */
+  concurrency: number;
+  uptimeMs: () => number;
+}
+
+/** The agent as it is now, as the API's message. */
+export async function statusMessage(sources: StatusSources): Promise<GetStatusResponse> {
+  const { identity, cache, fetches, swarm, link } = sources;
+  const space = await diskSpaceOf(cache.layout.images);
+  const traffic = swarm.status();
+  const httpBytesPerSecond = fetches.current().reduce((sum, fetch) => sum + fetch.httpBytesPerSecond, 0);
+  return create(GetStatusResponseSchema, {
+    nodeId: identity.id,
+    nodeName: identity.name,
+    version: identity.version,
+    uptimeSeconds: BigInt(Math.floor(sources.uptimeMs() / 1_000)),
+    stateDirectory: cache.layout.directory,
+    seederUrl: link.url,
+    seederReachable: link.reachable,
+    seederError: link.error,
+    ...(link.answeredAt && { seederAnsweredAt: timestampFromDate(link.answeredAt) }),
+    peerPort: swarm.peerPort,
+    dhtPort: swarm.dhtPort,
+    dhtNodes: traffic.dhtNodes,
+    peers: traffic.peers,
+    images: cache.list().filter(({ complete }) => complete).length,
+    cacheBytes: BigInt(cache.completeBytes),
+    diskFreeBytes: BigInt(space.freeBytes),
+    diskSizeBytes: BigInt(space.sizeBytes),
+    fetchesActive: fetches.activeCount,
+    fetchesActiveMax: sources.concurrency,
+    fetchesQueued: fetches.queuedCount,
+    receivedBytesPerSecond: BigInt(Math.round(traffic.downBytesPerSecond + httpBytesPerSecond)),
+    sentBytesPerSecond: BigInt(Math.round(traffic.upBytesPerSecond)),
+  });
+}

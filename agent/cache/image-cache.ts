@@ -1,0 +1,251 @@
+import { randomBytes } from "node:crypto";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Log } from "../../daemon/log.ts";
+import { Problem } from "../../daemon/problem.ts";
+import { infoBytesMax } from "../../swarm/limits.ts";
+import { torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
+import type { TorrentInfo } from "../../swarm/types.ts";
+import { ChangeSignal } from "../change-signal.ts";
+import { Serial } from "../serial.ts";
+import { allocatedBytesOf } from "./disk-space.ts";
+import { flush, readSmallFile, writeDurably } from "./durable-file.ts";
+import { type ImagePaths, imagePaths, type StateLayout } from "./layout.ts";
+import { type LoadedImage, loadImages } from "./load.ts";
+import type { ImageFacts, ImageRecord, UsedRecord } from "./records.ts";
+
+/** An image in the cache, complete or partial. A snapshot: the cache replaces it when something changes. */
+export interface CacheEntry {
+  readonly record: Readonly<ImageRecord>;
+  readonly used: Readonly<UsedRecord>;
+  readonly paths: ImagePaths;
+  /** Bytes on disk, as of when the image was last looked at: exact once complete. */
+  readonly allocatedBytes: number;
+  readonly complete: boolean;
+}
+
+/**
+ * The images on this node. The state directory is the truth; this is its index in memory and the only writer of it, but
+ * for `data` and `have`, which belong to the fetch that fills them.
+ */
+export class ImageCache {
+  readonly layout: StateLayout;
+  /** Notified when an image comes, changes or goes. */
+  readonly changes = new ChangeSignal();
+  readonly #entries = new Map<string, CacheEntry>();
+  /** Orders writes to each image's files. */
+  readonly #writers = new Map<string, Serial>();
+  readonly #now: () => Date;
+
+  private constructor(layout: StateLayout, now: () => Date, loaded: readonly LoadedImage[]) {
+    this.layout = layout;
+    this.#now = now;
+    for (const image of loaded) this.#put(image.record, image.used, image.allocatedBytes);
+  }
+
+  /** Reads the directory, which the caller has locked. Damage is mended or taken away, with a log line. */
+  static async open(layout: StateLayout, now: () => Date, log: Log): Promise<ImageCache> {
+    const loaded = await loadImages(layout, now, log);
+    const cache = new ImageCache(layout, now, loaded);
+    for (const { record } of loaded.filter(({ mended }) => mended)) await cache.#writeRecord(record);
+    return cache;
+  }
+
+  get(digest: string): CacheEntry | undefined {
+    return this.#entries.get(digest);
+  }
+
+  /** All images, complete and partial, in order of first name. */
+  list(): CacheEntry[] {
+    const name = (entry: CacheEntry) => entry.record.names[0] ?? entry.record.digest;
+    return [...this.#entries.values()].sort((a, b) => (name(a) < name(b) ? -1 : 1));
+  }
+
+  /** The image last known by this name; a complete one if there are several. */
+  findByName(name: string): CacheEntry | undefined {
+    const found = this.list().filter((entry) => entry.record.names.includes(name));
+    return found.find((entry) => entry.complete) ?? found[0];
+  }
+
+  /** Bytes on disk of all complete images. */
+  get completeBytes(): number {
+    let bytes = 0;
+    for (const entry of this.#entries.values()) if (entry.complete) bytes += entry.allocatedBytes;
+    return bytes;
+  }
+
+  /**
+   * Makes or renews the record of an image that is about to be fetched. What is on disk of it stays, unless it was filled
+   * by pieces of a torrent that the catalog has since replaced: those cannot be matched to the new one's.
+   */
+  begin(facts: ImageFacts, wanted: NonNullable<ImageRecord["wanted"]>): Promise<void> {
+    return this.#write(facts.digest, async () => {
+      const entry = this.#entries.get(facts.digest);
+      const paths = imagePaths(this.layout, facts.digest);
+      await mkdir(paths.directory, { recursive: true });
+      if (entry && (entry.record.infohash !== facts.infohash || entry.record.sizeBytes !== facts.sizeBytes)) {
+        if ((await this.#readMetainfo(entry)) !== undefined) await removeBytes(paths);
+      }
+      const record: ImageRecord = { ...facts, version: 1, wanted, completedAt: null };
+      await this.#writeRecord(record);
+      this.#put(record, entry?.used ?? this.#unused(), await allocatedBytesOf(paths.data));
+    });
+  }
+
+  /** Notes how urgently a partial image is wanted; null: no longer. */
+  setWanted(digest: string, wanted: ImageRecord["wanted"]): Promise<void> {
+    return this.#update(digest, (record) => ({ ...record, wanted }));
+  }
+
+  /**
+   * Marks an image as ready, once its bytes are flushed. The caller has found its sha256 right.
+   */
+  complete(digest: string): Promise<void> {
+    return this.#write(digest, async () => {
+      const entry = this.#require(digest);
+      await flush(entry.paths.data);
+      const record: ImageRecord = { ...entry.record, wanted: null, completedAt: this.#now().toISOString() };
+      await this.#writeRecord(record);
+      this.#put(record, entry.used, await allocatedBytesOf(entry.paths.data));
+    });
+  }
+
+  /**
+   * Takes in what the catalog says of an image that is here. A name moves: it is taken from whichever image had it.
+   *
+   * @returns whether it has, by this, come to a torrent or to another one than it had
+   */
+  async learn(facts: ImageFacts): Promise<boolean> {
+    for (const other of this.#entries.values()) {
+      if (other.record.digest === facts.digest || !other.record.names.some((name) => facts.names.includes(name)))
+        continue;
+      await this.#update(other.record.digest, (record) => ({
+        ...record,
+        names: record.names.filter((name) => !facts.names.includes(name)),
+      }));
+    }
+    const entry = this.#entries.get(facts.digest);
+    if (!entry || entry.record.sizeBytes !== facts.sizeBytes) return false;
+    const torrentChanged = facts.infohash !== "" && facts.infohash !== entry.record.infohash;
+    // A partial image goes on with the torrent its pieces are of; the next fetch looks again.
+    const keepTorrent = facts.infohash === "" || (torrentChanged && !entry.complete);
+    await this.#update(facts.digest, (record) => {
+      const { infohash, magnetUri } = keepTorrent ? record : facts;
+      const { names, format, virtualSizeBytes, dataPath } = facts;
+      return { ...record, names, format, virtualSizeBytes, dataPath, infohash, magnetUri };
+    });
+    if (torrentChanged && entry.complete) await rm(entry.paths.metainfo, { force: true });
+    return torrentChanged && entry.complete;
+  }
+
+  /** Notes that the image was asked for. */
+  touch(digest: string): Promise<void> {
+    return this.#updateUsed(digest, (used) => ({ ...used, lastUsedAt: this.#now().toISOString() }));
+  }
+
+  /** Keeps an image from removal, or lets go of it. */
+  setPinned(digest: string, pinned: boolean): Promise<void> {
+    return this.#updateUsed(digest, (used) => ({ ...used, pinned }));
+  }
+
+  /** The torrent's info, if it is kept. For a complete image it was checked against the data. */
+  async metainfo(digest: string): Promise<TorrentInfo | undefined> {
+    const entry = this.#entries.get(digest);
+    return entry && (await this.#readMetainfo(entry));
+  }
+
+  /** Keeps the torrent's info dictionary. */
+  keepMetainfo(digest: string, info: TorrentInfo): Promise<void> {
+    return this.#write(digest, () =>
+      writeDurably(this.layout.tmp, this.#require(digest).paths.metainfo, info.infoBytes),
+    );
+  }
+
+  /** Forgets what has arrived of a partial image. Nothing may be writing it. */
+  discardBytes(digest: string): Promise<void> {
+    return this.#write(digest, () => removeBytes(this.#require(digest).paths));
+  }
+
+  /**
+   * Removes an image: first out of images/ by one rename, then from disk. Nothing may be reading or writing it.
+   *
+   * @returns bytes given back
+   */
+  remove(digest: string): Promise<number> {
+    return this.#write(digest, async () => {
+      const { paths } = this.#require(digest);
+      const freedBytes = await allocatedBytesOf(paths.data);
+      const aside = join(this.layout.tmp, `${digest}-${randomBytes(4).toString("hex")}`);
+      await rename(paths.directory, aside);
+      this.#entries.delete(digest);
+      this.changes.notify();
+      await flush(this.layout.images);
+      await rm(aside, { recursive: true, force: true });
+      return freedBytes;
+    });
+  }
+
+  #put(record: ImageRecord, used: UsedRecord, allocatedBytes: number): void {
+    const paths = imagePaths(this.layout, record.digest);
+    this.#entries.set(record.digest, { record, used, paths, allocatedBytes, complete: record.completedAt !== null });
+    this.changes.notify();
+  }
+
+  #require(digest: string): CacheEntry {
+    const entry = this.#entries.get(digest);
+    if (!entry) throw new Problem("not-found", `the image ${digest} is not in this node's cache`);
+    return entry;
+  }
+
+  #unused(): UsedRecord {
+    return { version: 1, lastUsedAt: this.#now().toISOString(), pinned: false };
+  }
+
+  async #readMetainfo(entry: CacheEntry): Promise<TorrentInfo | undefined> {
+    const bytes = await readSmallFile(entry.paths.metainfo, infoBytesMax);
+    if (bytes === undefined) return undefined;
+    const info = torrentInfoFromInfoBytes(bytes);
+    return info.infohash === entry.record.infohash ? info : undefined;
+  }
+
+  #writeRecord(record: ImageRecord): Promise<void> {
+    const { record: path } = imagePaths(this.layout, record.digest);
+    return writeDurably(this.layout.tmp, path, `${JSON.stringify(record, null, 2)}\n`);
+  }
+
+  /** Writes the record if `change` made it another; nothing if the image has gone meanwhile. */
+  #update(digest: string, change: (record: ImageRecord) => ImageRecord): Promise<void> {
+    return this.#write(digest, async () => {
+      const entry = this.#entries.get(digest);
+      if (!entry) return;
+      const record = change(entry.record);
+      if (JSON.stringify(record) === JSON.stringify(entry.record)) return;
+      await this.#writeRecord(record);
+      this.#put(record, entry.used, entry.allocatedBytes);
+    });
+  }
+
+  #updateUsed(digest: string, change: (used: UsedRecord) => UsedRecord): Promise<void> {
+    return this.#write(digest, async () => {
+      const entry = this.#require(digest);
+      const used = change(entry.used);
+      await writeDurably(this.layout.tmp, entry.paths.used, `${JSON.stringify(used, null, 2)}\n`);
+      this.#put(entry.record, used, entry.allocatedBytes);
+    });
+  }
+
+  async #write<T>(digest: string, work: () => Promise<T>): Promise<T> {
+    const writer = this.#writers.get(digest) ?? new Serial();
+    this.#writers.set(digest, writer);
+    try {
+      return await writer.run(work);
+    } finally {
+      if (writer.idle) this.#writers.delete(digest);
+    }
+  }
+}
+
+async function removeBytes(paths: ImagePaths): Promise<void> {
+  // The map before the territory: a crash between the two must not leave a have-bitmap that speaks of absent data.
+  for (const path of [paths.have, paths.metainfo, paths.data]) await rm(path, { force: true });
+}

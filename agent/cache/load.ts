@@ -1,0 +1,167 @@
+/**
+ * Reads a state directory at start. Whatever is in it, the agent starts: what can be mended is mended, what cannot is
+ * taken away, and a log line says so. Complete images are not hashed again.
+ */
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Log } from "../../daemon/log.ts";
+import { messageOf } from "../../daemon/problem.ts";
+import { infoBytesMax } from "../../swarm/limits.ts";
+import { torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
+import { sha256OfFile } from "../hash-file.ts";
+import { isDigest } from "../image-ref.ts";
+import { allocatedBytesOf } from "./disk-space.ts";
+import { readSmallFile } from "./durable-file.ts";
+import { type ImagePaths, imagePaths, type StateLayout } from "./layout.ts";
+import {
+  type ImageRecord,
+  imageRecordSchema,
+  parseRecord,
+  recordBytesMax,
+  type UsedRecord,
+  usedRecordSchema,
+} from "./records.ts";
+
+export interface LoadedImage {
+  record: ImageRecord;
+  used: UsedRecord;
+  allocatedBytes: number;
+  /** Its image.json had to be made anew; it is to be written. */
+  mended: boolean;
+}
+
+/** Makes the directories, empties tmp/, and reads every image there is. */
+export async function loadImages(layout: StateLayout, now: () => Date, log: Log): Promise<LoadedImage[]> {
+  await mkdir(layout.images, { recursive: true });
+  await rm(layout.tmp, { recursive: true, force: true });
+  await mkdir(layout.tmp);
+  const images: LoadedImage[] = [];
+  for (const name of await readdir(layout.images)) {
+    if (!isDigest(name)) {
+      log.warn({ path: join(layout.images, name) }, "this is no image and is left alone; the cache has no use for it");
+      continue;
+    }
+    try {
+      images.push(await loadImage(imagePaths(layout, name), name, now, log));
+    } catch (error) {
+      log.warn({ digest: name, error: messageOf(error) }, "an image in the cache is damaged and is taken away");
+      await rename(join(layout.images, name), join(layout.tmp, name));
+      await rm(join(layout.tmp, name), { recursive: true, force: true });
+    }
+  }
+  return images;
+}
+
+async function loadImage(paths: ImagePaths, digest: string, now: () => Date, log: Log): Promise<LoadedImage> {
+  const { record, mended } = await readRecord(paths, digest, now, log);
+  const used = await readUsed(paths, now, log);
+  const dataBytes = await sizeOf(paths.data);
+  if (record.completedAt !== null) {
+    if (dataBytes !== record.sizeBytes) {
+      throw new Error(`its data file has ${dataBytes ?? "no"} bytes; it was complete with ${record.sizeBytes}`);
+    }
+    if (!(await hasUsableMetainfo(paths, record))) await removeFiles(paths.metainfo, paths.have);
+  } else {
+    await mendPartial(paths, record, dataBytes, log);
+  }
+  return { record, used, allocatedBytes: await allocatedBytesOf(paths.data), mended };
+}
+
+async function readRecord(
+  paths: ImagePaths,
+  digest: string,
+  now: () => Date,
+  log: Log,
+): Promise<{ record: ImageRecord; mended: boolean }> {
+  try {
+    const text = await readSmallFile(paths.record, recordBytesMax);
+    if (text === undefined) throw new Error("there is no image.json");
+    const record = parseRecord(imageRecordSchema, text.toString("utf8"));
+    if (record.digest !== digest) throw new Error(`image.json speaks of ${record.digest}`);
+    return { record, mended: false };
+  } catch (error) {
+    return { record: await recordFromData(paths, digest, now, log, error), mended: true };
+  }
+}
+
+/** The directory's name says what the data must hash to: if it does, the image is whole and only its record was lost. */
+async function recordFromData(
+  paths: ImagePaths,
+  digest: string,
+  now: () => Date,
+  log: Log,
+  fault: unknown,
+): Promise<ImageRecord> {
+  const sizeBytes = await sizeOf(paths.data);
+  if (sizeBytes === undefined || (await sha256OfFile(paths.data)) !== digest) throw fault;
+  log.warn({ digest, error: messageOf(fault) }, "an image lost its record; its data is whole, so it is kept");
+  return {
+    version: 1,
+    digest,
+    names: [],
+    sizeBytes,
+    format: "unknown",
+    virtualSizeBytes: sizeBytes,
+    magnetUri: "",
+    infohash: "",
+    dataPath: "",
+    wanted: null,
+    completedAt: now().toISOString(),
+  };
+}
+
+async function readUsed(paths: ImagePaths, now: () => Date, log: Log): Promise<UsedRecord> {
+  try {
+    const text = await readSmallFile(paths.used, recordBytesMax);
+    if (text === undefined) return { version: 1, lastUsedAt: now().toISOString(), pinned: false };
+    return parseRecord(usedRecordSchema, text.toString("utf8"));
+  } catch (error) {
+    // It may have said that the image is pinned: to keep too much is the lesser harm.
+    log.warn({ path: paths.used, error: messageOf(error) }, "cannot read this; the image is taken to be pinned");
+    return { version: 1, lastUsedAt: now().toISOString(), pinned: true };
+  }
+}
+
+/**
+ * A partial image fills by pieces (`metainfo` and `have` say which are there) or, by HTTP, from its beginning (the file's
+ * size says how far). Pieces whose map is lost are hashed by the swarm engine; what cannot be its data starts over.
+ */
+async function mendPartial(
+  paths: ImagePaths,
+  record: ImageRecord,
+  dataBytes: number | undefined,
+  log: Log,
+): Promise<void> {
+  if (!(await hasUsableMetainfo(paths, record))) await removeFiles(paths.metainfo);
+  const pieces = (await sizeOf(paths.have)) !== undefined;
+  const fits = dataBytes === undefined ? !pieces : dataBytes <= record.sizeBytes;
+  if (fits && (!pieces || record.infohash !== "")) return;
+  log.warn({ digest: record.digest }, "a partial image does not fit its record; it starts over");
+  await removeFiles(paths.have, paths.metainfo, paths.data);
+}
+
+async function hasUsableMetainfo(paths: ImagePaths, record: ImageRecord): Promise<boolean> {
+  try {
+    const bytes = await readSmallFile(paths.metainfo, infoBytesMax);
+    if (bytes === undefined) return false;
+    const info = torrentInfoFromInfoBytes(bytes);
+    return info.infohash === record.infohash && info.lengthBytes === record.sizeBytes;
+  } catch {
+    return false;
+  }
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    const status = await stat(path);
+    if (!status.isFile()) throw new Error(`${path} is no file`);
+    return status.size;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function removeFiles(...paths: string[]): Promise<void> {
+  for (const path of paths) await rm(path, { force: true, recursive: true });
+}

@@ -1,0 +1,16 @@
+import { randomUUID } from "node:crypto";
+import { readSmallFile, writeDurably } from "./durable-file.ts";
+import type { StateLayout } from "./layout.ts";
+
+const idPattern = /^[A-Za-z0-9_-]{1,64}$/;
+const fileBytesMax = 1_024;
+
+/** The node's id: made at the first start, kept ever after. One that cannot be read is replaced. */
+export async function loadNodeId(layout: StateLayout): Promise<string> {
+  const text = await readSmallFile(layout.nodeId, fileBytesMax).catch(() => undefined);
+  const kept = text?.toString("utf8").trim();
+  if (kept !== undefined && idPattern.test(kept)) return kept;
+  const id = randomUUID();
+  await writeDurably(layout.tmp, layout.nodeId, `${id}\n`);
+  return id;
+}

@@ -1,0 +1,76 @@
+/** What the cache writes about an image, and the bounds on reading it back: a damaged file must not harm the agent. */
+import { z } from "zod";
+import { nameCharactersMax } from "../image-ref.ts";
+
+/** Names of one image that are kept; a catalog has no reason for more. */
+export const namesMax = 1_000;
+/** Longest magnet link kept: its peers are the only part that grows. */
+export const magnetCharactersMax = 16 * 1024;
+/** Largest image, 256 TiB: far beyond any disk image, far below where numbers lose precision. */
+export const imageBytesMax = 2 ** 48;
+/** Largest image.json and used.json: all bounds above together are below it. */
+export const recordBytesMax = 1024 * 1024;
+
+export const imageFormats = ["unknown", "raw", "qcow2"] as const;
+export const fetchPriorities = ["prefetch", "ensure", "demand"] as const;
+export type FetchPriority = (typeof fetchPriorities)[number];
+
+const sizeBytes = z.int().min(0).max(imageBytesMax);
+const moment = z.iso.datetime();
+
+export const imageFactsSchema = z.object({
+  digest: z.string().regex(/^[0-9a-f]{64}$/),
+  names: z.array(z.string().min(1).max(nameCharactersMax)).max(namesMax),
+  sizeBytes,
+  format: z.enum(imageFormats),
+  virtualSizeBytes: z.int().min(0),
+  /** Empty while the image has no torrent. */
+  magnetUri: z.string().max(magnetCharactersMax),
+  /** 40 lower-case hex digits; empty while the image has no torrent. */
+  infohash: z.union([z.literal(""), z.string().regex(/^[0-9a-f]{40}$/)]),
+  /** Relative to the seeder's URL: never a URL of its own, so that a catalog cannot send a node elsewhere. */
+  dataPath: z.union([
+    z.literal(""),
+    z
+      .string()
+      .max(2_048)
+      .regex(/^\/(?![/\\])/),
+  ]),
+});
+
+/** What the catalog says of an image. */
+export type ImageFacts = z.infer<typeof imageFactsSchema>;
+
+/** image.json */
+export const imageRecordSchema = imageFactsSchema.extend({
+  version: z.literal(1),
+  /** The fetch that is to bring it, resumed at start; null once it has ended. */
+  wanted: z
+    .object({
+      /** As asked for; empty if by digest. */
+      name: z.string().max(nameCharactersMax),
+      priority: z.enum(fetchPriorities),
+      requestedAt: moment,
+    })
+    .nullable(),
+  /** Written only after the whole file's sha256 was found right and its bytes were flushed: the mark of a ready image. */
+  completedAt: moment.nullable(),
+});
+
+export type ImageRecord = z.infer<typeof imageRecordSchema>;
+
+/** used.json */
+export const usedRecordSchema = z.object({
+  version: z.literal(1),
+  lastUsedAt: moment,
+  pinned: z.boolean(),
+});
+
+export type UsedRecord = z.infer<typeof usedRecordSchema>;
+
+/** Reads JSON against a schema; throws an Error that says what does not fit. */
+export function parseRecord<Schema extends z.ZodType>(schema: Schema, text: string): z.output<Schema> {
+  const result = schema.safeParse(JSON.parse(text));
+  if (result.success) return result.data;
+  throw new Error(result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; "));
+}

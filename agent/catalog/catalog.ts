@@ -1,0 +1,75 @@
+import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import { Problem } from "../../daemon/problem.ts";
+import { CatalogService, ImageEvent } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
+import type { ImageFacts } from "../cache/records.ts";
+import { imageFactsFrom } from "./image-facts.ts";
+import type { SeederLink } from "./seeder-link.ts";
+
+/** The seeder's catalog, as an agent asks it. */
+export class Catalog {
+  readonly #client: Client<typeof CatalogService>;
+  readonly #link: SeederLink;
+
+  constructor(transport: Transport, link: SeederLink) {
+    this.#client = createClient(CatalogService, transport);
+    this.#link = link;
+  }
+
+  /**
+   * Looks an image up by name or digest.
+   *
+   * @throws Problem "not-found", or "unavailable" if the seeder does not answer in time.
+   */
+  async getImage(image: string, timeoutMs: number): Promise<ImageFacts> {
+    try {
+      const { image: found } = await this.#client.getImage({ image }, { timeoutMs });
+      this.#link.answered();
+      if (!found) throw new Problem("data-loss", "the catalog's answer holds no image");
+      return imageFactsFrom(found);
+    } catch (error) {
+      throw this.#noteFailure(error);
+    }
+  }
+
+  /** Streams every image, then every change. Ends or throws when the seeder goes away; the signal ends it. */
+  async *watch(signal: AbortSignal): AsyncGenerator<{ retired: boolean; facts: ImageFacts }> {
+    try {
+      for await (const { event, image } of this.#client.watchImages({}, { signal })) {
+        this.#link.answered();
+        if (image) yield { retired: event === ImageEvent.RETIRED, facts: imageFactsFrom(image) };
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      throw this.#noteFailure(error);
+    }
+  }
+
+  #noteFailure(error: unknown): Problem {
+    const problem = problemFromSeeder(error, this.#link.url);
+    if (problem.kind === "unavailable") this.#link.failed(problem);
+    else this.#link.answered();
+    return problem;
+  }
+}
+
+/** What an agent makes of an error of a call to the seeder. "unavailable" means that the seeder did not answer. */
+export function problemFromSeeder(error: unknown, url: string): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof ConnectError) {
+    switch (error.code) {
+      case Code.NotFound:
+        return new Problem("not-found", error.rawMessage);
+      case Code.InvalidArgument:
+        return new Problem("invalid", error.rawMessage);
+      case Code.DeadlineExceeded:
+        return new Problem("unavailable", `the seeder at ${url} did not answer in time`);
+      case Code.Unimplemented:
+        return new Problem("unavailable", `what answers at ${url} is no bootswarm seeder; check seeder.url`);
+      default:
+        return new Problem("unavailable", `the seeder at ${url} does not answer: ${error.rawMessage}`, {
+          cause: error.cause,
+        });
+    }
+  }
+  return new Problem("unavailable", `the seeder at ${url} does not answer`, { cause: error });
+}

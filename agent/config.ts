@@ -1,0 +1,98 @@
+import { z } from "zod";
+import { logLevels } from "../daemon/log.ts";
+
+/** HOST:PORT or [IPV6]:PORT. */
+const endpointPattern = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/;
+const portNumber = z.int().min(0).max(65_535);
+const byteRate = z.int().min(0);
+
+/** Everything an operator can set of an agent, with the values it has otherwise. */
+export const agentConfigSchema = z.strictObject({
+  listen: z
+    .string()
+    .default("127.0.0.1:7410")
+    .describe("Where the API listens: HOST:PORT, [IPV6]:PORT or unix:/PATH. Port 0 lets the kernel choose."),
+  stateDirectory: z
+    .string()
+    .min(1)
+    .default("/var/lib/bootswarm/agent")
+    .describe("Directory of the cache and the node's identity; made if it does not exist."),
+  name: z.string().max(253).default("").describe("The node's name for people. Empty: the host name."),
+  advertiseUrl: z
+    .union([z.literal(""), z.url({ protocol: /^https?$/, error: "must be an http or https URL, or empty" })])
+    .default("")
+    .describe(
+      "URL of this agent's API as other machines reach it, for the inventory. Empty: made of `listen`, unless that is loopback or a Unix socket.",
+    ),
+  seeder: z
+    .strictObject({
+      url: z
+        .url({ protocol: /^https?$/, error: "must be an http or https URL, as in http://seeder.example:7400" })
+        .default("http://127.0.0.1:7400")
+        .describe("URL of the seeder."),
+    })
+    .prefault({}),
+  swarm: z
+    .strictObject({
+      host: z.string().min(1).default("127.0.0.1").describe("Address on which peers and the DHT are served."),
+      port: portNumber.default(7411).describe("TCP port on which peers are served. 0 lets the kernel choose."),
+      connectionsMax: z.int().min(1).max(10_000).default(200).describe("Most peer connections over all images."),
+      uploadBytesPerSecondMax: byteRate.default(0).describe("Bytes per second sent to all peers; 0 is no limit."),
+      downloadBytesPerSecondMax: byteRate
+        .default(0)
+        .describe("Bytes per second taken from all peers; 0 is no limit. HTTP is not counted."),
+    })
+    .prefault({}),
+  dht: z
+    .strictObject({
+      port: portNumber.default(7411).describe("UDP port of the node's DHT. 0 lets the kernel choose."),
+      bootstrap: z
+        .array(z.string().regex(endpointPattern, "write HOST:PORT or [IPV6]:PORT"))
+        .max(64)
+        .default([])
+        .describe("DHT nodes to join by, as HOST:PORT. The seeder tells its own; these are for when it is away."),
+    })
+    .prefault({}),
+  fetch: z
+    .strictObject({
+      concurrency: z.int().min(1).max(64).default(3).describe("Most fetches that are active at once."),
+      queueMax: z.int().min(1).max(100_000).default(1_000).describe("Most fetches that wait; more are refused."),
+      swarmPatienceMs: z
+        .int()
+        .min(0)
+        .default(5_000)
+        .describe("How long to look for peers of an image with a magnet link before HTTP is used."),
+      stallMs: z
+        .int()
+        .min(100)
+        .default(10_000)
+        .describe("How long known peers may deliver nothing before HTTP joins in."),
+      giveUpMs: z
+        .int()
+        .min(1_000)
+        .default(600_000)
+        .describe("How long a fetch may receive nothing at all before it fails. What has arrived is kept."),
+      fallback: z
+        .boolean()
+        .default(true)
+        .describe("Whether HTTP may be used for an image that has a magnet link. Images without one always use HTTP."),
+    })
+    .prefault({}),
+  report: z
+    .strictObject({
+      intervalMs: z
+        .int()
+        .min(100)
+        .max(3_600_000)
+        .default(10_000)
+        .describe("Time between reports to the inventory when nothing changes; a node silent for three is lost."),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(logLevels).default("info").describe("Least important level that is logged."),
+    })
+    .prefault({}),
+});
+
+export type AgentConfig = z.output<typeof agentConfigSchema>;

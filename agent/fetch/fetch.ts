@@ -1,0 +1,297 @@
+import { stat } from "node:fs/promises";
+import { messageOf, Problem } from "../../daemon/problem.ts";
+import { diskProblem } from "../cache/disk-space.ts";
+import { imagePaths } from "../cache/layout.ts";
+import type { FetchPriority, ImageFacts } from "../cache/records.ts";
+import { sha256OfFile } from "../hash-file.ts";
+import { etaSeconds, type FetchState, type FetchView, hasEnded } from "./fetch-view.ts";
+import { HttpTransfer } from "./http-transfer.ts";
+import { higherPriority } from "./queue.ts";
+import { RateMeter } from "./rate-meter.ts";
+import { SwarmTransfer } from "./swarm-transfer.ts";
+import type { FetchTools, Transfer } from "./transfer.ts";
+
+/** Why a fetch is made to end before its time. */
+type Interruption = "cancelled" | "suspended";
+
+/**
+ * One image's way to ready on this node. States: queued -> active -> verifying -> ready, or failed or cancelled from
+ * anywhere before; verifying -> active once more when a resumed download proves wrong.
+ */
+export class Fetch {
+  readonly facts: ImageFacts;
+  /** The name by which it was asked for; empty if by digest. */
+  readonly name: string;
+  readonly requestedAt: Date;
+  /** Resolves when nothing more will happen. Never rejects. */
+  readonly ended: Promise<void>;
+  readonly #tools: FetchTools;
+  readonly #onState: () => void;
+  readonly #abort = new AbortController();
+  readonly #rate = new RateMeter();
+  readonly #httpRate = new RateMeter();
+  readonly #markEnded: () => void;
+  #state: FetchState = "queued";
+  #priority: FetchPriority;
+  #startedAt: Date | undefined;
+  #endedAt: Date | undefined;
+  #startedMs: number | undefined;
+  #error = "";
+  #transfer: Transfer | undefined;
+  /** Bytes by transfers that have ended; doneBytes stays as the last one left it. */
+  #past = { doneBytes: 0, swarmBytes: 0, httpBytes: 0 };
+  #verifiedBytes = 0;
+  /** Closes the torrent that brought all bytes and stayed in the swarm; nothing if there is none. */
+  #closeTorrent = async (): Promise<void> => {};
+
+  /** @param onState told of every change of state */
+  constructor(
+    tools: FetchTools,
+    asked: { facts: ImageFacts; name: string; priority: FetchPriority; requestedAt: Date },
+    onState: () => void,
+  ) {
+    this.#tools = tools;
+    this.facts = asked.facts;
+    this.name = asked.name;
+    this.requestedAt = asked.requestedAt;
+    this.#priority = asked.priority;
+    this.#onState = onState;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.ended = promise;
+    this.#markEnded = resolve;
+  }
+
+  get digest(): string {
+    return this.facts.digest;
+  }
+
+  get state(): FetchState {
+    return this.#state;
+  }
+
+  get priority(): FetchPriority {
+    return this.#priority;
+  }
+
+  /** Seconds from the moment it became active to now or its end; undefined if it never did. */
+  get activeSeconds(): number | undefined {
+    return this.#startedMs === undefined ? undefined : (this.#tools.clock.now() - this.#startedMs) / 1_000;
+  }
+
+  /** Seconds for which an active fetch has received nothing; 0 otherwise. */
+  get quietSeconds(): number {
+    return this.#state === "active" ? (this.#transfer?.progress().quietMs ?? 0) / 1_000 : 0;
+  }
+
+  /** Bytes per second that come by HTTP, averaged over the last few seconds. */
+  get httpBytesPerSecond(): number {
+    return this.#state === "active" ? this.#httpRate.rate() : 0;
+  }
+
+  raise(priority: FetchPriority): void {
+    this.#priority = higherPriority(this.#priority, priority);
+  }
+
+  /** Begins; the queue has given it a place. */
+  start(): void {
+    if (this.#state !== "queued") return;
+    this.#startedAt = this.#tools.now();
+    this.#startedMs = this.#tools.clock.now();
+    this.#become("active");
+    this.#run().then(
+      () => this.#end("ready"),
+      (error: unknown) => this.#settle(error),
+    );
+  }
+
+  /** Ends it for good; what has arrived stays on disk. Resolves when nothing writes any more. */
+  cancel(): Promise<void> {
+    return this.#interrupt("cancelled");
+  }
+
+  /** Stops it because the agent stops: the next start resumes it. */
+  suspend(): Promise<void> {
+    return this.#interrupt("suspended");
+  }
+
+  /** Takes note of how far it is, for the rate; to be called a few times a second. */
+  sample(): void {
+    if (this.#state !== "active") return;
+    const { swarmBytes, httpBytes } = this.#bytes();
+    this.#rate.record(swarmBytes + httpBytes, this.#tools.clock.now());
+    this.#httpRate.record(httpBytes, this.#tools.clock.now());
+  }
+
+  view(): FetchView {
+    const bytes = this.#bytes();
+    const active = this.#state === "active";
+    const bytesPerSecond = active ? this.#rate.rate() : 0;
+    const remainingBytes = this.facts.sizeBytes - bytes.doneBytes;
+    return {
+      digest: this.digest,
+      name: this.name,
+      state: this.#state,
+      priority: this.#priority,
+      sizeBytes: this.facts.sizeBytes,
+      ...bytes,
+      bytesPerSecond,
+      etaSeconds: active ? etaSeconds(remainingBytes, bytesPerSecond) : undefined,
+      peers: this.#transfer?.progress().peers ?? 0,
+      requestedAt: this.requestedAt,
+      startedAt: this.#startedAt,
+      endedAt: this.#endedAt,
+      error: this.#error,
+      activity: this.#activity(),
+    };
+  }
+
+  #bytes() {
+    const now = this.#transfer?.progress();
+    return {
+      doneBytes: now?.doneBytes ?? this.#past.doneBytes,
+      swarmBytes: this.#past.swarmBytes + (now?.swarmBytes ?? 0),
+      httpBytes: this.#past.httpBytes + (now?.httpBytes ?? 0),
+    };
+  }
+
+  #activity(): string {
+    switch (this.#state) {
+      case "queued":
+        return "waiting for an active fetch to end";
+      case "active":
+        return this.#transfer?.progress().activity ?? "starting";
+      case "verifying": {
+        const percent = Math.floor((this.#verifiedBytes / Math.max(this.facts.sizeBytes, 1)) * 100);
+        return `checking the whole image's sha256 (${percent} %)`;
+      }
+      default:
+        return this.#state;
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#abort;
+    for (let tries = 1; ; tries++) {
+      const { by, resumed } = await this.#receive(signal);
+      this.#verifiedBytes = 0;
+      this.#become("verifying");
+      const found = await this.#hash(signal);
+      if (found === this.digest) break;
+      await this.#closeTorrent();
+      await this.#tools.cache.discardBytes(this.digest);
+      this.#past.doneBytes = 0;
+      // Parts that came at different times may be of different files; what comes in one go is what the origin has.
+      if (by === "swarm" || !resumed || tries > 1) throw this.#mismatch(by, found);
+      this.#tools.log.warn({ digest: this.digest, found }, "a resumed download is wrong; starting over once");
+      this.#become("active");
+    }
+    signal.throwIfAborted();
+    await this.#tools.cache.complete(this.digest).catch((error: unknown) => {
+      throw this.#diskProblem(error);
+    });
+  }
+
+  /** Brings all bytes, by whichever way works, changing over as often as need be. */
+  async #receive(signal: AbortSignal): Promise<{ by: "swarm" | "http"; resumed: boolean }> {
+    const { cache } = this.#tools;
+    // An empty image has no pieces to ask for.
+    let useSwarm = this.facts.infohash !== "" && this.facts.sizeBytes > 0;
+    for (;;) {
+      signal.throwIfAborted();
+      if (useSwarm) {
+        const transfer = new SwarmTransfer(this.#tools, this.facts, await cache.metainfo(this.digest));
+        const outcome = await this.#with(transfer, () => transfer.run(signal));
+        if (outcome === "complete") {
+          this.#closeTorrent = () => transfer.close();
+          return { by: "swarm", resumed: false };
+        }
+        useSwarm = false;
+      } else {
+        const transfer = new HttpTransfer(this.#tools, this.facts);
+        const outcome = await this.#with(transfer, () => transfer.run(signal));
+        if (outcome.kind === "complete") return { by: "http", resumed: outcome.resumed };
+        await cache.keepMetainfo(this.digest, outcome.info);
+        useSwarm = true;
+      }
+    }
+  }
+
+  async #with<T>(transfer: Transfer, run: () => Promise<T>): Promise<T> {
+    this.#transfer = transfer;
+    this.#onState();
+    try {
+      return await run();
+    } finally {
+      const { doneBytes, swarmBytes, httpBytes } = this.#bytes();
+      this.#past = { doneBytes, swarmBytes, httpBytes };
+      this.#transfer = undefined;
+    }
+  }
+
+  #hash(signal: AbortSignal): Promise<string> {
+    const { data } = imagePaths(this.#tools.cache.layout, this.digest);
+    const onBytes = (doneBytes: number) => {
+      this.#verifiedBytes = doneBytes;
+    };
+    return sha256OfFile(data, signal, onBytes).catch((error: unknown) => {
+      throw signal.aborted ? signal.reason : this.#diskProblem(error);
+    });
+  }
+
+  #mismatch(by: "swarm" | "http", found: string): Problem {
+    const what = `the bytes of image ${this.digest} have sha256 ${found}`;
+    return new Problem(
+      "data-loss",
+      by === "swarm"
+        ? `${what}, although every piece matches torrent ${this.facts.infohash}: the torrent's content is not the image; publish the image again`
+        : `${what}: the origin does not serve what the catalog promises; publish the image again`,
+    );
+  }
+
+  #diskProblem(error: unknown): Problem {
+    const { directory } = imagePaths(this.#tools.cache.layout, this.digest);
+    return diskProblem(error, `image ${this.digest}`, directory);
+  }
+
+  async #interrupt(interruption: Interruption): Promise<void> {
+    if (this.#state === "queued") await this.#settle(interruption);
+    else if (!hasEnded(this.#state)) this.#abort.abort(interruption);
+    await this.ended;
+  }
+
+  async #settle(fault: unknown): Promise<void> {
+    if (fault === "suspended") {
+      await this.#closeTorrent();
+      return this.#markEnded();
+    }
+    if (fault !== "cancelled") this.#error = messageOf(fault);
+    await this.#closeTorrent();
+    await this.#forgetIfNothingArrived().catch((error: unknown) => {
+      this.#tools.log.warn({ digest: this.digest, error: messageOf(error) }, "cannot tidy up after a fetch");
+    });
+    this.#end(fault === "cancelled" ? "cancelled" : "failed");
+  }
+
+  /** Keeps what a later fetch can resume from; a record without a byte is not worth keeping. */
+  async #forgetIfNothingArrived(): Promise<void> {
+    const { cache } = this.#tools;
+    const { data } = imagePaths(cache.layout, this.digest);
+    const arrived = await stat(data).then(
+      ({ blocks }) => blocks > 0,
+      () => false,
+    );
+    if (arrived) await cache.setWanted(this.digest, null);
+    else await cache.remove(this.digest);
+  }
+
+  #end(state: FetchState): void {
+    this.#endedAt = this.#tools.now();
+    this.#become(state);
+    this.#markEnded();
+  }
+
+  #become(state: FetchState): void {
+    this.#state = state;
+    this.#onState();
+  }
+}

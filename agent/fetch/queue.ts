@@ -1,0 +1,71 @@
+import type { FetchPriority } from "../cache/records.ts";
+
+const rank: Record<FetchPriority, number> = { demand: 0, ensure: 1, prefetch: 2 };
+
+/**
+ * Which fetch goes next: by priority, and in order of asking within one. Data only; the caller acts on what it says.
+ */
+export class FetchQueue {
+  readonly #activeMax: number;
+  readonly #waitingMax: number;
+  readonly #active = new Set<string>();
+  readonly #waiting: { digest: string; priority: FetchPriority }[] = [];
+
+  /**
+   * @param activeMax fetches active at once
+   * @param waitingMax fetches that may wait
+   */
+  constructor(activeMax: number, waitingMax: number) {
+    this.#activeMax = activeMax;
+    this.#waitingMax = waitingMax;
+  }
+
+  /** Whether nothing more may wait. */
+  get full(): boolean {
+    return this.#waiting.length >= this.#waitingMax;
+  }
+
+  get activeCount(): number {
+    return this.#active.size;
+  }
+
+  /** Those that wait, in the order in which they will start. */
+  get waiting(): string[] {
+    return this.#waiting.map(({ digest }) => digest);
+  }
+
+  /** Puts a fetch in its place. The caller has looked that the queue is not full and the digest not in it. */
+  add(digest: string, priority: FetchPriority): void {
+    const behind = this.#waiting.findIndex((other) => rank[other.priority] > rank[priority]);
+    this.#waiting.splice(behind === -1 ? this.#waiting.length : behind, 0, { digest, priority });
+  }
+
+  /** Moves a waiting fetch up if `priority` is higher than it had; never down. */
+  raise(digest: string, priority: FetchPriority): void {
+    const index = this.#waiting.findIndex((entry) => entry.digest === digest);
+    const entry = this.#waiting[index];
+    if (!entry || rank[entry.priority] <= rank[priority]) return;
+    this.#waiting.splice(index, 1);
+    this.add(digest, priority);
+  }
+
+  /** Takes the next fetch that may start now, if any, and counts it as active. */
+  takeNext(): string | undefined {
+    if (this.#active.size >= this.#activeMax) return undefined;
+    const next = this.#waiting.shift();
+    if (next) this.#active.add(next.digest);
+    return next?.digest;
+  }
+
+  /** Takes a fetch out, waiting or active. */
+  remove(digest: string): void {
+    this.#active.delete(digest);
+    const index = this.#waiting.findIndex((entry) => entry.digest === digest);
+    if (index !== -1) this.#waiting.splice(index, 1);
+  }
+}
+
+/** The higher of two priorities. */
+export function higherPriority(a: FetchPriority, b: FetchPriority): FetchPriority {
+  return rank[a] <= rank[b] ? a : b;
+}

@@ -1,0 +1,170 @@
+import { Problem } from "../../daemon/problem.ts";
+import type { Torrent } from "../../swarm/torrent.ts";
+import type { TorrentInfo } from "../../swarm/types.ts";
+import { diskProblem } from "../cache/disk-space.ts";
+import { imagePaths } from "../cache/layout.ts";
+import type { ImageFacts } from "../cache/records.ts";
+import { wait } from "../clock.ts";
+import { magnetPeersFrom } from "../endpoint.ts";
+import { httpPieceSource } from "./http-piece-source.ts";
+import { RateMeter } from "./rate-meter.ts";
+import { chooseSource } from "./source-policy.ts";
+import { type FetchTools, nothingArrives, type Transfer, type TransferProgress } from "./transfer.ts";
+
+/** How often the choice of sources is looked at again. */
+const lookIntervalMs = 250;
+
+/**
+ * Brings an image by its torrent: pieces from peers, and from HTTP too while the policy says so. A torrent that has come
+ * to its end stays in the swarm and serves; one that has not is closed, and its verified pieces stay on disk.
+ */
+export class SwarmTransfer implements Transfer {
+  readonly #tools: FetchTools;
+  readonly #facts: ImageFacts;
+  readonly #torrent: Torrent;
+  readonly #startedMs: number;
+  readonly #swarmRate = new RateMeter();
+  readonly #httpRate = new RateMeter();
+  #leaveHttp: (() => void) | undefined;
+  #peersMet = false;
+  #swarmBytes = 0;
+  #swarmBytesAtMs: number;
+  #anyBytes = 0;
+  #anyBytesAtMs: number;
+
+  /**
+   * Adds the torrent to the swarm.
+   *
+   * @param info the torrent's info dictionary, where it is known from an earlier try
+   */
+  constructor(tools: FetchTools, facts: ImageFacts, info: TorrentInfo | undefined) {
+    this.#tools = tools;
+    this.#facts = facts;
+    this.#startedMs = this.#swarmBytesAtMs = this.#anyBytesAtMs = tools.clock.now();
+    if (tools.swarm.get(facts.infohash)) {
+      throw new Problem("data-loss", `the catalog gives image ${facts.digest} the torrent of another image`);
+    }
+    const { data, have } = imagePaths(tools.cache.layout, facts.digest);
+    this.#torrent = tools.swarm.add({
+      infohash: facts.infohash,
+      ...(info && { info }),
+      dataPath: data,
+      havePath: have,
+      expectedLengthBytes: facts.sizeBytes,
+      peers: [...magnetPeersFrom(facts.magnetUri), ...tools.seederPeers()],
+    });
+  }
+
+  /**
+   * Runs until every piece is here, or until HTTP alone should go on.
+   *
+   * @throws Problem, or the signal's reason; the torrent is closed then.
+   */
+  async run(signal: AbortSignal): Promise<"complete" | "use-http"> {
+    const ended = new AbortController();
+    try {
+      const outcome = await Promise.race([
+        this.#completion(),
+        this.#supervise(AbortSignal.any([signal, ended.signal])),
+      ]);
+      if (outcome === "use-http") await this.#torrent.close();
+      return outcome;
+    } catch (error) {
+      await this.#torrent.close();
+      throw error;
+    } finally {
+      ended.abort();
+      this.#leaveHttp?.();
+    }
+  }
+
+  /** Takes a torrent that stayed in the swarm out of it; its data stays. */
+  close(): Promise<void> {
+    return this.#torrent.close();
+  }
+
+  progress(): TransferProgress {
+    const { doneBytes, swarmBytes, sourceBytes, peers } = this.#torrent.status();
+    const quietMs = this.#tools.clock.now() - this.#anyBytesAtMs;
+    return { doneBytes, swarmBytes, httpBytes: sourceBytes, peers, quietMs, activity: this.#activity(peers) };
+  }
+
+  #completion(): Promise<"complete"> {
+    return new Promise((resolve, reject) => {
+      const { cache, log } = this.#tools;
+      this.#torrent.on("info", (info) => {
+        cache.keepMetainfo(this.#facts.digest, info).catch((error: unknown) => reject(this.#problem(error)));
+      });
+      this.#torrent.once("complete", () => resolve("complete"));
+      // Stays for the torrent's life: an "error" that nobody listens to would end the process.
+      this.#torrent.on("error", (error) => {
+        log.warn({ digest: this.#facts.digest, error: error.message }, "torrent failed");
+        reject(this.#problem(error));
+      });
+    });
+  }
+
+  /** Looks again and again at where the bytes should come from. */
+  async #supervise(signal: AbortSignal): Promise<"use-http"> {
+    const { clock, rules, origin } = this.#tools;
+    for (;;) {
+      await wait(clock, lookIntervalMs, signal);
+      const nowMs = clock.now();
+      const choice = this.#choose(nowMs);
+      if (choice === "http-only") return "use-http";
+      if (choice === "http-join") {
+        this.#leaveHttp ??= this.#torrent.addSource(httpPieceSource(origin, this.#facts));
+      } else {
+        this.#leaveHttp?.();
+        this.#leaveHttp = undefined;
+      }
+      const { quietMs, activity } = this.progress();
+      if (quietMs > rules.giveUpMs) throw nothingArrives(quietMs, activity);
+    }
+  }
+
+  #choose(nowMs: number) {
+    const { peers, swarmBytes, sourceBytes } = this.#torrent.status();
+    this.#peersMet ||= peers > 0;
+    if (swarmBytes !== this.#swarmBytes) this.#swarmBytesAtMs = nowMs;
+    if (swarmBytes + sourceBytes !== this.#anyBytes) this.#anyBytesAtMs = nowMs;
+    this.#swarmBytes = swarmBytes;
+    this.#anyBytes = swarmBytes + sourceBytes;
+    this.#swarmRate.record(swarmBytes, nowMs);
+    this.#httpRate.record(sourceBytes, nowMs);
+    return chooseSource(
+      {
+        infoKnown: this.#torrent.info !== undefined,
+        peersMet: this.#peersMet,
+        swarmQuietMs: nowMs - this.#swarmBytesAtMs,
+        swarmBytesPerSecond: this.#swarmRate.rate(),
+        httpBytesPerSecond: this.#httpRate.rate(),
+        httpJoined: this.#leaveHttp !== undefined,
+      },
+      this.#tools.rules,
+    );
+  }
+
+  #activity(peers: number): string {
+    const from = `${peers} ${peers === 1 ? "peer" : "peers"}`;
+    if (this.#leaveHttp) return peers === 0 ? "no peers; joined by HTTP" : `fetching from ${from}, joined by HTTP`;
+    if (peers === 0) {
+      const seconds = Math.round((this.#tools.clock.now() - this.#startedMs) / 1_000);
+      return `looking for peers for ${seconds} s${this.#tools.rules.fallback ? "" : "; HTTP is switched off (fetch.fallback)"}`;
+    }
+    if (!this.#torrent.info) return `asking ${from} for the torrent's metadata`;
+    return `fetching from ${from}`;
+  }
+
+  #problem(error: unknown): Problem {
+    const { directory } = imagePaths(this.#tools.cache.layout, this.#facts.digest);
+    return torrentProblem(error, this.#facts, directory);
+  }
+}
+
+/** What a torrent's error means for the image. */
+function torrentProblem(error: unknown, facts: ImageFacts, directory: string): Problem {
+  if ((error as NodeJS.ErrnoException).syscall !== undefined)
+    return diskProblem(error, `image ${facts.digest}`, directory);
+  return new Problem("data-loss", `the torrent ${facts.infohash} cannot be image ${facts.digest}`, { cause: error });
+}

@@ -1,0 +1,61 @@
+import { createHash, type Hash } from "node:crypto";
+import { open } from "node:fs/promises";
+import type { TorrentInfo } from "../swarm/types.ts";
+
+/** Bytes read and hashed in one turn of the event loop: about half a millisecond, so that nothing else waits for long. */
+const turnBytes = 1024 * 1024;
+const pieceHashBytes = 20;
+
+/**
+ * The sha256 of a file, 64 lower-case hex digits.
+ *
+ * @param onBytes told the bytes done so far
+ */
+export async function sha256OfFile(
+  path: string,
+  signal?: AbortSignal,
+  onBytes?: (doneBytes: number) => void,
+): Promise<string> {
+  const hash = createHash("sha256");
+  let doneBytes = 0;
+  await using reader = await openReader(path, signal);
+  for (;;) {
+    const readBytes = await reader.into(hash, doneBytes, turnBytes);
+    if (readBytes === 0) return hash.digest("hex");
+    doneBytes += readBytes;
+    onBytes?.(doneBytes);
+  }
+}
+
+/** The index of the first piece of the file that does not have its torrent's hash; undefined if all do. */
+export async function firstBadPiece(path: string, info: TorrentInfo, signal: AbortSignal): Promise<number | undefined> {
+  await using reader = await openReader(path, signal);
+  for (let index = 0; index < info.pieceCount; index++) {
+    const begin = index * info.pieceLengthBytes;
+    const end = Math.min(begin + info.pieceLengthBytes, info.lengthBytes);
+    const hash = createHash("sha1");
+    for (let offset = begin; offset < end; ) {
+      const readBytes = await reader.into(hash, offset, Math.min(turnBytes, end - offset));
+      if (readBytes === 0) return index;
+      offset += readBytes;
+    }
+    const expected = info.pieceHashes.subarray(index * pieceHashBytes, (index + 1) * pieceHashBytes);
+    if (!hash.digest().equals(expected)) return index;
+  }
+  return undefined;
+}
+
+async function openReader(path: string, signal?: AbortSignal) {
+  const file = await open(path, "r");
+  const buffer = Buffer.allocUnsafe(turnBytes);
+  return {
+    /** Hashes up to `lengthMax` bytes at `offset`; the number read, 0 at the end. */
+    async into(hash: Hash, offset: number, lengthMax: number): Promise<number> {
+      signal?.throwIfAborted();
+      const { bytesRead } = await file.read(buffer, 0, lengthMax, offset);
+      hash.update(buffer.subarray(0, bytesRead));
+      return bytesRead;
+    },
+    [Symbol.asyncDispose]: () => file.close(),
+  };
+}

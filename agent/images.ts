@@ -1,0 +1,184 @@
+import { Problem } from "../daemon/problem.ts";
+import type { CacheEntry, ImageCache } from "./cache/image-cache.ts";
+import type { FetchPriority, ImageFacts } from "./cache/records.ts";
+import type { Catalog } from "./catalog/catalog.ts";
+import type { SeederLink } from "./catalog/seeder-link.ts";
+import type { FetchView } from "./fetch/fetch-view.ts";
+import { type Fetches, factsOf } from "./fetch/fetches.ts";
+import { type ImageRef, imageRefFrom } from "./image-ref.ts";
+import type { Seeding } from "./seeding/seeding.ts";
+import { Serial } from "./serial.ts";
+
+/** How long the catalog may take to answer: briefly where the cache can answer in its stead. */
+const askTimeoutMs = 10_000;
+const askTimeoutWithCopyMs = 2_000;
+
+export interface ImagesOptions {
+  cache: ImageCache;
+  fetches: Fetches;
+  seeding: Seeding;
+  catalog: Catalog;
+  link: SeederLink;
+  now: () => Date;
+}
+
+/** An image asked for: here, or on its way. */
+export interface EnsuredImage {
+  digest: string;
+  /** How far it is. */
+  view: () => FetchView;
+  /** Absolute path of the image's file. */
+  path: string;
+}
+
+/** What can be done with the node's images. */
+export class Images {
+  readonly #options: ImagesOptions;
+  /** Admits and removes one image at a time, so that neither sees the other half done. */
+  readonly #changes = new Serial();
+
+  constructor(options: ImagesOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Makes an image be here: returns at once with the image or the fetch that brings it.
+   *
+   * @param image name or digest
+   * @throws Problem "not-found"; "unavailable" if only the seeder could say and it does not; "exhausted" if there is no
+   * room on disk or in the queue.
+   */
+  async ensure(image: string, priority: FetchPriority): Promise<EnsuredImage> {
+    const { cache, fetches, now } = this.#options;
+    const ref = imageRefFrom(image);
+    const facts = await this.#resolve(ref);
+    return this.#changes.run(async () => {
+      const { digest } = facts;
+      if (cache.get(digest)?.complete) {
+        await cache.touch(digest);
+        return this.#here(digest, ref.name ?? "");
+      }
+      const fetch = await fetches.ensure(facts, ref.name ?? "", priority, now());
+      return { digest, view: () => fetch.view(), path: (cache.get(digest) as CacheEntry).paths.data };
+    });
+  }
+
+  /** Cancels a fetch. @throws Problem "not-found" if there is none. */
+  async cancelFetch(image: string): Promise<FetchView> {
+    const ref = imageRefFrom(image);
+    const digest = ref.digest ?? this.#options.fetches.current().find((fetch) => isNamed(fetch, ref.name))?.digest;
+    const fetch = digest === undefined ? undefined : this.#options.fetches.get(digest);
+    if (!fetch) throw new Problem("not-found", `"${image}" is not being fetched`);
+    await fetch.cancel();
+    return fetch.view();
+  }
+
+  /** The complete image. @throws Problem "not-found". */
+  get(image: string): CacheEntry {
+    const entry = this.#find(image);
+    if (entry?.complete) return entry;
+    const hint = entry ? "is not complete on this node" : "is not in this node's cache";
+    throw new Problem("not-found", `"${image}" ${hint}; EnsureImage (bootswarm fetch) brings it`);
+  }
+
+  /** All complete images, by name. */
+  list(): CacheEntry[] {
+    return this.#options.cache.list().filter((entry) => entry.complete);
+  }
+
+  /**
+   * Removes an image, or what is here of it; its fetch is cancelled first.
+   *
+   * @throws Problem "not-found"; "conflict" if it is pinned.
+   */
+  remove(image: string): Promise<{ digest: string; freedBytes: number }> {
+    const { cache, fetches, seeding } = this.#options;
+    return this.#changes.run(async () => {
+      const entry = this.#find(image);
+      if (!entry) throw new Problem("not-found", `"${image}" is not in this node's cache`);
+      if (entry.used.pinned) throw new Problem("conflict", `"${image}" is pinned; unpin it before it is removed`);
+      const { digest } = entry.record;
+      await fetches.get(digest)?.cancel();
+      await seeding.stop(digest);
+      // The fetch may have taken the last trace away itself.
+      const freedBytes = cache.get(digest) ? await cache.remove(digest) : 0;
+      return { digest, freedBytes };
+    });
+  }
+
+  /** Keeps a complete image from removal, or lets go of it. @throws Problem "not-found". */
+  setPinned(image: string, pinned: boolean): Promise<CacheEntry> {
+    return this.#changes.run(async () => {
+      const { digest } = this.get(image).record;
+      await this.#options.cache.setPinned(digest, pinned);
+      return this.#options.cache.get(digest) as CacheEntry;
+    });
+  }
+
+  #find(image: string): CacheEntry | undefined {
+    const ref = imageRefFrom(image);
+    const { cache, fetches } = this.#options;
+    if (ref.digest !== undefined) return cache.get(ref.digest);
+    const asked = fetches.current().find((fetch) => isNamed(fetch, ref.name));
+    return cache.findByName(ref.name) ?? (asked && cache.get(asked.digest));
+  }
+
+  /** What is known of an image: from the catalog, or from the cache where it answers for the catalog. */
+  async #resolve(ref: ImageRef): Promise<ImageFacts> {
+    const { cache, catalog, link } = this.#options;
+    const known = ref.digest === undefined ? cache.findByName(ref.name) : cache.get(ref.digest);
+    // A digest is the image: nothing the catalog says can change it. A name can have moved.
+    if (known?.complete && (ref.digest !== undefined || !link.reachable)) return factsOf(known.record);
+    const asked = ref.digest ?? ref.name;
+    try {
+      const facts = await catalog.getImage(asked, known ? askTimeoutWithCopyMs : askTimeoutMs);
+      if (ref.digest !== undefined && facts.digest !== ref.digest) {
+        throw new Problem("data-loss", `asked for image ${ref.digest}, the catalog answers with ${facts.digest}`);
+      }
+      await cache.learn(facts);
+      return facts;
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      if (error.kind === "unavailable") {
+        if (known) return factsOf(known.record);
+        throw new Problem("unavailable", `"${asked}" is not in this node's cache, and the catalog cannot be asked`, {
+          cause: error,
+        });
+      }
+      if (error.kind === "not-found" && known) {
+        throw new Problem("not-found", `${error.message} (this node still has ${known.record.digest}, once named so)`);
+      }
+      throw error;
+    }
+  }
+
+  /** A complete image as the end of a fetch that needed nothing. */
+  #here(digest: string, name: string): EnsuredImage {
+    const { cache, now } = this.#options;
+    const { record, paths } = cache.get(digest) as CacheEntry;
+    const at = now();
+    const view: FetchView = {
+      digest,
+      name,
+      state: "ready",
+      priority: "ensure",
+      sizeBytes: record.sizeBytes,
+      doneBytes: record.sizeBytes,
+      swarmBytes: 0,
+      httpBytes: 0,
+      bytesPerSecond: 0,
+      etaSeconds: undefined,
+      peers: 0,
+      requestedAt: at,
+      startedAt: undefined,
+      endedAt: at,
+      error: "",
+      activity: "it was here already",
+    };
+    return { digest, view: () => view, path: paths.data };
+  }
+}
+
+function isNamed(fetch: { name: string; facts: ImageFacts }, name: string | undefined): boolean {
+  return name !== undefined && (fetch.name === name || fetch.facts.names.includes(name));
+}

@@ -1,0 +1,99 @@
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { Swarm } from "../swarm/swarm.ts";
+import type { ImageCache } from "./cache/image-cache.ts";
+import type { Fetch } from "./fetch/fetch.ts";
+import type { Fetches } from "./fetch/fetches.ts";
+import type { HttpOrigin } from "./fetch/http-origin.ts";
+
+/** From what loopback does with a small image to what a thin link does with a large one. */
+const fetchSecondsBuckets = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600];
+
+export interface MetricsSources {
+  cache: ImageCache;
+  fetches: Fetches;
+  swarm: Swarm;
+  origin: HttpOrigin;
+}
+
+/** The events that are counted as they happen; everything else is read when a scrape asks. */
+export interface AgentMetrics {
+  fetchEnded: (fetch: Fetch) => void;
+  reported: (result: "ok" | "failed") => void;
+  /** Adds the figures that are read at each scrape. */
+  observe: (sources: MetricsSources) => void;
+}
+
+/** Registers the agent's metrics. */
+export function createAgentMetrics(registry: Registry): AgentMetrics {
+  const registers = [registry];
+  const seconds = new Histogram({
+    name: "bootswarm_agent_fetch_seconds",
+    help: "Time from a fetch's start to its end, by result.",
+    labelNames: ["result"] as const,
+    buckets: fetchSecondsBuckets,
+    registers,
+  });
+  const reports = new Counter({
+    name: "bootswarm_agent_reports_total",
+    help: "Reports to the inventory, by result.",
+    labelNames: ["result"] as const,
+    registers,
+  });
+  for (const result of ["ready", "failed", "cancelled"]) seconds.zero({ result });
+  for (const result of ["ok", "failed"]) reports.inc({ result }, 0);
+  return {
+    fetchEnded: (fetch) => {
+      if (fetch.activeSeconds !== undefined) seconds.observe({ result: fetch.state }, fetch.activeSeconds);
+    },
+    reported: (result) => reports.inc({ result }),
+    observe: (sources) => observe(registry, sources),
+  };
+}
+
+function observe(registry: Registry, { cache, fetches, swarm, origin }: MetricsSources): void {
+  const registers = [registry];
+  const gauge = (name: string, help: string, read: () => number) => {
+    new Gauge({ name: `bootswarm_agent_${name}`, help, registers, collect: collector(read) });
+  };
+  const counter = (name: string, help: string, read: () => number) => {
+    new Counter({ name: `bootswarm_agent_${name}`, help, registers, collect: total(read) });
+  };
+  gauge("fetches_active", "Fetches that are active.", () => fetches.activeCount);
+  gauge("fetches_queued", "Fetches that wait.", () => fetches.queuedCount);
+  gauge("images_cached", "Complete images in the cache.", () => cache.list().filter(({ complete }) => complete).length);
+  gauge("cache_bytes", "Bytes on disk of complete images.", () => cache.completeBytes);
+  gauge("peers", "Connected peers.", () => swarm.status().peers);
+  gauge("dht_nodes", "Nodes in the DHT's routing table.", () => swarm.status().dhtNodes);
+  gauge(
+    "seconds_since_progress",
+    "The longest that any active fetch has received nothing; 0 with none active.",
+    () => fetches.quietSeconds,
+  );
+  counter("sent_bytes_total", "Bytes of images sent to peers.", () => swarm.status().sentBytes);
+  counter("piece_verify_failures_total", "Pieces that failed their hash.", () => swarm.status().verifyFailures);
+  new Counter({
+    name: "bootswarm_agent_received_bytes_total",
+    help: "Bytes of images received, by source.",
+    labelNames: ["source"] as const,
+    registers,
+    collect() {
+      this.reset();
+      this.inc({ source: "swarm" }, swarm.status().receivedBytes);
+      this.inc({ source: "http" }, origin.receivedBytes);
+    },
+  });
+}
+
+function collector(read: () => number) {
+  return function (this: Gauge) {
+    this.set(read());
+  };
+}
+
+/** A counter whose count is kept elsewhere. */
+function total(read: () => number) {
+  return function (this: Counter) {
+    this.reset();
+    this.inc(read());
+  };
+}

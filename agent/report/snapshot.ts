@@ -1,0 +1,45 @@
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { diskSpaceOf } from "../cache/disk-space.ts";
+import type { ImageCache } from "../cache/image-cache.ts";
+import { fetchMessage } from "../fetch/fetch-view.ts";
+import type { Fetches } from "../fetch/fetches.ts";
+import type { NodeSnapshot } from "./reporter.ts";
+
+/** Who the node is. */
+export interface NodeIdentity {
+  id: string;
+  name: string;
+  version: string;
+  /** Empty if other machines cannot reach the API. */
+  apiUrl: string;
+}
+
+/** What there is to tell the inventory. */
+export async function nodeSnapshot(
+  identity: NodeIdentity,
+  cache: ImageCache,
+  fetches: Fetches,
+  intervalMs: number,
+): Promise<NodeSnapshot> {
+  const { freeBytes, sizeBytes } = await diskSpaceOf(cache.layout.images);
+  return {
+    node: {
+      ...identity,
+      cacheBytes: BigInt(cache.completeBytes),
+      diskFreeBytes: BigInt(freeBytes),
+      diskSizeBytes: BigInt(sizeBytes),
+      reportIntervalMs: intervalMs,
+    },
+    holdings: cache
+      .list()
+      .filter((entry) => entry.complete)
+      .map(({ record, used, allocatedBytes }) => ({
+        digest: record.digest,
+        allocatedBytes: BigInt(allocatedBytes),
+        pinned: used.pinned,
+        lastUsedAt: timestampFromDate(new Date(used.lastUsedAt)),
+      })),
+    fetches: fetches.current().map((fetch) => fetchMessage(fetch.view())),
+    fetchesActive: fetches.activeCount > 0,
+  };
+}

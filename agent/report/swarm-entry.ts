@@ -1,0 +1,43 @@
+import type { SwarmEndpoint } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import type { Swarm } from "../../swarm/swarm.ts";
+import type { Endpoint } from "../../swarm/types.ts";
+
+/** Bootstrap nodes taken from one answer of the inventory. */
+const endpointsMax = 64;
+
+/** The ways into the swarm that the seeder tells: DHT nodes to join by, and peers that hold every image. */
+export class SwarmEntry {
+  readonly #seederHost: string;
+  #told = "";
+  #peers: Endpoint[] = [];
+
+  constructor(seederUrl: string) {
+    this.#seederHost = new URL(seederUrl).hostname.replace(/^\[|\]$/g, "");
+  }
+
+  /** Peers that hold every image, as last told. */
+  get peers(): Endpoint[] {
+    return this.#peers;
+  }
+
+  /** Takes in what the seeder tells. The DHT is joined anew if that has changed, or the node has lost all others. */
+  learn(endpoints: readonly SwarmEndpoint[], swarm: Swarm): void {
+    const usable = endpoints.slice(0, endpointsMax).map((endpoint) => ({
+      host: endpoint.host || this.#seederHost,
+      dhtPort: endpoint.dhtPort,
+      peerPort: endpoint.peerPort,
+    }));
+    this.#peers = usable
+      .filter(({ peerPort }) => isPort(peerPort))
+      .map(({ host, peerPort }) => ({ host, port: peerPort }));
+    const nodes = usable.filter(({ dhtPort }) => isPort(dhtPort)).map(({ host, dhtPort }) => ({ host, port: dhtPort }));
+    const told = JSON.stringify(nodes);
+    if (nodes.length === 0 || (told === this.#told && swarm.status().dhtNodes > 0)) return;
+    this.#told = told;
+    swarm.addBootstrap(nodes);
+  }
+}
+
+function isPort(port: number): boolean {
+  return port >= 1 && port <= 65_535;
+}
