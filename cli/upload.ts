@@ -3,7 +3,6 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { fromJson, type JsonValue } from "@bufbuild/protobuf";
-import { Client } from "undici";
 import { type Image, ImageSchema } from "../proto/gen/bootswarm/image/v1/image_pb.js";
 import { CliError, systemCodeIn, usageError } from "./cli-error.ts";
 import type { DaemonAddress } from "./daemon-address.ts";
@@ -39,6 +38,8 @@ export async function uploadImage(seeder: DaemonAddress, upload: Upload): Promis
   await using file = await openImageFile(upload.path);
   const { size } = await file.stat();
   const sent = { bytes: 0, sha256: "" };
+  // Loaded only here: most commands do without, and start sooner.
+  const { Client } = await import("undici");
   const client = new Client(seeder.baseUrl, {
     connect: { timeout: connectMsMax, ...(seeder.socketPath === undefined ? {} : { socketPath: seeder.socketPath }) },
     // The answer comes when the seeder has hashed, written and synced all of it; a large image may take its time.

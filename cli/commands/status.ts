@@ -1,6 +1,5 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import { Client } from "undici";
 import { GetStatusResponseSchema } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import { CliError } from "../cli-error.ts";
 import { agentOf, type Context, type GlobalOptions } from "../context.ts";
@@ -79,6 +78,8 @@ async function seederStatus(context: Context, address: DaemonAddress) {
 /** What /readyz says: "ready", or "not ready: ..." with the reasons. */
 async function readinessOf(address: DaemonAddress, signal: AbortSignal): Promise<string> {
   const connect = address.socketPath === undefined ? {} : { connect: { socketPath: address.socketPath } };
+  // Loaded only here: most commands do without, and start sooner.
+  const { Client } = await import("undici");
   const client = new Client(address.baseUrl, { ...connect, headersTimeout: answerMsMax, bodyTimeout: answerMsMax });
   try {
     const answer = await client.request({ method: "GET", path: "/readyz", signal });

@@ -1,0 +1,140 @@
+/** The commands as a shell runs them, against a seeder and an agent in this process. */
+import { type ExecFileException, execFile } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { openAgent } from "../../../agent/agent.ts";
+import { agentConfigSchema } from "../../../agent/config.ts";
+import { loadConfig } from "../../../daemon/config.ts";
+import { createLog } from "../../../daemon/log.ts";
+import { seederConfigSchema } from "../../../seeder/config.ts";
+import { openSeeder } from "../../../seeder/seeder.ts";
+import { makeTemporaryDirectory } from "../../fixtures/temporary-directory.ts";
+
+/** Each command is a process of its own, and starting one takes a second where others want the CPU too. */
+vi.setConfig({ testTimeout: 120_000 });
+
+const launcher = join(import.meta.dirname, "../../../bin/bootswarm.js");
+const anyPorts = { "swarm.port": 0, "dht.port": 0 };
+const log = createLog({ level: "silent", name: "test" });
+
+let directory: Awaited<ReturnType<typeof makeTemporaryDirectory>>;
+let seeder: Awaited<ReturnType<typeof openSeeder>>;
+let agent: Awaited<ReturnType<typeof openAgent>>;
+let image: string;
+const bytes = randomBytes(2_500_000);
+const digest = createHash("sha256").update(bytes).digest("hex");
+
+beforeAll(async () => {
+  directory = await makeTemporaryDirectory();
+  image = join(directory.path, "image.raw");
+  await writeFile(image, bytes);
+  const seederSettings = { ...anyPorts, listen: "127.0.0.1:0", dataDirectory: join(directory.path, "data") };
+  seeder = await openSeeder(loadConfig(seederConfigSchema, { settings: seederSettings }), log);
+  const agentSettings = {
+    ...anyPorts,
+    listen: `unix:${join(directory.path, "agent.sock")}`,
+    stateDirectory: join(directory.path, "state"),
+    name: "node-a",
+    "seeder.url": seeder.url,
+    "report.intervalMs": 200,
+  };
+  agent = await openAgent(loadConfig(agentConfigSchema, { settings: agentSettings }), log);
+});
+
+afterAll(async () => {
+  await agent?.close();
+  await seeder?.close();
+  await directory?.remove();
+});
+
+interface Outcome {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+function bootswarm(...args: string[]): Promise<Outcome> {
+  const env = { ...process.env, BOOTSWARM_SEEDER: seeder.url, BOOTSWARM_AGENT: agent.url };
+  return new Promise((resolve) => {
+    execFile(process.execPath, [launcher, ...args], { env }, (error: ExecFileException | null, stdout, stderr) => {
+      resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr });
+    });
+  });
+}
+
+test("publish prints digest and magnet; fetch prints the path of the same bytes", async () => {
+  const published = await bootswarm("publish", image, "--name", "debian-12");
+  expect(published).toMatchObject({ status: 0, stderr: expect.stringContaining("published in") });
+  expect(published.stdout).toMatch(new RegExp(`^sha256 {2}${digest}\nmagnet {2}magnet:\\?xt=urn:btih:[0-9a-f]{40}`));
+
+  const fetched = await bootswarm("fetch", "debian-12");
+  expect(fetched).toMatchObject({ status: 0, stderr: expect.stringMatching(/100 %.*(swarm|HTTP) 100 %/) });
+  expect(await readFile(fetched.stdout.trim())).toEqual(bytes);
+});
+
+test("tables show what is where", async () => {
+  expect((await bootswarm("images")).stdout).toMatch(/^NAME .*\ndebian-12 +2\.38 MiB +raw .*swarm/);
+  expect((await bootswarm("images", "--local")).stdout).toContain(join(directory.path, "state/images", digest));
+  expect((await bootswarm("fetches")).stdout).toMatch(/debian-12 +ready +100 %/);
+  expect((await bootswarm("status")).stdout).toMatch(/node +node-a.*seeder answers +yes.*catalog +1 image,/s);
+  await expect.poll(async () => (await bootswarm("nodes")).stdout, { timeout: 10_000 }).toMatch(/node-a +up +1 /);
+  expect((await bootswarm("holdings", "debian-12")).stdout).toMatch(/node-a +up +ready +100 %/);
+  expect((await bootswarm("node", "node-a")).stdout).toMatch(/Images\nIMAGE.*\ndebian-12/);
+});
+
+test("--json prints the API's own JSON", async () => {
+  const { images } = JSON.parse((await bootswarm("images", "--json")).stdout);
+  expect(images).toMatchObject([{ digest, names: ["debian-12"], sizeBytes: String(bytes.length) }]);
+  expect(JSON.parse((await bootswarm("status", "--json")).stdout)).toMatchObject({
+    agent: { nodeName: "node-a" },
+    seeder: { readiness: "ready", images: 1 },
+  });
+  expect(JSON.parse((await bootswarm("fetch", digest, "--json")).stdout)).toMatchObject({
+    fetch: { state: "FETCH_STATE_READY" },
+    path: expect.stringContaining(digest),
+  });
+});
+
+test("an image published without a torrent gets one later", async () => {
+  const other = join(directory.path, "other.raw");
+  await writeFile(other, randomBytes(100_000));
+  expect((await bootswarm("publish", other, "-n", "plain", "--no-torrent")).stdout).toContain("magnet  (none");
+  expect((await bootswarm("torrent", "plain")).stdout).toMatch(/^magnet {2}magnet:\?xt=/);
+});
+
+test("a pinned image is not removed; unpinned, it is", async () => {
+  await bootswarm("fetch", "debian-12");
+  expect((await bootswarm("pin", "debian-12")).stdout).toBe("pinned debian-12\n");
+  expect(await bootswarm("rm", "debian-12")).toMatchObject({ status: 1, stderr: expect.stringContaining("pinned") });
+  await bootswarm("unpin", "debian-12");
+  expect((await bootswarm("rm", "debian-12")).stdout).toMatch(/^removed debian-12 from this node; .* free again/);
+  expect((await bootswarm("images", "--local")).stderr).toContain("no images on this node yet");
+});
+
+test("errors are one clear line, and the exit status tells usage from the rest", async () => {
+  const cases: [args: string[], status: number, message: RegExp][] = [
+    [["fetch", "no-such-image"], 1, /^error: .*no-such-image/],
+    [["publish", image, "-n", "../evil"], 1, /^error: "\.\.\/evil" cannot be an image's name/],
+    [["publish", "/no/such/file", "-n", "x"], 1, /^error: cannot read \/no\/such\/file: there is no such file\n$/],
+    [["publish", image, "-n", "wrong", "--sha256", "0".repeat(64)], 1, /^error: .*nothing was published\n$/],
+    [["publish", image, "-n", "wrong", "--sha256", "abc"], 2, /64 hex digits/],
+    [["publish", image], 2, /required option '-n, --name <name>'/],
+    [["fecth", "x"], 2, /unknown command 'fecth'\n\(Did you mean fetch\?\)/],
+    [["import", "what?", "-n", "x"], 2, /is no http\(s\) URL, no magnet link, and no file here/],
+    [["images", "--seeder", "nowhere"], 2, /write http:\/\/HOST:PORT, or unix:\/PATH/],
+    [["images", "--seeder", "http://127.0.0.1:9"], 1, /no seeder answers at http:\/\/127\.0\.0\.1:9 .*refused/],
+    [["fetches", "--agent", seeder.url], 1, /is no agent of this version.*the right way round/],
+  ];
+  for (const [args, status, message] of cases) {
+    const outcome = await bootswarm(...args);
+    expect(outcome.stderr.replace(/^image\.raw: .*\n/gm, "")).toMatch(message);
+    expect(outcome).toMatchObject({ status, stdout: "" });
+  }
+});
+
+test("retire takes the name away", async () => {
+  expect((await bootswarm("retire", "debian-12")).stdout).toContain("the image is gone from the catalog");
+  expect((await bootswarm("images")).stdout).not.toContain("debian-12");
+});
