@@ -15,6 +15,7 @@ import { createInventoryService } from "./api/inventory-service.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { Hasher } from "./catalog/hasher.ts";
 import { ImageFiles } from "./catalog/image-files.ts";
+import { ImageShelf } from "./catalog/image-shelf.ts";
 import type { Importer } from "./catalog/importer.ts";
 import { Seeding } from "./catalog/seeding.ts";
 import type { SeederConfig } from "./config.ts";
@@ -61,9 +62,8 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   const metrics = createSeederMetrics(registry);
   const catalog = new Catalog({
     store,
-    files,
+    shelf: new ImageShelf(files, new Seeding(swarm, log), log),
     hasher,
-    seeding: new Seeding(swarm, log),
     log,
     nowMs: Date.now,
     publishesActiveMax: config.upload.concurrency,

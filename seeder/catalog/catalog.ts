@@ -1,36 +1,26 @@
 /**
- * The images that exist: published, named, given torrents, retired. Facts are in the store, bytes in the files, and an
- * image with a torrent is in the swarm; this class alone changes any of them, one change at a time.
+ * The images that exist: published, named, given torrents, retired. Facts are in the store, bytes on the shelf; this class
+ * alone changes either, one change at a time.
  */
 import type { Log } from "../../daemon/log.ts";
-import { messageOf, Problem } from "../../daemon/problem.ts";
-import { pieceLengthFor, torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
+import { Problem } from "../../daemon/problem.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import type { CatalogStore } from "../store/store.ts";
 import { ChangeFeed, type ImageChange } from "./changes.ts";
-import type { Hasher } from "./hasher.ts";
 import type { Image, ImageTorrent } from "./image.ts";
-import { diskProblem, type ImageFiles, type IncomingImage } from "./image-files.ts";
-import { imageFormatOf } from "./image-format.ts";
-import { type Intake, takeIn } from "./intake.ts";
+import { diskProblem } from "./image-files.ts";
 import { checkedDigest, checkedName, type ImageRef, imageRefFrom, textOf } from "./names.ts";
 import type { Published, Publisher, PublishRequest } from "./publish.ts";
-import { qcow2HeaderFrom } from "./qcow2.ts";
-import type { Seeding } from "./seeding.ts";
+import { type Received, type ReceiveParts, receive } from "./receive.ts";
 import { Serial } from "./serial.ts";
-import { torrentFromFile, torrentFromHashes } from "./torrent.ts";
+import { torrentFromFile } from "./torrent.ts";
 
 /** Names of one image: each is in every answer that speaks of it. */
 const namesPerImageMax = 1_000;
 
-export interface CatalogParts {
+export interface CatalogParts extends ReceiveParts {
   store: CatalogStore;
-  files: ImageFiles;
-  hasher: Hasher;
-  seeding: Seeding;
   log: Log;
-  /** Milliseconds since 1970. */
-  nowMs: () => number;
   /** Publications under way at once. */
   publishesActiveMax: number;
   /** Told how long a publication took that succeeded. */
@@ -44,25 +34,13 @@ export class Catalog implements Publisher {
   readonly #closing = new AbortController();
   readonly #active = new Set<Promise<unknown>>();
   readonly #torrentsMaking = new Map<string, Promise<Image>>();
-  /** Digests whose bytes are missing or of the wrong size; they are not served until published again. */
-  readonly #damaged = new Set<string>();
-
   constructor(parts: CatalogParts) {
     this.#parts = parts;
   }
 
-  /**
-   * Compares files with facts after a start, cleans up what a crash has left, and seeds every image that has a torrent.
-   */
+  /** Compares bytes with facts after a start, and seeds every image that has a torrent. */
   async start(): Promise<void> {
-    const images = await this.#parts.store.listImages();
-    const digests = new Set(images.map(({ digest }) => digest));
-    for (const entry of await this.#parts.files.entries()) {
-      if (digests.has(entry)) continue;
-      this.#parts.log.warn({ entry }, "removing files of an image that was never or is no longer published");
-      await this.#parts.files.remove(entry);
-    }
-    for (const image of images) await this.#open(image);
+    await this.#parts.shelf.start(await this.#parts.store.listImages());
   }
 
   /** Ends publications that are under way, and leaves nothing of them. */
@@ -92,8 +70,7 @@ export class Catalog implements Publisher {
    * @throws Problem "data-loss" if they are not there.
    */
   dataPath(image: Image): string {
-    if (this.#damaged.has(image.digest)) throw damagedProblem(image);
-    return this.#parts.files.dataPath(image.digest);
+    return this.#parts.shelf.dataPath(image);
   }
 
   /**
@@ -103,7 +80,7 @@ export class Catalog implements Publisher {
    */
   async torrentOf(image: Image): Promise<TorrentInfo> {
     if (!image.torrent) throw new Problem("not-found", `${image.names[0]} has no torrent; make it with CreateTorrent`);
-    const info = await this.#storedInfo(image);
+    const info = await this.#parts.shelf.torrentOf(image);
     if (!info) throw new Problem("data-loss", `the torrent of ${image.names[0]} is lost; make it with CreateTorrent`);
     return info;
   }
@@ -124,7 +101,7 @@ export class Catalog implements Publisher {
     const digest = request.sha256 === undefined ? undefined : checkedDigest(request.sha256);
     if (digest !== undefined) await this.#checkNameFree(name, digest);
     if (request.sizeBytes === 0) throw new Problem("invalid", "the image is empty; send its bytes as the body");
-    const freeBytes = await this.#parts.files.freeBytes();
+    const freeBytes = await this.#parts.shelf.freeBytes();
     if (request.sizeBytes !== undefined && request.sizeBytes > freeBytes) {
       throw new Problem(
         "exhausted",
@@ -159,7 +136,7 @@ export class Catalog implements Publisher {
    */
   async createTorrent(ref: string): Promise<Image> {
     const image = await this.get(ref);
-    if (image.torrent && this.#parts.seeding.has(image.torrent.infohash)) return image;
+    if (this.#parts.shelf.isSeeded(image)) return image;
     const path = this.dataPath(image);
     const known = this.#torrentsMaking.get(image.digest);
     if (known) return known;
@@ -186,9 +163,7 @@ export class Catalog implements Publisher {
         // Facts go first: files without facts are cleaned up at the next start, facts without files would be damage.
         await this.#parts.store.removeImage(image.digest);
         this.#changes.publish({ kind: "retired", image: left });
-        if (image.torrent) await this.#parts.seeding.stop(image.torrent.infohash);
-        await this.#parts.files.remove(image.digest);
-        this.#damaged.delete(image.digest);
+        await this.#parts.shelf.remove(image);
       }
       this.#parts.log.info({ digest: image.digest, retired: textOf(wanted), namesLeft: names }, "retired");
       return left;
@@ -204,107 +179,49 @@ export class Catalog implements Publisher {
     return image;
   }
 
-  async #open(image: Image): Promise<void> {
-    const { log, files, seeding } = this.#parts;
-    const sizeBytes = await files.dataSizeBytes(image.digest);
-    const fields = { digest: image.digest, names: image.names, sizeBytes: image.sizeBytes };
-    if (sizeBytes !== image.sizeBytes) {
-      this.#damaged.add(image.digest);
-      log.error(
-        { ...fields, foundBytes: sizeBytes ?? 0, path: files.dataPath(image.digest) },
-        "an image's data is missing or cut and it is not served; publish it again",
-      );
-      return;
-    }
-    if (!image.torrent) return;
-    const info = await this.#storedInfo(image);
-    if (info) seeding.start(image.digest, info, files.dataPath(image.digest));
-    else
-      log.error(fields, "an image's torrent is lost and it is served by HTTP only; make it again with CreateTorrent");
-  }
-
-  async #storedInfo(image: Image): Promise<TorrentInfo | undefined> {
-    const infoBytes = await this.#parts.files.infoBytes(image.digest);
-    if (!infoBytes) return undefined;
-    try {
-      const info = torrentInfoFromInfoBytes(infoBytes);
-      return info.infohash === image.torrent?.infohash && info.lengthBytes === image.sizeBytes ? info : undefined;
-    } catch (error) {
-      this.#parts.log.warn({ digest: image.digest, error: messageOf(error) }, "the stored torrent cannot be read");
-      return undefined;
-    }
-  }
-
   async #publish(bytes: AsyncIterable<Uint8Array>, request: PublishRequest): Promise<Published> {
     await this.admit(request);
-    const pieceLengthBytes = request.torrent ? pieceLengthFor(request.sizeBytes) : 0;
     const signal = request.signal ? AbortSignal.any([request.signal, this.#closing.signal]) : this.#closing.signal;
-    const incoming = await this.#parts.files.begin();
-    const hashing = this.#parts.hasher.start(pieceLengthBytes);
+    const received = await receive(this.#parts, bytes, request, signal);
     try {
-      const intake = await takeIn(bytes, incoming.file, hashing, {
-        sizeBytes: request.sizeBytes,
-        checkHead: qcow2HeaderFrom,
-        signal,
-      });
-      const image = checkedImage(intake, request, this.#parts.nowMs());
-      const { sizeBytes, digest } = image;
-      const { pieceHashes } = intake.hashes;
-      const info = request.torrent
-        ? torrentFromHashes({ digest, sizeBytes, pieceLengthBytes, pieceHashes })
-        : undefined;
-      // Most of the time a sync takes should pass here, not where other changes wait for it.
-      await incoming.file.datasync();
-      return await this.#commits.run(() => this.#commit(incoming, image, info, signal));
+      return await this.#commits.run(() => this.#commit(received, signal));
     } finally {
-      hashing.abandon();
-      await incoming.discard();
+      await received.incoming.discard();
     }
   }
 
-  async #commit(
-    incoming: IncomingImage,
-    image: Image,
-    info: TorrentInfo | undefined,
-    signal: AbortSignal,
-  ): Promise<Published> {
+  async #commit({ incoming, image, info }: Received, signal: AbortSignal): Promise<Published> {
     signal.throwIfAborted();
-    const { store, files, log } = this.#parts;
+    const { store, shelf, log } = this.#parts;
     const name = image.names[0] as string;
     await this.#checkNameFree(name, image.digest);
     const existing = await store.imageByDigest(image.digest);
-    if (existing) return this.#commitAgain(incoming, existing, name, info);
+    if (existing) return this.#commitAgain({ incoming, image: existing, info }, name);
     const added: Image = { ...image, torrent: info && torrentFactsOf(info) };
-    await files.place(incoming, image.digest, info?.infoBytes);
+    await shelf.put(incoming, image, info);
     try {
       await store.addImage(added);
     } catch (error) {
-      await files.remove(image.digest);
+      await shelf.remove(image);
       throw error;
     }
-    if (info) this.#parts.seeding.start(image.digest, info, files.dataPath(image.digest));
+    if (info) shelf.seed(image.digest, info);
     this.#changes.publish({ kind: "published", image: added });
     log.info({ digest: added.digest, name, sizeBytes: added.sizeBytes, infohash: info?.infohash }, "published");
     return { image: added, changed: true };
   }
 
   /** The bytes are in the catalog already: they may gain a name, a torrent, or their lost files. */
-  async #commitAgain(
-    incoming: IncomingImage,
-    existing: Image,
-    name: string,
-    info: TorrentInfo | undefined,
-  ): Promise<Published> {
+  async #commitAgain({ incoming, image: existing, info }: Received, name: string): Promise<Published> {
+    const { shelf, log } = this.#parts;
     const { digest } = existing;
     let image = existing;
-    if (this.#damaged.has(digest)) {
-      if (existing.torrent) await this.#parts.seeding.stop(existing.torrent.infohash);
-      await this.#parts.files.place(incoming, digest, info?.infoBytes);
-      this.#damaged.delete(digest);
+    if (shelf.isDamaged(existing)) {
+      await shelf.put(incoming, existing, info);
       image = await this.#withTorrent(image, info);
-      this.#parts.log.info({ digest, name }, "an image's lost data is here again");
-    } else if (info && !(existing.torrent && this.#parts.seeding.has(existing.torrent.infohash))) {
-      await this.#parts.files.placeInfoBytes(digest, info.infoBytes);
+      log.info({ digest, name }, "an image's lost data is here again");
+    } else if (info && !shelf.isSeeded(existing)) {
+      await shelf.putTorrent(digest, info);
       image = await this.#withTorrent(image, info);
     }
     if (!image.names.includes(name)) {
@@ -316,14 +233,14 @@ export class Catalog implements Publisher {
     }
     if (image === existing) return { image, changed: false };
     this.#changes.publish({ kind: "changed", image });
-    this.#parts.log.info({ digest, names: image.names, infohash: image.torrent?.infohash }, "changed");
+    log.info({ digest, names: image.names, infohash: image.torrent?.infohash }, "changed");
     return { image, changed: true };
   }
 
   async #withTorrent(image: Image, info: TorrentInfo | undefined): Promise<Image> {
     const torrent = info && torrentFactsOf(info);
     await this.#parts.store.setTorrent(image.digest, torrent);
-    if (info) this.#parts.seeding.start(image.digest, info, this.#parts.files.dataPath(image.digest));
+    if (info) this.#parts.shelf.seed(image.digest, info);
     return { ...image, torrent };
   }
 
@@ -331,8 +248,8 @@ export class Catalog implements Publisher {
     const info = await torrentFromFile(image.digest, path, image.sizeBytes);
     return this.#commits.run(async () => {
       const current = await this.#find({ digest: image.digest });
-      if (current.torrent && this.#parts.seeding.has(current.torrent.infohash)) return current;
-      await this.#parts.files.placeInfoBytes(image.digest, info.infoBytes);
+      if (this.#parts.shelf.isSeeded(current)) return current;
+      await this.#parts.shelf.putTorrent(image.digest, info);
       const changed = await this.#withTorrent(current, info);
       this.#changes.publish({ kind: "changed", image: changed });
       this.#parts.log.info({ digest: image.digest, infohash: info.infohash }, "made the torrent");
@@ -351,31 +268,6 @@ export class Catalog implements Publisher {
   }
 }
 
-/** What came in as an image, if it is what was asked for. */
-function checkedImage(intake: Intake, request: PublishRequest, nowMs: number): Image {
-  const { sha256: digest } = intake.hashes;
-  if (intake.sizeBytes === 0) throw new Problem("invalid", "the image is empty; send its bytes as the body");
-  const wanted = request.sha256?.toLowerCase();
-  if (wanted !== undefined && wanted !== digest) {
-    throw new Problem("data-loss", `the bytes that came have sha256 ${digest}, not ${wanted}; nothing was published`);
-  }
-  return {
-    digest,
-    names: [request.name],
-    sizeBytes: intake.sizeBytes,
-    ...imageFormatOf(intake.head, intake.sizeBytes),
-    torrent: undefined,
-    createdAtMs: nowMs,
-  };
-}
-
 function torrentFactsOf(info: TorrentInfo): ImageTorrent {
   return { infohash: info.infohash, pieceLengthBytes: info.pieceLengthBytes };
-}
-
-function damagedProblem(image: Image): Problem {
-  return new Problem(
-    "data-loss",
-    `the data of ${image.names[0]} (${image.digest}) is lost on the seeder; publish it again`,
-  );
 }

@@ -1,0 +1,114 @@
+/** Images as bytes: their files, and their places in the swarm. The catalog says what belongs here. */
+import type { Log } from "../../daemon/log.ts";
+import { messageOf, Problem } from "../../daemon/problem.ts";
+import { torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
+import type { TorrentInfo } from "../../swarm/types.ts";
+import type { Image } from "./image.ts";
+import type { ImageFiles, IncomingImage } from "./image-files.ts";
+import type { Seeding } from "./seeding.ts";
+
+export class ImageShelf {
+  readonly #files: ImageFiles;
+  readonly #seeding: Seeding;
+  readonly #log: Log;
+  /** Digests whose bytes are missing or of the wrong size; they are not served until they are put here again. */
+  readonly #damaged = new Set<string>();
+
+  constructor(files: ImageFiles, seeding: Seeding, log: Log) {
+    this.#files = files;
+    this.#seeding = seeding;
+    this.#log = log;
+  }
+
+  /** After a start: cleans up what a crash has left, and seeds every image that has its data and a torrent. */
+  async start(images: readonly Image[]): Promise<void> {
+    const digests = new Set(images.map(({ digest }) => digest));
+    for (const entry of await this.#files.entries()) {
+      if (digests.has(entry)) continue;
+      this.#log.warn({ entry }, "removing files of an image that was never or is no longer published");
+      await this.#files.remove(entry);
+    }
+    for (const image of images) await this.#open(image);
+  }
+
+  begin(): Promise<IncomingImage> {
+    return this.#files.begin();
+  }
+
+  freeBytes(): Promise<number> {
+    return this.#files.freeBytes();
+  }
+
+  /**
+   * Where an image's bytes are.
+   *
+   * @throws Problem "data-loss" if they are not there.
+   */
+  dataPath(image: Image): string {
+    if (!this.isDamaged(image)) return this.#files.dataPath(image.digest);
+    const { names, digest } = image;
+    throw new Problem("data-loss", `the data of ${names[0]} (${digest}) is lost on the seeder; publish it again`);
+  }
+
+  isDamaged(image: Image): boolean {
+    return this.#damaged.has(image.digest);
+  }
+
+  isSeeded(image: Image): boolean {
+    return image.torrent !== undefined && this.#seeding.has(image.torrent.infohash);
+  }
+
+  /** An image's torrent as stored; undefined if it has none or it cannot be read. */
+  async torrentOf(image: Image): Promise<TorrentInfo | undefined> {
+    const infoBytes = image.torrent && (await this.#files.infoBytes(image.digest));
+    if (!infoBytes) return undefined;
+    try {
+      const info = torrentInfoFromInfoBytes(infoBytes);
+      return info.infohash === image.torrent?.infohash && info.lengthBytes === image.sizeBytes ? info : undefined;
+    } catch (error) {
+      this.#log.warn({ digest: image.digest, error: messageOf(error) }, "the stored torrent cannot be read");
+      return undefined;
+    }
+  }
+
+  /** Puts an image here, in the place of what was there of it. */
+  async put(incoming: IncomingImage, image: Image, info: TorrentInfo | undefined): Promise<void> {
+    if (image.torrent) await this.#seeding.stop(image.torrent.infohash);
+    await this.#files.place(incoming, image.digest, info?.infoBytes);
+    this.#damaged.delete(image.digest);
+  }
+
+  /** Puts the torrent of an image here whose data is here. */
+  putTorrent(digest: string, info: TorrentInfo): Promise<void> {
+    return this.#files.placeInfoBytes(digest, info.infoBytes);
+  }
+
+  /** Serves an image that is here to peers. */
+  seed(digest: string, info: TorrentInfo): void {
+    this.#seeding.start(digest, info, this.#files.dataPath(digest));
+  }
+
+  /** Takes an image out of the swarm and away from here. */
+  async remove(image: Image): Promise<void> {
+    if (image.torrent) await this.#seeding.stop(image.torrent.infohash);
+    await this.#files.remove(image.digest);
+    this.#damaged.delete(image.digest);
+  }
+
+  async #open(image: Image): Promise<void> {
+    const foundBytes = await this.#files.dataSizeBytes(image.digest);
+    const fields = { digest: image.digest, names: image.names, sizeBytes: image.sizeBytes };
+    if (foundBytes !== image.sizeBytes) {
+      this.#damaged.add(image.digest);
+      this.#log.error(
+        { ...fields, foundBytes: foundBytes ?? 0, path: this.#files.dataPath(image.digest) },
+        "an image's data is missing or cut and it is not served; publish it again",
+      );
+      return;
+    }
+    if (!image.torrent) return;
+    const info = await this.torrentOf(image);
+    if (info) this.seed(image.digest, info);
+    else this.#log.error(fields, "an image's torrent is lost, so it is served by HTTP only; use CreateTorrent on it");
+  }
+}
