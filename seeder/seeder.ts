@@ -20,6 +20,7 @@ import type { Importer } from "./catalog/importer.ts";
 import { Seeding } from "./catalog/seeding.ts";
 import type { SeederConfig } from "./config.ts";
 import { takeDataDirectory } from "./data-directory.ts";
+import { keepDhtTable } from "./dht-table.ts";
 import { createImporter } from "./import/importer.ts";
 import { InventoryKeeper } from "./inventory/inventory-keeper.ts";
 import { createSeederMetrics, observeSeeder, type SeederMetrics } from "./metrics.ts";
@@ -56,6 +57,7 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   stack.adopt(await takeDataDirectory(config.dataDirectory), (lock) => lock.close());
   const store = stack.adopt(await openSqliteStore(join(config.dataDirectory, "seeder.sqlite")), (it) => it.close());
   const swarm = stack.adopt(await openSwarm(config, log), (it) => it.close());
+  stack.adopt(await keepDhtTable(swarm, config.dataDirectory, log), (it) => it.close());
   const hasher = stack.adopt(new Hasher(), (it) => it.close());
   const files = await ImageFiles.open(config.dataDirectory);
   const registry = createMetrics();
