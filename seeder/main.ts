@@ -40,7 +40,11 @@ async function main(): Promise<void> {
   const flags = flagsFrom(process.argv.slice(2));
   const config = loadConfig(seederConfigSchema, {
     file: flags.config,
-    settings: { ...flags.set, dataDirectory: flags.data, listen: flags.listen },
+    settings: {
+      ...flags.set,
+      ...(flags.data === undefined ? {} : { dataDirectory: flags.data }),
+      ...(flags.listen === undefined ? {} : { listen: flags.listen }),
+    },
   });
   const log = createLog({ level: config.log.level, name: "seeder" });
   await runUntilSignal(log, () => openSeeder(config, log));
