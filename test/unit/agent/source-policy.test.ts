@@ -1,0 +1,49 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { chooseSource, type SourceRules, type SourceSituation } from "../../../agent/fetch/source-policy.ts";
+
+const rules: SourceRules = { fallback: true, swarmPatienceMs: 5_000, stallMs: 10_000 };
+const fresh: SourceSituation = {
+  infoKnown: false,
+  peersMet: false,
+  swarmQuietMs: 0,
+  swarmBytesPerSecond: 0,
+  httpBytesPerSecond: 0,
+  httpJoined: false,
+};
+const choose = (situation: Partial<SourceSituation>, changed: Partial<SourceRules> = {}) =>
+  chooseSource({ ...fresh, ...situation }, { ...rules, ...changed });
+
+describe("an image with a magnet link", () => {
+  test("comes by the swarm while there is patience left", () => {
+    expect(choose({ swarmQuietMs: 4_999 })).toBe("swarm");
+  });
+  test("comes by HTTP alone when no peer is found that tells what the pieces are", () => {
+    expect(choose({ swarmQuietMs: 5_000 })).toBe("http-only");
+  });
+  test("gets HTTP as one more source when the pieces are known but nobody has them", () => {
+    expect(choose({ swarmQuietMs: 5_000, infoKnown: true })).toBe("http-join");
+  });
+  test("waits longer for peers that are there", () => {
+    expect(choose({ swarmQuietMs: 9_999, peersMet: true, infoKnown: true })).toBe("swarm");
+    expect(choose({ swarmQuietMs: 10_000, peersMet: true, infoKnown: true })).toBe("http-join");
+  });
+  test("keeps HTTP until the swarm alone does better", () => {
+    const joined = { infoKnown: true, peersMet: true, httpJoined: true };
+    expect(choose({ ...joined, swarmBytesPerSecond: 10, httpBytesPerSecond: 20 })).toBe("http-join");
+    expect(choose({ ...joined, swarmBytesPerSecond: 30, httpBytesPerSecond: 20 })).toBe("swarm");
+    expect(choose({ ...joined, swarmBytesPerSecond: 30, swarmQuietMs: 10_000 })).toBe("http-join");
+  });
+});
+
+test("with the switch off, HTTP is never used, whatever happens", () => {
+  const situation = fc.record({
+    infoKnown: fc.boolean(),
+    peersMet: fc.boolean(),
+    swarmQuietMs: fc.nat(),
+    swarmBytesPerSecond: fc.nat(),
+    httpBytesPerSecond: fc.nat(),
+    httpJoined: fc.boolean(),
+  });
+  fc.assert(fc.property(situation, (each) => choose(each, { fallback: false }) === "swarm"));
+});
