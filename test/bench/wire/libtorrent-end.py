@@ -1,4 +1,4 @@
-"""One end of the wire benchmark with libtorrent. See ours.ts."""
+"""One end of the wire benchmark with libtorrent. See bootswarm-end.ts."""
 import json
 import os
 import resource

@@ -1,4 +1,4 @@
-/** One end of the wire benchmark with our engine: `ours.ts seed TORRENT FILE` or `ours.ts leech TORRENT FILE PORT`. */
+/** One end of the wire benchmark with our engine: `bootswarm-end.ts seed TORRENT FILE` or `bootswarm-end.ts leech TORRENT FILE PORT`. */
 import { readFileSync } from "node:fs";
 import bencode from "bencode";
 import { torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";

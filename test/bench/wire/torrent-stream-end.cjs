@@ -1,4 +1,4 @@
-/** One end of the wire benchmark with torrent-stream as it comes. See ours.ts. */
+/** One end of the wire benchmark with torrent-stream as it comes. See bootswarm-end.ts. */
 const { readFileSync } = require("node:fs");
 const { dirname } = require("node:path");
 const torrentStream = require("torrent-stream");
