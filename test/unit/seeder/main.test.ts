@@ -46,6 +46,17 @@ test("it listens, says where, and ends in order on SIGTERM", async () => {
   expect(await exited).toEqual([0, null]);
 });
 
+test("killed at once after an upload was answered, it has the image when it is back", async () => {
+  const directory = await temporaryDirectory();
+  const { child, exited, url } = await start("--data", directory, ...anyPorts);
+  expect((await fetch(`${url}/images/one`, { method: "PUT", body: "some bytes" })).status).toBe(201);
+  child.kill("SIGKILL");
+  await exited;
+  const again = await start("--data", directory, ...anyPorts);
+  expect(await (await fetch(`${again.url}/images/one/data`)).text()).toBe("some bytes");
+  expect((await fetch(`${again.url}/images/one.torrent`)).status).toBe(200);
+});
+
 test("a second one on the same directory says in one line who has it", async () => {
   const directory = await temporaryDirectory();
   const { child } = await start("--data", directory, ...anyPorts);
