@@ -1,0 +1,116 @@
+import { createHash } from "node:crypto";
+import type { ServerResponse } from "node:http";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { onTestFinished } from "vitest";
+import { type Listener, openListener } from "../../../daemon/listener.ts";
+import { createLog } from "../../../daemon/log.ts";
+import { createMetrics } from "../../../daemon/metrics.ts";
+import { Problem } from "../../../daemon/problem.ts";
+import type { ImageSchema } from "../../../proto/gen/bootswarm/image/v1/image_pb.js";
+import { CatalogService } from "../../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
+import { InventoryService } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+
+/** One request for an image's bytes: which it is, counted from 1, and where it is to begin. */
+export interface DataRequest {
+  number: number;
+  offset: number;
+  response: ServerResponse;
+}
+
+export interface ScriptedImage {
+  name: string;
+  bytes: Buffer;
+  /** What the catalog says instead of the truth. */
+  said?: MessageInitShape<typeof ImageSchema>;
+  /** Answers requests for the bytes; honestly, unless given. */
+  serve?: (request: DataRequest) => void;
+}
+
+export interface ScriptedSeeder {
+  url: string;
+  /** Offsets of the requests for bytes, in order. */
+  offsets: number[];
+  close(): Promise<void>;
+}
+
+export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+
+/**
+ * A seeder that can lie, over real sockets: a catalog and an HTTP origin that do what a test says. It has no swarm.
+ *
+ * @param address where to listen; any free port unless given
+ */
+export async function startScriptedSeeder(images: ScriptedImage[], port = 0): Promise<ScriptedSeeder> {
+  const offsets: number[] = [];
+  const messages = images.map((image) => ({
+    image,
+    message: {
+      digest: sha256(image.bytes),
+      names: [image.name],
+      sizeBytes: BigInt(image.bytes.length),
+      virtualSizeBytes: BigInt(image.bytes.length),
+      dataPath: `/images/${sha256(image.bytes)}/data`,
+      ...image.said,
+    },
+  }));
+  const listener: Listener = await openListener({
+    address: { host: "127.0.0.1", port },
+    metrics: createMetrics(),
+    readiness: () => ({ ready: true, reasons: [] }),
+    log: createLog({ level: "silent", name: "test" }),
+    routes: (router) => {
+      router.service(CatalogService, {
+        getImage: ({ image }) => {
+          const found = messages.find(({ message }) => message.names.includes(image) || message.digest === image);
+          if (!found) throw new Problem("not-found", `there is no image "${image}"`);
+          return { image: found.message };
+        },
+      });
+      router.service(InventoryService, { report: () => ({}) });
+    },
+    http: (request, response) => {
+      const found = messages.find(({ message }) => message.dataPath === request.url);
+      if (!found) return false;
+      const offset = Number(/^bytes=(\d+)-/.exec(String(request.headers.range ?? ""))?.[1] ?? 0);
+      offsets.push(offset);
+      const { serve = ({ offset, response }) => sendFrom(response, found.image.bytes, offset) } = found.image;
+      serve({ number: offsets.length, offset, response: response as ServerResponse });
+      return true;
+    },
+  });
+  let closed = false;
+  const close = async () => {
+    if (!closed) await listener.close();
+    closed = true;
+  };
+  onTestFinished(close);
+  return { url: listener.url, offsets, close };
+}
+
+/** Writes the head of an honest answer for the rest of `bytes` from `offset`. */
+export function sendHead(response: ServerResponse, bytes: Buffer, offset: number, digest = sha256(bytes)): void {
+  const range = { "content-range": `bytes ${offset}-${bytes.length - 1}/${bytes.length}` };
+  response.writeHead(offset > 0 ? 206 : 200, {
+    etag: `"${digest}"`,
+    "content-length": bytes.length - offset,
+    ...(offset > 0 && range),
+  });
+}
+
+/** Answers with the rest of `bytes` from `offset`. */
+export function sendFrom(response: ServerResponse, bytes: Buffer, offset: number, digest = sha256(bytes)): void {
+  sendHead(response, bytes, offset, digest);
+  response.end(bytes.subarray(offset));
+}
+
+/** Answers with bytes up to `end`, and hangs up once they are sent. */
+export function sendUpTo(
+  response: ServerResponse,
+  bytes: Buffer,
+  offset: number,
+  end: number,
+  digest = sha256(bytes),
+): void {
+  sendHead(response, bytes, offset, digest);
+  response.write(bytes.subarray(offset, end), () => response.socket?.end());
+}
