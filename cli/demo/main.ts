@@ -2,6 +2,7 @@
  * The main job, watched live: one seeder and four nodes as processes on loopback, images published, fetched by all
  * nodes at once, and the inventory's view of it. `npm run demo`, or `npm run demo -- my.qcow2`.
  */
+import { resolve } from "node:path";
 import { CliError } from "../cli-error.ts";
 import { cliErrorFrom } from "../daemon-errors.ts";
 import { styleFor } from "../style.ts";
@@ -27,7 +28,8 @@ const story = {
   now: Date.now,
   signal: interrupt.signal,
   stage,
-  imagePath: process.argv[2],
+  // npm runs scripts in the package's folder; the path is meant from where the user stands.
+  imagePath: process.argv[2] === undefined ? undefined : resolve(process.env.INIT_CWD ?? ".", process.argv[2]),
 };
 try {
   await tellStory(story);

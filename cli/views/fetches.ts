@@ -82,8 +82,14 @@ export function transferOfFetch(fetch: Fetch, label: string): Transfer {
     bytesPerSecond: Number(fetch.bytesPerSecond),
     etaSeconds: fetch.etaSeconds,
     notes: notesOf(fetch),
-    state: fetch.state === FetchState.ACTIVE ? undefined : tookOf(fetch) || fetchStateName(fetch.state),
+    state: fetch.state === FetchState.ACTIVE ? undefined : outcomeOf(fetch),
   };
+}
+
+function outcomeOf(fetch: Fetch): string {
+  const receivedBytes = fetch.swarmBytes + fetch.httpBytes;
+  if (fetch.state === FetchState.READY && receivedBytes === 0n) return "was here already";
+  return tookOf(fetch) || fetchStateName(fetch.state);
 }
 
 function notesOf(fetch: Fetch): string[] {
