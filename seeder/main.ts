@@ -5,7 +5,6 @@ import { createLog } from "../daemon/log.ts";
 import { messageOf, Problem } from "../daemon/problem.ts";
 import { runUntilSignal } from "../daemon/shutdown.ts";
 import { seederConfigSchema } from "./config.ts";
-import { openSeeder } from "./seeder.ts";
 
 interface Flags {
   config?: string;
@@ -46,7 +45,9 @@ async function main(): Promise<void> {
       ...(flags.listen === undefined ? {} : { listen: flags.listen }),
     },
   });
-  const log = createLog({ level: config.log.level, name: "seeder" });
+  const log = createLog({ level: config.log.level, name: "bootswarm-seeder" });
+  // The program itself is loaded only now: help and faults in the configuration need not wait for it.
+  const { openSeeder } = await import("./seeder.ts");
   await runUntilSignal(log, () => openSeeder(config, log));
 }
 

@@ -1,6 +1,7 @@
 /**
- * An image's torrent. Its info dictionary is a function of the bytes alone (the name in it is the digest), so the same
- * image has the same infohash wherever and whenever it is published, and all who hold it meet in one swarm.
+ * An image's torrent. Its info dictionary follows from the bytes and the piece length (the name in it is the digest), and
+ * the piece length from the size: the same image has the same infohash whenever and under whatever name it is published,
+ * and all who hold it meet in one swarm. Only an upload that does not announce its size gets a piece length of its own.
  */
 import bencode from "bencode";
 import createTorrent from "create-torrent";

@@ -1,11 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, readlink, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import parseTorrent from "parse-torrent";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { ImageFormat } from "../../../proto/gen/bootswarm/image/v1/image_pb.js";
 import { ImageEvent } from "../../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { qcow2Header } from "./qcow2-header.ts";
@@ -39,6 +39,13 @@ const get = ({ url }: RunningSeeder, path: string, headers: Record<string, strin
 /** What is in the data directory besides images: nothing, if an upload left nothing behind. */
 async function leftovers({ dataDirectory }: RunningSeeder) {
   return { images: await readdir(join(dataDirectory, "images")), tmp: await readdir(join(dataDirectory, "tmp")) };
+}
+
+/** How many files of images this process has open. */
+async function openImages({ dataDirectory }: RunningSeeder): Promise<number> {
+  const links = await readdir("/proc/self/fd");
+  const paths = await Promise.all(links.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
+  return paths.filter((path) => path.startsWith(dataDirectory) && path.endsWith("/data")).length;
 }
 
 /** The head and body of an answer in JSON, as they came. */
@@ -235,24 +242,22 @@ describe("a download", () => {
     expect(wrong.status).toBe(400);
   });
 
-  test("of a client that goes away is let go of", async () => {
-    const seeder = await startSeeder();
+  test.each([
+    ["goes away", {}, (socket: Socket) => socket.destroy()],
+    ["takes nothing", { "download.idleTimeoutMs": 100 }, () => {}],
+  ])("of a client that %s is let go of", async (_what, settings, then) => {
+    const seeder = await startSeeder(settings);
     await put(seeder, "one", randomBytes(20_000_000));
-    const openData = async () => {
-      const links = await readdir("/proc/self/fd");
-      const { readlink } = await import("node:fs/promises");
-      const paths = await Promise.all(links.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")));
-      return paths.filter((path) => path.startsWith(seeder.dataDirectory) && path.endsWith("/data")).length;
-    };
-    const before = await openData();
+    const before = await openImages(seeder);
     const { port } = new URL(seeder.url);
-    const socket = connect(Number(port), "127.0.0.1");
+    const socket = connect(Number(port), "127.0.0.1").on("error", () => {});
+    onTestFinished(() => void socket.destroy());
     socket.write("GET /images/one/data HTTP/1.1\r\nHost: x\r\n\r\n");
     await new Promise((resolve) => socket.once("data", resolve));
     socket.pause();
-    await until(async () => (await openData()) > before);
-    socket.destroy();
-    await until(async () => (await openData()) === before);
+    await until(async () => (await openImages(seeder)) > before);
+    then(socket);
+    await until(async () => (await openImages(seeder)) === before);
   });
 });
 
