@@ -42,7 +42,8 @@ async function run(context: Context, argv: readonly string[]): Promise<number> {
     if (context.signal.aborted && known?.exitStatus !== interruptedStatus) return interruptedStatus;
     const style = styleFor(context.err, context.env);
     const text = isOurs ? `this is a bug in bootswarm: ${stackOf(error)}` : printable(known.message);
-    context.err.write(`${style.red("error:")} ${text}\n`);
+    const isNote = known?.exitStatus === interruptedStatus;
+    context.err.write(isNote ? `${text}\n` : `${style.red("error:")} ${text}\n`);
     return known?.exitStatus ?? 1;
   }
 }
