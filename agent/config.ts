@@ -66,7 +66,7 @@ export const agentConfigSchema = z.strictObject({
         .int()
         .min(100)
         .default(10_000)
-        .describe("How long known peers may deliver nothing before HTTP joins in."),
+        .describe("How long known peers may deliver next to nothing before HTTP joins in."),
       giveUpMs: z
         .int()
         .min(1_000)

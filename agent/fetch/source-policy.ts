@@ -5,7 +5,7 @@ export interface SourceSituation {
   infoKnown: boolean;
   /** Whether any peer has been connected since the fetch became active: an address alone may be a dead node's. */
   peersMet: boolean;
-  /** Milliseconds since a peer last delivered or, if none has, since the fetch became active. */
+  /** Milliseconds since peers last delivered something worth the name or, if none has, since the fetch became active. */
   swarmQuietMs: number;
   swarmBytesPerSecond: number;
   httpBytesPerSecond: number;
@@ -18,7 +18,7 @@ export interface SourceRules {
   fallback: boolean;
   /** How long to look for peers. */
   swarmPatienceMs: number;
-  /** How long known peers may deliver nothing. */
+  /** How long known peers may deliver next to nothing. */
   stallMs: number;
 }
 

@@ -13,6 +13,11 @@ import { type FetchTools, nothingArrives, type Transfer, type TransferProgress }
 
 /** How often the choice of sources is looked at again. */
 const lookIntervalMs = 250;
+/**
+ * Bytes from peers that count as delivery: about a piece. A swarm that trickles less than this within the time allowed
+ * has stalled as much as one that gives nothing.
+ */
+const deliveryBytes = 256 * 1024;
 
 /**
  * Brings an image by its torrent: pieces from peers, and from HTTP too while the policy says so. A torrent that has come
@@ -27,6 +32,7 @@ export class SwarmTransfer implements Transfer {
   readonly #httpRate = new RateMeter();
   #leaveHttp: (() => void) | undefined;
   #peersMet = false;
+  /** As of the last delivery worth the name. */
   #swarmBytes = 0;
   #swarmBytesAtMs: number;
   #anyBytes = 0;
@@ -126,9 +132,11 @@ export class SwarmTransfer implements Transfer {
   #choose(nowMs: number) {
     const { peers, swarmBytes, sourceBytes } = this.#torrent.status();
     this.#peersMet ||= peers > 0;
-    if (swarmBytes !== this.#swarmBytes) this.#swarmBytesAtMs = nowMs;
+    if (swarmBytes - this.#swarmBytes >= deliveryBytes) {
+      this.#swarmBytes = swarmBytes;
+      this.#swarmBytesAtMs = nowMs;
+    }
     if (swarmBytes + sourceBytes !== this.#anyBytes) this.#anyBytesAtMs = nowMs;
-    this.#swarmBytes = swarmBytes;
     this.#anyBytes = swarmBytes + sourceBytes;
     this.#swarmRate.record(swarmBytes, nowMs);
     this.#httpRate.record(sourceBytes, nowMs);

@@ -1,0 +1,140 @@
+import { execFile, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
+import { createInterface } from "node:readline";
+import { createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { expect, onTestFinished, test } from "vitest";
+import { AgentService } from "../../../proto/gen/bootswarm/agent/v1/agent_pb.js";
+import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
+import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
+import { startSeeder } from "../seeder/running-seeder.ts";
+import { fetchToEnd, startAgent } from "./running-agent.ts";
+
+const main = `${import.meta.dirname}/../../../agent/main.ts`;
+const anyPorts = ["--listen", "127.0.0.1:0", "--set", "swarm.port=0", "--set", "dht.port=0"];
+/** Nothing listens on the discard port of loopback. */
+const noSeeder = ["--seeder", "http://127.0.0.1:9"];
+
+/** Runs the agent's process to its end. */
+function run(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [main, ...args], (error, stdout, stderr) => {
+      resolve({ status: error ? Number(error.code) : 0, stdout, stderr });
+    });
+  });
+}
+
+/** Starts the agent's process, and waits for the log line that tells where it listens. */
+async function start(...args: string[]) {
+  const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "ignore", "pipe"] });
+  const exited = once(child, "exit");
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await exited;
+  });
+  for await (const line of createInterface({ input: child.stderr })) {
+    const { msg, url } = JSON.parse(line) as { msg: string; url?: string };
+    if (msg === "listening" && url) {
+      // What is logged from here on must not fill the pipe.
+      child.stderr.resume();
+      const transport = createConnectTransport({ baseUrl: url, httpVersion: "1.1" });
+      return { child, exited, url, service: createClient(AgentService, transport) };
+    }
+  }
+  throw new Error("the agent ended without listening");
+}
+
+test("it starts without a seeder, and ends in order on SIGTERM", async () => {
+  const { child, exited, url } = await start("--state", await temporaryDirectory(), ...noSeeder, ...anyPorts);
+  expect((await fetch(`${url}/healthz`)).status).toBe(200);
+  child.kill("SIGTERM");
+  expect(await exited).toEqual([0, null]);
+});
+
+test("a second one on the same directory says in one line who has it", async () => {
+  const directory = await temporaryDirectory();
+  const { child } = await start("--state", directory, ...noSeeder, ...anyPorts);
+  const { status, stderr } = await run("--state", directory, ...noSeeder, ...anyPorts);
+  expect(status).toBe(1);
+  expect(stderr.split("\n")).toEqual([
+    expect.stringContaining(
+      `bootswarm agent: ${directory} is in use by another process (pid ${child.pid}); stop it or`,
+    ),
+    "",
+  ]);
+});
+
+test("a port that is taken is named with the key that sets it", async () => {
+  const tcp = createServer().listen(0, "127.0.0.1");
+  const udp = createSocket("udp4").bind(0, "127.0.0.1");
+  onTestFinished(() => {
+    tcp.close();
+    udp.close();
+  });
+  await Promise.all([once(tcp, "listening"), once(udp, "listening")]);
+  const [tcpPort, udpPort] = [(tcp.address() as AddressInfo).port, udp.address().port];
+  const attempt = async (...args: string[]) =>
+    run("--state", await temporaryDirectory(), ...noSeeder, ...anyPorts, ...args);
+  const oneLine = (text: string) => ({
+    status: 1,
+    stdout: "",
+    stderr: expect.stringMatching(new RegExp(`^${text}[^\n]*\n$`)),
+  });
+  expect(await attempt("--listen", `127.0.0.1:${tcpPort}`)).toEqual(
+    oneLine(`bootswarm agent: 127.0.0.1:${tcpPort} is in use by another process; .*--listen`),
+  );
+  expect(await attempt("--set", `swarm.port=${tcpPort}`)).toEqual(
+    oneLine(`bootswarm agent: 127.0.0.1:${tcpPort} \\(TCP, peers\\) is in use by another process; .*swarm.port`),
+  );
+  expect(await attempt("--set", `dht.port=${udpPort}`)).toEqual(
+    oneLine(`bootswarm agent: 127.0.0.1:${udpPort} \\(UDP, DHT\\) is in use by another process; .*dht.port`),
+  );
+});
+
+test.each([
+  [["--set", "swarm.prot=1"], /^bootswarm agent: .*no key "swarm.prot"; the nearest is "swarm.port"\n$/],
+  [["--set", "swarm"], /^bootswarm agent: --set swarm: write --set KEY=VALUE\n$/],
+  [["--listen", "nowhere"], /^bootswarm agent: "nowhere" is no address to listen on.*\n$/],
+  [
+    ["--state", "/dev/null/state"],
+    /^bootswarm agent: cannot use the state directory \/dev\/null\/state; .*--state.*\n$/,
+  ],
+  [["--state", "/proc/state"], /^bootswarm agent: cannot use the state directory \/proc\/state; .*--state.*\n$/],
+  [["--seeder", "seeder:7400"], /^bootswarm agent: .*seeder.url: must be an http or https URL.*\n$/],
+  [["--config", "/nothing.yaml"], /^bootswarm agent: cannot read the configuration file \/nothing.yaml.*\n$/],
+  [["--bogus"], /^bootswarm agent: Unknown option '--bogus'.*\n$/],
+])("%j ends with one line that says why", async (args, line) => {
+  const { status, stderr } = await run(...args);
+  expect([status, stderr]).toEqual([1, expect.stringMatching(line)]);
+});
+
+test("--help says what there is to set", async () => {
+  const { status, stdout } = await run("--help");
+  expect(status).toBe(0);
+  for (const option of ["--config", "--seeder", "--state", "--listen", "--name", "--set"])
+    expect(stdout).toContain(option);
+});
+
+test("killed in the midst of a fetch, it goes on with the pieces that were on disk", async () => {
+  const bytes = randomBytes(12 * 1024 * 1024);
+  const seeder = await startSeeder();
+  await fetch(`${seeder.url}/images/image`, { method: "PUT", body: bytes });
+  const stateDirectory = await temporaryDirectory();
+  const slow = ["--set", `swarm.downloadBytesPerSecondMax=${2 * 1024 * 1024}`];
+  const killed = await start("--state", stateDirectory, "--seeder", seeder.url, ...anyPorts, ...slow);
+  for await (const { fetch } of killed.service.ensureImage({ image: "image" })) {
+    // By now the pieces of the first two seconds have been recorded.
+    if (fetch && fetch.doneBytes > 6n * 1024n * 1024n) break;
+  }
+  killed.child.kill("SIGKILL");
+  await killed.exited;
+  const agent = await startAgent(seeder.url, { stateDirectory });
+  const { fetch: again, path } = await fetchToEnd(agent, "image");
+  expect(again.state).toBe(FetchState.READY);
+  expect(Number(again.swarmBytes)).toBeLessThan(bytes.length - 2 * 1024 * 1024);
+  expect((await readFile(path)).equals(bytes)).toBe(true);
+});
