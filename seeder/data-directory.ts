@@ -1,4 +1,5 @@
-import { access, constants, mkdir } from "node:fs/promises";
+import { access, constants } from "node:fs/promises";
+import { makeDirectory } from "../daemon/make-directory.ts";
 import { messageOf, Problem } from "../daemon/problem.ts";
 import { lockStateDirectory } from "../daemon/state-lock.ts";
 
@@ -9,7 +10,7 @@ import { lockStateDirectory } from "../daemon/state-lock.ts";
  */
 export async function takeDataDirectory(path: string): Promise<{ close(): void }> {
   try {
-    await mkdir(path, { recursive: true });
+    await makeDirectory(path);
     await access(path, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch (error) {
     throw new Problem(

@@ -18,7 +18,7 @@ interface Ended {
 /** Runs the seeder's process to its end. */
 function run(...args: string[]): Promise<Ended> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], (error, stdout, stderr) => {
+    execFile(process.execPath, [main, ...args], { timeout: 20_000, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
       resolve({ status: error ? Number(error.code) : 0, stdout, stderr });
     });
   });
@@ -72,6 +72,7 @@ test.each([
   [["--set", "swarm"], /^bootswarm seeder: --set swarm: write key=value.*\n$/],
   [["--listen", "nowhere"], /^bootswarm seeder: "nowhere" is no address to listen on.*\n$/],
   [["--data", "/dev/null/data"], /^bootswarm seeder: cannot use \/dev\/null\/data as the data directory.*--data.*\n$/],
+  [["--data", "/proc/nothing/data"], /^bootswarm seeder: cannot use \/proc\/nothing\/data as the data directory.*\n$/],
   [["--config", "/nothing.yaml"], /^bootswarm seeder: cannot read the configuration file \/nothing.yaml.*\n$/],
   [["--bogus"], /^error: unknown option '--bogus'\n$/],
 ])("%j ends with one line that says why", async (args, line) => {
