@@ -7,12 +7,10 @@ import { httpUrlOf, isLoopback, type ListenAddress, listenAddressFrom } from "..
 import { openListener } from "../daemon/listener.ts";
 import type { Log } from "../daemon/log.ts";
 import { createMetrics } from "../daemon/metrics.ts";
-import { lockStateDirectory } from "../daemon/state-lock.ts";
 import { systemClock } from "../swarm/swarm.ts";
 import { serveAgent } from "./api/agent-service.ts";
-import { ImageCache } from "./cache/image-cache.ts";
+import type { ImageCache } from "./cache/image-cache.ts";
 import { stateLayout } from "./cache/layout.ts";
-import { loadNodeId } from "./cache/node-id.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { watchCatalog } from "./catalog/catalog-watcher.ts";
 import { SeederLink } from "./catalog/seeder-link.ts";
@@ -22,7 +20,7 @@ import { Fetches } from "./fetch/fetches.ts";
 import { HttpOrigin } from "./fetch/http-origin.ts";
 import { Images } from "./images.ts";
 import { createAgentMetrics } from "./metrics.ts";
-import { openStateDirectory } from "./open-state-directory.ts";
+import { openState } from "./open-state.ts";
 import { openSwarm } from "./open-swarm.ts";
 import { Reporter } from "./report/reporter.ts";
 import { nodeSnapshot } from "./report/snapshot.ts";
@@ -55,16 +53,12 @@ export async function openAgent(config: AgentConfig, log: Log): Promise<Agent> {
   const layout = stateLayout(resolve(config.stateDirectory));
   await using opened = new AsyncDisposableStack();
 
-  await openStateDirectory(layout);
-  const lock = lockStateDirectory(layout.directory);
+  const { lock, cache, nodeId } = await openState(layout, now, log);
   opened.defer(() => lock.close());
-  const cache = await ImageCache.open(layout, now, log);
-  const nodeId = await loadNodeId(layout);
-
   const swarm = await openSwarm(config, await loadDhtNodes(layout, log), log);
   opened.defer(() => swarm.close());
   const dhtNodes = () => swarm.dhtNodes();
-  opened.defer(() => saveDhtNodes(layout, dhtNodes()));
+  opened.defer(() => saveDhtNodes(layout, dhtNodes(), log));
 
   const stop = new AbortController();
   const link = new SeederLink(config.seeder.url, now);
@@ -98,7 +92,7 @@ export async function openAgent(config: AgentConfig, log: Log): Promise<Agent> {
   });
   opened.defer(() => fetches.close());
   metrics.observe({ cache, fetches, swarm, origin });
-  const images = new Images({ cache, fetches, seeding, catalog, link, now });
+  const images = new Images({ cache, fetches, seeding, catalog, link, now, log });
 
   const identity = { id: nodeId, name: config.name || hostname(), version: programVersion(), apiUrl: "" };
   const listener = await openListener({

@@ -25,11 +25,15 @@ export async function loadDhtNodes(layout: StateLayout, log: Log): Promise<Endpo
   }
 }
 
-/** Keeps the nodes for the next start. An empty table says nothing worth more than what was kept before. */
-export async function saveDhtNodes(layout: StateLayout, nodes: readonly Endpoint[]): Promise<void> {
+/** Keeps the nodes for the next start. An empty table says nothing worth more than what was kept before. Never rejects. */
+export async function saveDhtNodes(layout: StateLayout, nodes: readonly Endpoint[], log: Log): Promise<void> {
   if (nodes.length === 0) return;
   const kept = nodes.slice(0, nodesMax).map(({ host, port }) => ({ host, port }));
-  await writeDurably(layout.tmp, layout.dhtNodes, `${JSON.stringify(kept)}\n`);
+  try {
+    await writeDurably(layout.tmp, layout.dhtNodes, `${JSON.stringify(kept)}\n`);
+  } catch (error) {
+    log.warn({ error: messageOf(error) }, "cannot save the DHT's nodes");
+  }
 }
 
 /** Saves them now and then, since a killed agent cannot. Ends when the signal aborts; never rejects. */
@@ -41,11 +45,7 @@ export async function keepSavingDhtNodes(
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
-    try {
-      await wait(clock, saveIntervalMs, signal);
-      await saveDhtNodes(layout, nodes());
-    } catch (error) {
-      if (!signal.aborted) log.warn({ error: messageOf(error) }, "cannot save the DHT's nodes");
-    }
+    await wait(clock, saveIntervalMs, signal).catch(() => {});
+    if (!signal.aborted) await saveDhtNodes(layout, nodes(), log);
   }
 }

@@ -1,4 +1,5 @@
-import { Problem } from "../daemon/problem.ts";
+import type { Log } from "../daemon/log.ts";
+import { messageOf, Problem } from "../daemon/problem.ts";
 import type { CacheEntry, ImageCache } from "./cache/image-cache.ts";
 import type { FetchPriority, ImageFacts } from "./cache/records.ts";
 import type { Catalog } from "./catalog/catalog.ts";
@@ -20,6 +21,7 @@ export interface ImagesOptions {
   catalog: Catalog;
   link: SeederLink;
   now: () => Date;
+  log: Log;
 }
 
 /** An image asked for: here, or on its way. */
@@ -125,7 +127,7 @@ export class Images {
 
   /** What is known of an image: from the catalog, or from the cache where it answers for the catalog. */
   async #resolve(ref: ImageRef): Promise<ImageFacts> {
-    const { cache, catalog, link } = this.#options;
+    const { cache, catalog, link, log } = this.#options;
     const known = ref.digest === undefined ? cache.findByName(ref.name) : cache.get(ref.digest);
     // A digest is the image: nothing the catalog says can change it. A name can have moved.
     if (known?.complete && (ref.digest !== undefined || !link.reachable)) return factsOf(known.record);
@@ -135,7 +137,10 @@ export class Images {
       if (ref.digest !== undefined && facts.digest !== ref.digest) {
         throw new Problem("data-loss", `asked for image ${ref.digest}, the catalog answers with ${facts.digest}`);
       }
-      await cache.learn(facts);
+      await cache.learn(facts).catch((error: unknown) => {
+        // A full disk must not keep anybody from using what is here.
+        log.warn({ digest: facts.digest, error: messageOf(error) }, "cannot write down what the catalog says");
+      });
       return facts;
     } catch (error) {
       if (!(error instanceof Problem)) throw error;

@@ -22,7 +22,11 @@ export function lockStateDirectory(directory: string): { close(): void } {
       { cause: error },
     );
   }
-  writeFileSync(ownerPath, `${process.pid}\n`);
+  try {
+    writeFileSync(ownerPath, `${process.pid}\n`);
+  } catch {
+    // Only for people to read: a full disk must not keep a daemon from starting.
+  }
   return { close: () => database.close() };
 }
 

@@ -2,13 +2,13 @@ import { randomBytes } from "node:crypto";
 import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../../daemon/log.ts";
-import { Problem } from "../../daemon/problem.ts";
+import { messageOf, Problem } from "../../daemon/problem.ts";
 import { infoBytesMax } from "../../swarm/limits.ts";
 import { torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import { ChangeSignal } from "../change-signal.ts";
 import { Serial } from "../serial.ts";
-import { allocatedBytesOf } from "./disk-space.ts";
+import { allocatedBytesOf, diskProblem } from "./disk-space.ts";
 import { flush, readSmallFile, writeDurably } from "./durable-file.ts";
 import { type ImagePaths, imagePaths, type StateLayout } from "./layout.ts";
 import { type LoadedImage, loadImages } from "./load.ts";
@@ -36,17 +36,19 @@ export class ImageCache {
   /** Orders writes to each image's files. */
   readonly #writers = new Map<string, Serial>();
   readonly #now: () => Date;
+  readonly #log: Log;
 
-  private constructor(layout: StateLayout, now: () => Date, loaded: readonly LoadedImage[]) {
+  private constructor(layout: StateLayout, now: () => Date, log: Log, loaded: readonly LoadedImage[]) {
     this.layout = layout;
     this.#now = now;
+    this.#log = log;
     for (const image of loaded) this.#put(image.record, image.used, image.allocatedBytes);
   }
 
   /** Reads the directory, which the caller has locked. Damage is mended or taken away, with a log line. */
   static async open(layout: StateLayout, now: () => Date, log: Log): Promise<ImageCache> {
     const loaded = await loadImages(layout, now, log);
-    const cache = new ImageCache(layout, now, loaded);
+    const cache = new ImageCache(layout, now, log, loaded);
     for (const { record } of loaded.filter(({ mended }) => mended)) await cache.#writeRecord(record);
     return cache;
   }
@@ -114,6 +116,7 @@ export class ImageCache {
    * Takes in what the catalog says of an image that is here. A name moves: it is taken from whichever image had it.
    *
    * @returns whether it has, by this, come to a torrent or to another one than it had
+   * @throws Problem if that cannot be written down
    */
   async learn(facts: ImageFacts): Promise<boolean> {
     for (const other of this.#entries.values()) {
@@ -139,8 +142,13 @@ export class ImageCache {
   }
 
   /** Notes that the image was asked for. */
-  touch(digest: string): Promise<void> {
-    return this.#updateUsed(digest, (used) => ({ ...used, lastUsedAt: this.#now().toISOString() }));
+  async touch(digest: string): Promise<void> {
+    try {
+      await this.#updateUsed(digest, (used) => ({ ...used, lastUsedAt: this.#now().toISOString() }));
+    } catch (error) {
+      // A full disk must not keep anybody from using what is here.
+      this.#log.warn({ digest, error: messageOf(error) }, "cannot write down that an image was used");
+    }
   }
 
   /** Keeps an image from removal, or lets go of it. */
@@ -239,6 +247,8 @@ export class ImageCache {
     this.#writers.set(digest, writer);
     try {
       return await writer.run(work);
+    } catch (error) {
+      throw diskProblem(error, `image ${digest}`, this.layout.directory);
     } finally {
       if (writer.idle) this.#writers.delete(digest);
     }

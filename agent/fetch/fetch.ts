@@ -186,9 +186,7 @@ export class Fetch {
       this.#become("active");
     }
     signal.throwIfAborted();
-    await this.#tools.cache.complete(this.digest).catch((error: unknown) => {
-      throw this.#diskProblem(error);
-    });
+    await this.#tools.cache.complete(this.digest);
   }
 
   /** Brings all bytes, by whichever way works, changing over as often as need be. */

@@ -1,4 +1,4 @@
-import { Problem } from "../../daemon/problem.ts";
+import { messageOf, Problem } from "../../daemon/problem.ts";
 import type { Torrent } from "../../swarm/torrent.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import { diskProblem } from "../cache/disk-space.ts";
@@ -73,10 +73,10 @@ export class SwarmTransfer implements Transfer {
         this.#completion(),
         this.#supervise(AbortSignal.any([signal, ended.signal])),
       ]);
-      if (outcome === "use-http") await this.#torrent.close();
+      if (outcome === "use-http") await this.close();
       return outcome;
     } catch (error) {
-      await this.#torrent.close();
+      await this.close();
       throw error;
     } finally {
       ended.abort();
@@ -84,9 +84,15 @@ export class SwarmTransfer implements Transfer {
     }
   }
 
-  /** Takes a torrent that stayed in the swarm out of it; its data stays. */
-  close(): Promise<void> {
-    return this.#torrent.close();
+  /** Takes the torrent out of the swarm; its data stays. Never rejects. */
+  async close(): Promise<void> {
+    try {
+      await this.#torrent.close();
+    } catch (error) {
+      // Such as a full disk: pieces that could not be recorded are hashed or fetched again.
+      const fields = { digest: this.#facts.digest, error: messageOf(error) };
+      this.#tools.log.warn(fields, "cannot record the last pieces of an image");
+    }
   }
 
   progress(): TransferProgress {
@@ -172,6 +178,7 @@ export class SwarmTransfer implements Transfer {
 
 /** What a torrent's error means for the image. */
 function torrentProblem(error: unknown, facts: ImageFacts, directory: string): Problem {
+  if (error instanceof Problem) return error;
   if ((error as NodeJS.ErrnoException).syscall !== undefined)
     return diskProblem(error, `image ${facts.digest}`, directory);
   return new Problem("data-loss", `the torrent ${facts.infohash} cannot be image ${facts.digest}`, { cause: error });
