@@ -185,9 +185,13 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#abort.abort(new Error("the torrent was closed"));
     this.#disconnect();
     await this.#opening;
-    await this.#pieces?.stop();
-    await this.#storage?.close();
-    this.#host.removed(this);
+    try {
+      await this.#pieces?.stop();
+      await this.#storage?.close();
+    } finally {
+      // Also where the last flush found the disk full: what could be kept is kept, and nothing is held any more.
+      this.#host.removed(this);
+    }
   }
 
   #fail(error: Error): void {
