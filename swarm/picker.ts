@@ -13,6 +13,9 @@ import type { Block } from "./wire.ts";
 /** How many requesters one block is asked of in the endgame. */
 const requestersPerBlockMax = 3;
 
+/** Blocks of the endgame given out at once: each may turn out to be sent twice. */
+const endgameBlocksMax = 4;
+
 const missing = 0;
 const received = 2;
 
@@ -97,10 +100,16 @@ export class Picker<Requester extends object> {
   }
 
   /**
-   * Up to `count` blocks to ask of a requester that has the pieces `has`. New pieces are opened only while
-   * `openMax()` allows: their buffers take memory.
+   * Up to `count` blocks to ask of a requester that has the pieces `has`. New pieces are opened only while `mayOpen`
+   * allows: their buffers take memory. A requester that is `idle` is given blocks of the endgame too.
    */
-  pick(requester: Requester, has: Bitfield, count: number, mayOpen: (index: number) => boolean): Block[] {
+  pick(
+    requester: Requester,
+    has: Bitfield,
+    count: number,
+    mayOpen: (index: number) => boolean,
+    idle: boolean,
+  ): Block[] {
     const blocks: Block[] = [];
     for (const assembly of this.#open) {
       if (blocks.length >= count) return blocks;
@@ -121,7 +130,9 @@ export class Picker<Requester extends object> {
       if (blocks.length >= count) return blocks;
       if (has.has(assembly.index)) this.#takeMissing(assembly, requester, count, blocks);
     }
-    if (blocks.length < count && this.isEndgame) this.#takeRequested(requester, has, count, blocks);
+    if (idle && blocks.length === 0 && this.isEndgame) {
+      this.#takeRequested(requester, has, Math.min(count, endgameBlocksMax), blocks);
+    }
     return blocks;
   }
 

@@ -209,7 +209,7 @@ export class PieceExchange implements FeedTarget {
     const depth = peer.requestDepth(nowMs);
     const room = depth - peer.requestsLive;
     if (room <= 0 || room < Math.min(depth / refillShare, peer.requestsLive)) return;
-    const blocks = picker.pick(peer, peer.has, room, this.#mayOpen);
+    const blocks = picker.pick(peer, peer.has, room, this.#mayOpen, peer.requestsLive === 0);
     for (const { index } of blocks) this.#ensureBuffer(index);
     peer.request(blocks);
   }

@@ -35,41 +35,41 @@ describe("which piece", () => {
     const { picker } = setUp(4);
     picker.addPeer(Bitfield.full(4));
     picker.addPeer(fieldOf(4, 0, 1, 3));
-    expect(picker.pick(ann, Bitfield.full(4), 1, always)).toMatchObject([{ index: 2, begin: 0 }]);
+    expect(picker.pick(ann, Bitfield.full(4), 1, always, true)).toMatchObject([{ index: 2, begin: 0 }]);
   });
 
   test("ties fall differently with the randomness", () => {
     const picks = [1, 2, 3, 4, 5].map((seed) => {
       const { picker } = setUp(100, generatorOf(seed));
-      return picker.pick(ann, Bitfield.full(100), 1, always)[0]?.index;
+      return picker.pick(ann, Bitfield.full(100), 1, always, true)[0]?.index;
     });
     expect(new Set(picks).size).toBeGreaterThan(1);
   });
 
   test("only pieces that the peer has and we lack", () => {
     const { picker } = setUp(4);
-    const blocks = picker.pick(ann, fieldOf(4, 1), 100, always);
+    const blocks = picker.pick(ann, fieldOf(4, 1), 100, always, true);
     expect(new Set(blocks.map(({ index }) => index))).toEqual(new Set([1]));
   });
 
   test("a piece begun is ended before another is opened", () => {
     const { picker } = setUp(4);
-    const first = picker.pick(ann, Bitfield.full(4), 2, always);
-    const second = picker.pick(ann, Bitfield.full(4), 2, always);
+    const first = picker.pick(ann, Bitfield.full(4), 2, always, true);
+    const second = picker.pick(ann, Bitfield.full(4), 2, always, true);
     expect(new Set([...first, ...second].map(({ index }) => index)).size).toBe(1);
   });
 
   test("two peers open different pieces while there are pieces to open", () => {
     const { picker } = setUp(4);
-    const [one] = picker.pick(ann, Bitfield.full(4), 1, always);
-    const [other] = picker.pick(bob, Bitfield.full(4), 1, always);
+    const [one] = picker.pick(ann, Bitfield.full(4), 1, always, true);
+    const [other] = picker.pick(bob, Bitfield.full(4), 1, always, true);
     expect(one?.index).not.toBe(other?.index);
   });
 
   test("when no piece may be opened, a peer helps with those that are", () => {
     const { picker } = setUp(4);
-    const [one] = picker.pick(ann, Bitfield.full(4), 1, always);
-    const helped = picker.pick(bob, Bitfield.full(4), 10, () => false);
+    const [one] = picker.pick(ann, Bitfield.full(4), 1, always, true);
+    const helped = picker.pick(bob, Bitfield.full(4), 10, () => false, true);
     expect(helped.map(({ index }) => index)).toEqual([one?.index, one?.index, one?.index]);
   });
 });
@@ -77,37 +77,43 @@ describe("which piece", () => {
 describe("which block", () => {
   test("none is asked of two before the endgame", () => {
     const { picker } = setUp(2);
-    picker.pick(ann, fieldOf(2, 0), 100, always);
-    expect(picker.pick(bob, fieldOf(2, 0), 100, always)).toEqual([]);
+    picker.pick(ann, fieldOf(2, 0), 100, always, true);
+    expect(picker.pick(bob, fieldOf(2, 0), 100, always, true)).toEqual([]);
   });
 
   test("in the endgame a block is asked of at most three, never twice of one", () => {
     const { picker } = setUp(1);
     const all = Bitfield.full(1);
-    for (const peer of [ann, bob, cyd]) expect(picker.pick(peer, all, 100, always)).toHaveLength(blocksPerPiece);
-    expect(picker.pick(ann, all, 100, always)).toEqual([]);
-    expect(picker.pick({ name: "dan" }, all, 100, always)).toEqual([]);
+    for (const peer of [ann, bob, cyd]) expect(picker.pick(peer, all, 100, always, true)).toHaveLength(blocksPerPiece);
+    expect(picker.pick(ann, all, 100, always, true)).toEqual([]);
+    expect(picker.pick({ name: "dan" }, all, 100, always, true)).toEqual([]);
+  });
+
+  test("a peer that has other blocks to send gets none of the endgame", () => {
+    const { picker } = setUp(1);
+    picker.pick(ann, Bitfield.full(1), 100, always, true);
+    expect(picker.pick(bob, Bitfield.full(1), 100, always, false)).toEqual([]);
   });
 
   test("when one of them delivers, the others are named, to be told", () => {
     const { picker } = setUp(1);
-    picker.pick(ann, Bitfield.full(1), 100, always);
-    picker.pick(bob, Bitfield.full(1), 100, always);
+    picker.pick(ann, Bitfield.full(1), 100, always, true);
+    picker.pick(bob, Bitfield.full(1), 100, always, true);
     expect(picker.receive(bob, 0, 0)).toEqual({ others: [ann], contributors: undefined });
     expect(picker.isWanted(0, 0)).toBe(false);
   });
 
   test("a released block goes to the next who asks", () => {
     const { picker } = setUp(1);
-    picker.pick(ann, Bitfield.full(1), 100, always);
+    picker.pick(ann, Bitfield.full(1), 100, always, true);
     picker.release(ann, 0, blockBytes);
-    expect(picker.pick(bob, Bitfield.full(1), 1, always)).toMatchObject([{ index: 0, begin: blockBytes }]);
+    expect(picker.pick(bob, Bitfield.full(1), 1, always, true)).toMatchObject([{ index: 0, begin: blockBytes }]);
   });
 
   test("the last block names everyone who sent a part", () => {
     const { picker } = setUp(1);
-    picker.pick(ann, Bitfield.full(1), 2, always);
-    picker.pick(bob, Bitfield.full(1), 2, always);
+    picker.pick(ann, Bitfield.full(1), 2, always, true);
+    picker.pick(bob, Bitfield.full(1), 2, always, true);
     picker.receive(ann, 0, 0);
     picker.receive(ann, 0, blockBytes);
     picker.receive(bob, 0, 2 * blockBytes);
@@ -116,9 +122,9 @@ describe("which block", () => {
 
   test("a piece that failed is fetched anew", () => {
     const { picker } = setUp(1);
-    for (const { begin } of picker.pick(ann, Bitfield.full(1), 100, always)) picker.receive(ann, 0, begin);
+    for (const { begin } of picker.pick(ann, Bitfield.full(1), 100, always, true)) picker.receive(ann, 0, begin);
     picker.reset(0);
-    expect(picker.pick(bob, Bitfield.full(1), 100, always)).toHaveLength(blocksPerPiece);
+    expect(picker.pick(bob, Bitfield.full(1), 100, always, true)).toHaveLength(blocksPerPiece);
   });
 });
 
@@ -136,7 +142,7 @@ test("whatever peers do, every piece ends, and no block is received twice", () =
         const run = (at: number, action: string) => {
           const peer = peers[at] as { name: string };
           const asked = inFlight[at] as { index: number; begin: number }[];
-          asked.push(...picker.pick(peer, Bitfield.full(5), 3 - asked.length, always));
+          asked.push(...picker.pick(peer, Bitfield.full(5), 3 - asked.length, always, true));
           const block = asked.shift();
           if (!block) return;
           if (action === "release") return picker.release(peer, block.index, block.begin);
@@ -165,7 +171,7 @@ test("whatever peers do, every piece ends, and no block is received twice", () =
 
 test("a source is given whole pieces that nobody has begun", () => {
   const { picker } = setUp(3);
-  const [block] = picker.pick(ann, Bitfield.full(3), 1, always);
+  const [block] = picker.pick(ann, Bitfield.full(3), 1, always, true);
   const opened = [picker.pickPiece(bob, always), picker.pickPiece(bob, always), picker.pickPiece(bob, always)];
   expect(opened).not.toContain(block?.index);
   expect(opened[2]).toBeUndefined();
