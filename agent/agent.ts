@@ -2,40 +2,53 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
-import { compressionGzip, createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { httpUrlOf, isLoopback, type ListenAddress, listenAddressFrom } from "../daemon/listen-address.ts";
 import { openListener } from "../daemon/listener.ts";
 import type { Log } from "../daemon/log.ts";
 import { createMetrics } from "../daemon/metrics.ts";
-import { systemClock } from "../swarm/swarm.ts";
+import { messageOf } from "../daemon/problem.ts";
+import { type Swarm, systemClock } from "../swarm/swarm.ts";
+import type { Clock } from "../swarm/types.ts";
 import { serveAgent } from "./api/agent-service.ts";
 import type { ImageCache } from "./cache/image-cache.ts";
 import { stateLayout } from "./cache/layout.ts";
-import { Catalog } from "./catalog/catalog.ts";
+import type { ImageFacts } from "./cache/records.ts";
 import { watchCatalog } from "./catalog/catalog-watcher.ts";
-import { SeederLink } from "./catalog/seeder-link.ts";
 import type { AgentConfig } from "./config.ts";
 import { keepSavingDhtNodes, loadDhtNodes, saveDhtNodes } from "./dht-nodes.ts";
 import { Fetches } from "./fetch/fetches.ts";
-import { HttpOrigin } from "./fetch/http-origin.ts";
 import { Images } from "./images.ts";
-import { createAgentMetrics } from "./metrics.ts";
+import { type AgentMetrics, createAgentMetrics } from "./metrics.ts";
 import { openState } from "./open-state.ts";
 import { openSwarm } from "./open-swarm.ts";
 import { Reporter } from "./report/reporter.ts";
-import { nodeSnapshot } from "./report/snapshot.ts";
+import { type NodeIdentity, nodeSnapshot } from "./report/snapshot.ts";
 import { SwarmEntry } from "./report/swarm-entry.ts";
+import { connectSeeder, type SeederConnection } from "./seeder-connection.ts";
 import { Seeding } from "./seeding/seeding.ts";
 import { programVersion } from "./version.ts";
-
-/** A seeder that does not answer a ping by then is taken to be away, and streams from it end. */
-const pingIntervalMs = 15_000;
-const pingTimeoutMs = 10_000;
 
 export interface Agent {
   /** The API's URL. */
   readonly url: string;
   close(): Promise<void>;
+}
+
+/** What an agent consists of, without its listener and its work in the background. */
+interface AgentParts {
+  config: AgentConfig;
+  log: Log;
+  clock: Clock;
+  random: () => number;
+  seeder: SeederConnection;
+  cache: ImageCache;
+  swarm: Swarm;
+  entry: SwarmEntry;
+  seeding: Seeding;
+  fetches: Fetches;
+  images: Images;
+  metrics: AgentMetrics;
+  identity: NodeIdentity;
 }
 
 /**
@@ -45,38 +58,59 @@ export interface Agent {
  * @throws Problem if the state directory or a port is taken or cannot be used.
  */
 export async function openAgent(config: AgentConfig, log: Log): Promise<Agent> {
-  const clock = systemClock;
-  const now = () => new Date();
-  const random = Math.random;
-  const startedMs = clock.now();
   const address = listenAddressFrom(config.listen);
-  const layout = stateLayout(resolve(config.stateDirectory));
-  await using opened = new AsyncDisposableStack();
-
-  const { lock, cache, nodeId } = await openState(layout, now, log);
-  opened.defer(() => lock.close());
-  const swarm = await openSwarm(config, await loadDhtNodes(layout, log), log);
-  opened.defer(() => swarm.close());
-  const dhtNodes = () => swarm.dhtNodes();
-  opened.defer(() => saveDhtNodes(layout, dhtNodes(), log));
-
-  const stop = new AbortController();
-  const link = new SeederLink(config.seeder.url, now);
-  const session = new Http2SessionManager(config.seeder.url, { pingIntervalMs, pingTimeoutMs });
-  opened.defer(() => session.abort());
-  const transport = createConnectTransport({
-    baseUrl: config.seeder.url,
-    httpVersion: "2",
-    sessionManager: session,
-    acceptCompression: [compressionGzip],
-    readMaxBytes: 64 * 1024 * 1024,
-  });
-  const catalog = new Catalog(transport, link);
-  const origin = new HttpOrigin(config.seeder.url);
-  opened.defer(() => origin.close());
-
   const registry = createMetrics();
-  const metrics = createAgentMetrics(registry);
+  await using opened = new AsyncDisposableStack();
+  const parts = await openParts(config, log, createAgentMetrics(registry), opened);
+  const { seeder, swarm, cache, fetches, images, seeding, identity, clock } = parts;
+  const startedMs = clock.now();
+  const listener = await openListener({
+    address,
+    metrics: registry,
+    readiness: () => ({ ready: seeder.link.reachable, reasons: seeder.link.reachable ? [] : [seeder.link.error] }),
+    routes: (router) => {
+      const uptimeMs = () => clock.now() - startedMs;
+      const { concurrency } = config.fetch;
+      serveAgent(router, { images, fetches, swarm, identity, cache, link: seeder.link, concurrency, uptimeMs });
+    },
+    log,
+  });
+  opened.defer(() => listener.close());
+  identity.apiUrl = advertisedUrl(config, address, listener.url);
+
+  await fetches.resume();
+  for (const { record } of images.list()) seeding.consider(record.digest);
+  const stop = new AbortController();
+  const background = runBackground(parts, stop.signal);
+  opened.defer(() => {
+    stop.abort(new Error("the agent is stopping"));
+    return background;
+  });
+  const { peerPort, dhtPort } = swarm;
+  log.info({ url: listener.url, peerPort, dhtPort, node: identity.id, images: images.list().length }, "listening");
+  const all = opened.move();
+  return { url: listener.url, close: () => all.disposeAsync() };
+}
+
+/** Opens the parts, each given to `opened`, which closes them in reverse order. */
+async function openParts(
+  config: AgentConfig,
+  log: Log,
+  metrics: AgentMetrics,
+  opened: AsyncDisposableStack,
+): Promise<AgentParts> {
+  const clock = systemClock;
+  const random = Math.random;
+  const now = () => new Date();
+  const { lock, cache, nodeId } = await openState(stateLayout(resolve(config.stateDirectory)), now, log);
+  opened.defer(() => lock.close());
+  const swarm = await openSwarm(config, await loadDhtNodes(cache.layout, log), log);
+  opened.defer(() => swarm.close());
+  opened.defer(() => saveDhtNodes(cache.layout, swarm.dhtNodes(), log));
+  const seeder = connectSeeder(config.seeder.url, now);
+  opened.defer(() => seeder.close());
+  const { origin, catalog, link } = seeder;
+
   const entry = new SwarmEntry(config.seeder.url);
   const seederPeers = () => entry.peers;
   const seeding = new Seeding({ cache, swarm, seederPeers, clock, log });
@@ -93,28 +127,20 @@ export async function openAgent(config: AgentConfig, log: Log): Promise<Agent> {
   opened.defer(() => fetches.close());
   metrics.observe({ cache, fetches, swarm, origin });
   const images = new Images({ cache, fetches, seeding, catalog, link, now, log });
-
   const identity = { id: nodeId, name: config.name || hostname(), version: programVersion(), apiUrl: "" };
-  const listener = await openListener({
-    address,
-    metrics: registry,
-    readiness: () => ({ ready: link.reachable, reasons: link.reachable ? [] : [link.error] }),
-    routes: (router) => {
-      const uptimeMs = () => clock.now() - startedMs;
-      const { concurrency } = config.fetch;
-      serveAgent(router, { images, fetches, swarm, identity, cache, link, concurrency, uptimeMs });
-    },
-    log,
-  });
-  opened.defer(() => listener.close());
-  identity.apiUrl = advertisedUrl(config, address, listener.url);
+  return { config, log, clock, random, seeder, cache, swarm, entry, seeding, fetches, images, metrics, identity };
+}
 
+/** What goes on until the signal aborts: reports, a look at the catalog, and keeping the DHT's nodes. Never rejects. */
+async function runBackground(parts: AgentParts, signal: AbortSignal): Promise<void> {
+  const { config, log, clock, random, seeder, cache, swarm, entry, seeding, fetches, metrics, identity } = parts;
+  const { intervalMs } = config.report;
   const reporter = new Reporter({
-    transport,
-    link,
+    transport: seeder.transport,
+    link: seeder.link,
     epoch: randomBytes(8).readBigUInt64BE(),
-    intervalMs: config.report.intervalMs,
-    snapshot: () => nodeSnapshot(identity, cache, fetches, config.report.intervalMs),
+    intervalMs,
+    snapshot: () => nodeSnapshot(identity, cache, fetches, intervalMs),
     triggers: [cache.changes, fetches.stateChanges],
     onBootstrap: (endpoints) => entry.learn(endpoints, swarm),
     onResult: metrics.reported,
@@ -122,29 +148,22 @@ export async function openAgent(config: AgentConfig, log: Log): Promise<Agent> {
     random,
     log,
   });
-  const onImage = async (facts: Parameters<ImageCache["learn"]>[0]) => {
+  const onImage = async (facts: ImageFacts) => {
     const before = cache.get(facts.digest)?.record.infohash;
-    if (!(await cache.learn(facts))) return;
+    try {
+      if (!(await cache.learn(facts))) return;
+    } catch (error) {
+      log.warn({ digest: facts.digest, error: messageOf(error) }, "cannot write down what the catalog says");
+      return;
+    }
     if (before) await swarm.get(before)?.close();
     seeding.consider(facts.digest);
   };
-  await fetches.resume();
-  for (const { complete, record } of cache.list()) if (complete) seeding.consider(record.digest);
-  const background = Promise.all([
-    reporter.run(stop.signal),
-    watchCatalog({ catalog, onImage, clock, random, log }, stop.signal),
-    keepSavingDhtNodes(layout, dhtNodes, clock, log, stop.signal),
+  await Promise.all([
+    reporter.run(signal),
+    watchCatalog({ catalog: seeder.catalog, onImage, clock, random, log }, signal),
+    keepSavingDhtNodes(cache.layout, () => swarm.dhtNodes(), clock, log, signal),
   ]);
-  opened.defer(async () => {
-    stop.abort(new Error("the agent is stopping"));
-    await background;
-  });
-  log.info(
-    { url: listener.url, peerPort: swarm.peerPort, dhtPort: swarm.dhtPort, node: nodeId, images: images.list().length },
-    "listening",
-  );
-  const all = opened.move();
-  return { url: listener.url, close: () => all.disposeAsync() };
 }
 
 /** Where other machines reach the API; empty if they cannot. */

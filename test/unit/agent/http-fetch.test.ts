@@ -10,6 +10,8 @@ import { type DataRequest, sendFrom, sendHead, sendUpTo, sha256, startScriptedSe
 const bytes = randomBytes(3 * 1024 * 1024 + 17);
 const half = 1_500_000;
 const digest = sha256(bytes);
+/** Where a download goes on that was cut after half: the last bytes before the cut may be lost with the connection. */
+const someOfHalf = expect.toSatisfy((offset: number) => offset > 0 && offset <= half);
 
 /** What is in the cache directory. */
 const imagesOn = (agent: RunningAgent) => readdir(join(agent.stateDirectory, "images"));
@@ -65,7 +67,7 @@ describe("an image without a magnet link", () => {
       number === 1 ? sendUpTo(response, bytes, offset, half) : sendFrom(response, bytes, offset);
     const seeder = await startScriptedSeeder([{ name: "image", bytes, serve }]);
     const { fetch } = await fetchToEnd(await startAgent(seeder.url), digest);
-    expect([fetch.state, seeder.offsets]).toEqual([FetchState.READY, [0, half]]);
+    expect([fetch.state, seeder.offsets]).toEqual([FetchState.READY, [0, someOfHalf]]);
     expect(fetch.httpBytes).toBe(BigInt(bytes.length));
   });
 
@@ -118,7 +120,7 @@ describe("an image without a magnet link", () => {
     ]);
     away = false;
     expect((await fetchToEnd(agent, "image")).fetch).toMatchObject({ state: FetchState.READY });
-    expect(seeder.offsets.at(-1)).toBe(half);
+    expect(seeder.offsets.at(-1)).toEqual(someOfHalf);
   });
 });
 
@@ -175,7 +177,7 @@ describe("a seeder that lies", () => {
         : sendFrom(response, bytes, offset);
     const seeder = await startScriptedSeeder([{ name: "image", bytes, serve }]);
     const { fetch } = await fetchToEnd(await startAgent(seeder.url), "image");
-    expect([fetch.state, seeder.offsets]).toEqual([FetchState.READY, [0, half, 0]]);
+    expect([fetch.state, seeder.offsets]).toEqual([FetchState.READY, [0, someOfHalf, 0]]);
   });
 
   test("about which image it is, is found out before a byte is taken", async () => {
