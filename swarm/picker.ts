@@ -136,19 +136,29 @@ export class Picker<Requester extends object> {
     return blocks;
   }
 
-  /** Opens a whole piece for a requester that has them all, such as an HTTP source: its index, if there is one. */
+  /**
+   * A whole piece for a requester that has them all, such as an HTTP source: one that nobody has opened, or nobody sends
+   * any more, or in the endgame one that others are slow to send.
+   */
   pickPiece(requester: Requester, mayOpen: (index: number) => boolean): number | undefined {
     for (const assembly of this.#open) {
-      // What nobody has begun to send may as well come from here.
-      if (assembly.receivedBlocks > 0 || assembly.missingBlocks < assembly.states.length) continue;
+      if (assembly.owner !== undefined) continue;
       assembly.owner = requester;
       this.#takeMissing(assembly, requester, Number.POSITIVE_INFINITY, []);
       return assembly.index;
     }
     const index = this.#rarest(undefined);
-    if (index === undefined || !mayOpen(index)) return undefined;
-    this.#takeMissing(this.#openPiece(index, requester), requester, Number.POSITIVE_INFINITY, []);
-    return index;
+    if (index !== undefined && mayOpen(index)) {
+      this.#takeMissing(this.#openPiece(index, requester), requester, Number.POSITIVE_INFINITY, []);
+      return index;
+    }
+    if (!this.isEndgame) return undefined;
+    for (const assembly of this.#assemblies.values()) {
+      const blocks: Block[] = [];
+      this.#takeRequestedOf(assembly, requester, Number.POSITIVE_INFINITY, blocks);
+      if (blocks.length > 0) return assembly.index;
+    }
+    return undefined;
   }
 
   /** Whether the block's bytes are still wanted, from whomever. */
@@ -254,14 +264,17 @@ export class Picker<Requester extends object> {
 
   #takeRequested(requester: Requester, has: Bitfield, count: number, blocks: Block[]): void {
     for (const assembly of this.#assemblies.values()) {
-      if (!has.has(assembly.index)) continue;
-      for (let at = 0; at < assembly.states.length && blocks.length < count; at++) {
-        const requesters = assembly.requesters[at]!;
-        if (assembly.states[at] !== requested || requesters.length >= requestersPerBlockMax) continue;
-        if (requesters.includes(requester)) continue;
-        requesters.push(requester);
-        blocks.push(this.#blockAt(assembly.index, at));
-      }
+      if (has.has(assembly.index)) this.#takeRequestedOf(assembly, requester, count, blocks);
+    }
+  }
+
+  #takeRequestedOf(assembly: Assembly<Requester>, requester: Requester, count: number, blocks: Block[]): void {
+    for (let at = 0; at < assembly.states.length && blocks.length < count; at++) {
+      const requesters = assembly.requesters[at]!;
+      if (assembly.states[at] !== requested || requesters.length >= requestersPerBlockMax) continue;
+      if (requesters.includes(requester)) continue;
+      requesters.push(requester);
+      blocks.push(this.#blockAt(assembly.index, at));
     }
   }
 
