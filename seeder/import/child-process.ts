@@ -13,6 +13,9 @@ const watchIntervalMs = 250;
 /** What a child may say on standard error before the rest is dropped: a library gone mad must not fill the log. */
 const errorTextLengthMax = 16 * 1024;
 
+/** How Node ends when its heap is at its limit, before the process as a whole is. */
+const outOfHeapSignal = "SIGABRT";
+
 /** The source's extension is this file's: .ts in a checkout, .js in an installed package. */
 const childFile = fileURLToPath(import.meta.url).replace(/child-process(\.[tj]s)$/, "child$1");
 
@@ -151,6 +154,11 @@ class ChildState {
   private failure(): Error {
     if (this.ended !== undefined) return this.ended;
     if (this.verdict?.type === "failed") return new Problem(this.verdict.kind, this.verdict.message);
+    if (this.exit === `signal ${outOfHeapSignal}`) {
+      const { memoryMiB } = this.options.limits;
+      const what = `the import's process ran out of its ${memoryMiB} MiB of memory`;
+      return new Problem("exhausted", `${what}; allow more with import.memoryMiB`);
+    }
     return new Problem(
       "unavailable",
       `the import's process ended unexpectedly (${this.exit}); the seeder's log has what it said. Try again`,
