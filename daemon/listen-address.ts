@@ -1,6 +1,9 @@
 import { isIP } from "node:net";
 import { Problem } from "./problem.ts";
 
+/** Linux' sockaddr_un has room for this much and a zero byte. */
+const socketPathBytesMax = 107;
+
 /** Where a daemon's API listens: TCP, or a Unix socket. */
 export type ListenAddress = { host: string; port: number } | { path: string };
 
@@ -12,11 +15,16 @@ export type ListenAddress = { host: string; port: number } | { path: string };
 export function listenAddressFrom(text: string): ListenAddress {
   if (text.startsWith("unix:")) {
     const path = text.slice("unix:".length);
-    if (!path.startsWith("/"))
+    if (!path.startsWith("/")) {
+      const example = "unix:/run/bootswarm/agent.sock";
+      throw new Problem("invalid", `"${text}": a Unix socket's path must be absolute, as in ${example}`);
+    }
+    if (Buffer.byteLength(path) > socketPathBytesMax) {
       throw new Problem(
         "invalid",
-        `"${text}": a Unix socket's path must be absolute, as in unix:/run/bootswarm/agent.sock`,
+        `${path} is longer than the ${socketPathBytesMax} bytes that a Unix socket's path may have`,
       );
+    }
     return { path };
   }
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:\s[\]]+)):(\d{1,5})$/.exec(text);

@@ -5,7 +5,7 @@
  * A plain-text port cannot learn the protocol from TLS, so the first bytes decide: HTTP/2 with prior knowledge opens
  * with "PRI * HTTP/2.0" (RFC 9113, 3.4), and no HTTP/1.1 request starts so.
  */
-import { rm } from "node:fs/promises";
+import { lstat, rm } from "node:fs/promises";
 import { createServer as createHttp1Server, type ServerResponse } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
@@ -205,16 +205,25 @@ function listenProblem(error: Error, address: ListenAddress): Problem {
   }
 }
 
-/** A socket file that nobody answers on is left from a killed process. */
+/**
+ * A socket file that nobody answers on is left from a killed process, and in the way.
+ *
+ * @throws Problem "invalid" if there is something else at the path: it is not ours to remove.
+ */
 async function removeStaleSocket(path: string): Promise<void> {
-  const answered = await new Promise<boolean>((resolve) => {
+  const there = await lstat(path).catch(() => undefined);
+  if (!there) return;
+  if (!there.isSocket()) {
+    throw new Problem("invalid", `${path} exists and is no socket; choose another path with --listen unix:/PATH`);
+  }
+  const isStale = await new Promise<boolean>((resolve) => {
     const probe = connect(path, () => {
       probe.destroy();
-      resolve(true);
+      resolve(false);
     });
-    probe.on("error", () => resolve(false));
+    probe.on("error", (error) => resolve(systemCodeOf(error) === "ECONNREFUSED"));
   });
-  if (!answered) await rm(path, { force: true });
+  if (isStale) await rm(path, { force: true });
 }
 
 function urlOf(server: Server, address: ListenAddress): string {
