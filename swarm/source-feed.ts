@@ -9,6 +9,9 @@ const idleMs = 250;
 /** A source that sent this many pieces that failed their hash is not asked any more. */
 const badPiecesMax = 3;
 
+/** A source that is not asked any more, for what it gave before. */
+export class SourceRejected extends Error {}
+
 /** What the torrent offers a feed. The feed is a requester of the picker like a peer. */
 export interface FeedTarget {
   /** A piece to read, opened for this feed, or undefined if there is none now. */
@@ -56,8 +59,8 @@ export class SourceFeed {
     try {
       const bytes = await this.source.read(piece.offset, piece.length, this.#abort.signal);
       if (bytes.length !== piece.length) throw new Error(`gave ${bytes.length} bytes for ${piece.length}`);
-      if (!this.#target.deliverPiece(this, piece.index, bytes)) this.#badPieces++;
       this.#failures = 0;
+      if (!this.#target.deliverPiece(this, piece.index, bytes)) this.#countBadPiece();
       return 0;
     } catch (error) {
       this.#target.abandonPiece(this, piece.index);
@@ -66,6 +69,13 @@ export class SourceFeed {
       this.#failures++;
       return Math.min(retryMsMin * 2 ** (this.#failures - 1), retryMsMax);
     }
+  }
+
+  #countBadPiece(): void {
+    this.#badPieces++;
+    if (this.#badPieces !== badPiecesMax) return;
+    const fault = `${badPiecesMax} pieces of ${this.source.name} failed their hash; it is not asked any more`;
+    this.#target.sourceFailed(this.source, new SourceRejected(fault));
   }
 
   #wait(delayMs: number): Promise<void> {

@@ -126,6 +126,6 @@ export interface TorrentEvents {
   complete: [];
   /** The torrent cannot go on: a disk error, or an info dictionary that does not fit. */
   error: [Error];
-  /** A source could not give what it was asked for; it is asked again after a while. */
+  /** A source could not give what it was asked for; it is asked again after a while, unless this is a SourceRejected. */
   sourceError: [PieceSource, Error];
 }

@@ -106,7 +106,8 @@ export class HttpOrigin {
 
   #networkProblem(error: unknown, facts: ImageFacts, signal: AbortSignal): unknown {
     if (signal.aborted) return signal.reason;
-    return new Problem("unavailable", `${this.urlOf(facts)}: ${messageOf(error)}`, { cause: error });
+    const message = `the seeder does not answer: ${messageOf(error)} (${this.urlOf(facts)})`;
+    return new Problem("unavailable", message, { cause: error });
   }
 }
 

@@ -8,6 +8,7 @@ import type { ImageFacts } from "../cache/records.ts";
 import { wait } from "../clock.ts";
 import { findTorrentInfo } from "../seeding/metadata-probe.ts";
 import { OriginBusy } from "./range-answer.ts";
+import { quietMsMax } from "./source-policy.ts";
 import { type FetchTools, nothingArrives, type Transfer, type TransferProgress } from "./transfer.ts";
 
 const retryLimits: BackoffLimits = { firstMs: 250, longestMs: 15_000 };
@@ -171,7 +172,13 @@ export class HttpTransfer implements Transfer {
     const { clock, random, rules } = this.#tools;
     this.#resumed ||= this.#doneBytes > 0;
     const { quietMs } = this.progress();
-    if (quietMs > rules.giveUpMs) throw nothingArrives(quietMs, error.message);
+    // Of an image that has gone from the seeder, only peers could tell: nobody waits for it longer than for peers.
+    const refusal = error.kind === "not-found" ? error : undefined;
+    const quietLimitMs = quietMsMax({ peers: 0, peersMet: false, refusal: refusal?.kind }, rules);
+    if (quietMs > quietLimitMs) {
+      const peers = this.#facts.infohash === "" ? "the image has no magnet link" : "no peers";
+      throw nothingArrives(quietMs, `${peers}; HTTP: ${error.message}`, refusal);
+    }
     const retryAfterMs = error instanceof OriginBusy ? error.retryAfterMs : 0;
     const delayMs = Math.max(retryAfterMs, backoffMs(failures, retryLimits, random));
     this.#trouble = `waiting for the seeder's HTTP: ${error.message}`;

@@ -1,4 +1,5 @@
 /** Where a fetch takes its bytes from: decided anew several times a second, from plain figures. */
+import type { ProblemKind } from "../../daemon/problem.ts";
 
 export interface SourceSituation {
   /** Whether the torrent's info dictionary is known: without it no byte has a place. */
@@ -32,13 +33,34 @@ export type SourceChoice = "swarm" | "http-join" | "http-only";
 /** Decides for an image that has a magnet link. */
 export function chooseSource(situation: SourceSituation, rules: SourceRules): SourceChoice {
   if (!rules.fallback) return "swarm";
-  const patienceMs = situation.peersMet ? rules.stallMs : rules.swarmPatienceMs;
+  const quietMsAllowed = patienceMs(situation.peersMet, rules);
   if (situation.httpJoined) {
     // HTTP leaves only when the swarm alone does better, or it would come and go with every short pause.
     const swarmLeads =
-      situation.swarmQuietMs < patienceMs && situation.swarmBytesPerSecond > situation.httpBytesPerSecond;
+      situation.swarmQuietMs < quietMsAllowed && situation.swarmBytesPerSecond > situation.httpBytesPerSecond;
     return swarmLeads ? "swarm" : "http-join";
   }
-  if (situation.swarmQuietMs < patienceMs) return "swarm";
+  if (situation.swarmQuietMs < quietMsAllowed) return "swarm";
   return situation.infoKnown ? "http-join" : "http-only";
+}
+
+/**
+ * Milliseconds for which a fetch may receive nothing at all before it fails. After an answer of the origin that asking
+ * again would not change, no more than the time that HTTP was kept waiting for peers: there is nothing else to wait for.
+ * Connected peers may yet come to have an image that the seeder has retired; of one that the seeder serves wrongly, an
+ * operator should hear at once.
+ *
+ * @param situation `refusal`: what kind of answer that was, if there was one
+ */
+export function quietMsMax(
+  situation: { peers: number; peersMet: boolean; refusal: ProblemKind | undefined },
+  rules: SourceRules & { giveUpMs: number },
+): number {
+  const { peers, peersMet, refusal } = situation;
+  if (refusal === undefined || (refusal === "not-found" && peers > 0)) return rules.giveUpMs;
+  return Math.min(patienceMs(peersMet, rules), rules.giveUpMs);
+}
+
+function patienceMs(peersMet: boolean, rules: SourceRules): number {
+  return peersMet ? rules.stallMs : rules.swarmPatienceMs;
 }

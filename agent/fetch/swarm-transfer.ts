@@ -6,9 +6,9 @@ import { imagePaths } from "../cache/layout.ts";
 import type { ImageFacts } from "../cache/records.ts";
 import { wait } from "../clock.ts";
 import { magnetPeersFrom } from "../endpoint.ts";
-import { httpPieceSource } from "./http-piece-source.ts";
+import { HttpJoin } from "./http-join.ts";
 import { RateMeter } from "./rate-meter.ts";
-import { chooseSource } from "./source-policy.ts";
+import { chooseSource, quietMsMax } from "./source-policy.ts";
 import { type FetchTools, nothingArrives, type Transfer, type TransferProgress } from "./transfer.ts";
 
 /** How often the choice of sources is looked at again. */
@@ -30,7 +30,7 @@ export class SwarmTransfer implements Transfer {
   readonly #startedMs: number;
   readonly #swarmRate = new RateMeter();
   readonly #httpRate = new RateMeter();
-  #leaveHttp: (() => void) | undefined;
+  readonly #http: HttpJoin;
   #peersMet = false;
   /** As of the last delivery worth the name. */
   #swarmBytes = 0;
@@ -59,6 +59,8 @@ export class SwarmTransfer implements Transfer {
       expectedLengthBytes: facts.sizeBytes,
       peers: [...magnetPeersFrom(facts.magnetUri), ...tools.seederPeers()],
     });
+    const { origin, clock, log } = tools;
+    this.#http = new HttpJoin({ origin, facts, torrent: this.#torrent, clock, log });
   }
 
   /**
@@ -80,7 +82,7 @@ export class SwarmTransfer implements Transfer {
       throw error;
     } finally {
       ended.abort();
-      this.#leaveHttp?.();
+      this.#http.leave();
     }
   }
 
@@ -118,20 +120,17 @@ export class SwarmTransfer implements Transfer {
 
   /** Looks again and again at where the bytes should come from. */
   async #supervise(signal: AbortSignal): Promise<"use-http"> {
-    const { clock, rules, origin } = this.#tools;
+    const { clock, rules } = this.#tools;
     for (;;) {
       await wait(clock, lookIntervalMs, signal);
-      const nowMs = clock.now();
-      const choice = this.#choose(nowMs);
+      const choice = this.#choose(clock.now());
       if (choice === "http-only") return "use-http";
-      if (choice === "http-join") {
-        this.#leaveHttp ??= this.#torrent.addSource(httpPieceSource(origin, this.#facts));
-      } else {
-        this.#leaveHttp?.();
-        this.#leaveHttp = undefined;
-      }
-      const { quietMs, activity } = this.progress();
-      if (quietMs > rules.giveUpMs) throw nothingArrives(quietMs, activity);
+      if (choice === "http-join") this.#http.join();
+      else this.#http.leave();
+      const { quietMs, peers, activity } = this.progress();
+      const refusal = this.#http.refusal?.kind;
+      const quietLimitMs = quietMsMax({ peers, peersMet: this.#peersMet, refusal }, rules);
+      if (quietMs > quietLimitMs) throw nothingArrives(quietMs, activity, this.#http.refusal);
     }
   }
 
@@ -153,15 +152,19 @@ export class SwarmTransfer implements Transfer {
         swarmQuietMs: nowMs - this.#swarmBytesAtMs,
         swarmBytesPerSecond: this.#swarmRate.rate(),
         httpBytesPerSecond: this.#httpRate.rate(),
-        httpJoined: this.#leaveHttp !== undefined,
+        httpJoined: this.#http.joined,
       },
       this.#tools.rules,
     );
   }
 
   #activity(peers: number): string {
+    const { joined, refusal, trouble } = this.#http;
     const from = `${peers} ${peers === 1 ? "peer" : "peers"}`;
-    if (this.#leaveHttp) return peers === 0 ? "no peers; joined by HTTP" : `fetching from ${from}, joined by HTTP`;
+    if (joined || refusal) {
+      if (trouble) return `${peers === 0 ? "no peers" : `fetching from ${from}`}; HTTP: ${trouble}`;
+      return peers === 0 ? "no peers; joined by HTTP" : `fetching from ${from}, joined by HTTP`;
+    }
     if (peers === 0) {
       const seconds = Math.round((this.#tools.clock.now() - this.#startedMs) / 1_000);
       return `looking for peers for ${seconds} s${this.#tools.rules.fallback ? "" : "; HTTP is switched off (fetch.fallback)"}`;

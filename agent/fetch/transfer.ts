@@ -42,10 +42,17 @@ export interface Transfer {
   progress(): TransferProgress;
 }
 
-/** The error of a fetch that nothing arrives for. */
-export function nothingArrives(quietMs: number, activity: string): Problem {
+/**
+ * The error of a fetch that nothing arrives for.
+ *
+ * @param activity how many peers there are, and what HTTP last said
+ * @param refusal the origin's answer that asking again would not change, if there was one
+ */
+export function nothingArrives(quietMs: number, activity: string, refusal?: Problem): Problem {
+  const advice =
+    refusal?.kind === "data-loss" ? "" : ", so ask again once the seeder or another node that has the image is up";
   return new Problem(
-    "unavailable",
-    `nothing has arrived for ${Math.round(quietMs / 1_000)} s (${activity}); what is here is kept, so ask again once the seeder or another node that has the image is up`,
+    refusal?.kind ?? "unavailable",
+    `nothing has arrived for ${Math.round(quietMs / 1_000)} s (${activity}); what is here is kept${advice}`,
   );
 }

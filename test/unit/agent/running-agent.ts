@@ -5,7 +5,7 @@ import { onTestFinished } from "vitest";
 import { type Agent, openAgent } from "../../../agent/agent.ts";
 import { agentConfigSchema } from "../../../agent/config.ts";
 import { loadConfig } from "../../../daemon/config.ts";
-import { createLog } from "../../../daemon/log.ts";
+import { createLog, type Log } from "../../../daemon/log.ts";
 import { AgentService } from "../../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import { type Fetch, FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
@@ -21,14 +21,18 @@ export interface RunningAgent {
   restart(settings?: Record<string, unknown>): Promise<RunningAgent>;
 }
 
-/** Starts an agent that is closed when the test has finished. */
-export async function startAgent(seederUrl: string, settings: Record<string, unknown> = {}): Promise<RunningAgent> {
+/** Starts an agent that is closed when the test has finished. It logs nothing, unless given where. */
+export async function startAgent(
+  seederUrl: string,
+  settings: Record<string, unknown> = {},
+  log: Log = createLog({ level: "silent", name: "test" }),
+): Promise<RunningAgent> {
   const stateDirectory = (settings.stateDirectory as string | undefined) ?? join(await temporaryDirectory(), "state");
   const ports = { listen: "127.0.0.1:0", "swarm.port": 0, "dht.port": 0, "report.intervalMs": 200 };
   const config = loadConfig(agentConfigSchema, {
     settings: { ...ports, "seeder.url": seederUrl, ...settings, stateDirectory },
   });
-  const agent = await openAgent(config, createLog({ level: "silent", name: "test" }));
+  const agent = await openAgent(config, log);
   let closed = false;
   const close = async () => {
     if (!closed) await agent.close();
@@ -43,7 +47,7 @@ export async function startAgent(seederUrl: string, settings: Record<string, unk
     close,
     restart: async (more = {}) => {
       await close();
-      return startAgent(seederUrl, { ...settings, ...more, stateDirectory });
+      return startAgent(seederUrl, { ...settings, ...more, stateDirectory }, log);
     },
   };
 }

@@ -10,10 +10,12 @@ import type { ImageSchema } from "../../../proto/gen/bootswarm/image/v1/image_pb
 import { CatalogService } from "../../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { InventoryService } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 
-/** One request for an image's bytes: which it is, counted from 1, and where it is to begin. */
+/** One request for an image's bytes: which it is, counted from 1, and where it is to begin and to end. */
 export interface DataRequest {
   number: number;
   offset: number;
+  /** Offset of the last byte asked for. */
+  last: number;
   response: ServerResponse;
 }
 
@@ -71,10 +73,12 @@ export async function startScriptedSeeder(images: ScriptedImage[], port = 0): Pr
     http: (request, response) => {
       const found = messages.find(({ message }) => message.dataPath === request.url);
       if (!found) return false;
-      const offset = Number(/^bytes=(\d+)-/.exec(String(request.headers.range ?? ""))?.[1] ?? 0);
+      const { bytes, serve = (asked) => sendRange(asked, bytes) } = found.image;
+      const range = /^bytes=(\d+)-(\d*)/.exec(String(request.headers.range ?? ""));
+      const offset = Number(range?.[1] ?? 0);
       offsets.push(offset);
-      const { serve = ({ offset, response }) => sendFrom(response, found.image.bytes, offset) } = found.image;
-      serve({ number: offsets.length, offset, response: response as ServerResponse });
+      const last = Number(range?.[2] || bytes.length - 1);
+      serve({ number: offsets.length, offset, last, response: response as ServerResponse });
       return true;
     },
   });
@@ -101,6 +105,16 @@ export function sendHead(response: ServerResponse, bytes: Buffer, offset: number
 export function sendFrom(response: ServerResponse, bytes: Buffer, offset: number, digest = sha256(bytes)): void {
   sendHead(response, bytes, offset, digest);
   response.end(bytes.subarray(offset));
+}
+
+/** Answers with exactly what was asked for. */
+export function sendRange({ offset, last, response }: DataRequest, bytes: Buffer, digest = sha256(bytes)): void {
+  if (last === bytes.length - 1) {
+    sendFrom(response, bytes, offset, digest);
+    return;
+  }
+  response.writeHead(206, { etag: `"${digest}"`, "content-range": `bytes ${offset}-${last}/${bytes.length}` });
+  response.end(bytes.subarray(offset, last + 1));
 }
 
 /** Answers with bytes up to `end`, and hangs up once they are sent. */

@@ -1,6 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { chooseSource, type SourceRules, type SourceSituation } from "../../../agent/fetch/source-policy.ts";
+import {
+  chooseSource,
+  quietMsMax,
+  type SourceRules,
+  type SourceSituation,
+} from "../../../agent/fetch/source-policy.ts";
 
 const rules: SourceRules = { fallback: true, swarmPatienceMs: 5_000, stallMs: 10_000 };
 const fresh: SourceSituation = {
@@ -46,4 +51,26 @@ test("with the switch off, HTTP is never used, whatever happens", () => {
     httpJoined: fc.boolean(),
   });
   fc.assert(fc.property(situation, (each) => choose(each, { fallback: false }) === "swarm"));
+});
+
+describe("when nothing at all arrives, a fetch ends", () => {
+  const quiet = (situation: Partial<Parameters<typeof quietMsMax>[0]>) =>
+    quietMsMax({ peers: 0, peersMet: false, refusal: undefined, ...situation }, { ...rules, giveUpMs: 600_000 });
+
+  test("after the time set for it, as long as asking again may help", () => {
+    expect(quiet({})).toBe(600_000);
+    expect(quiet({ peers: 3, peersMet: true })).toBe(600_000);
+  });
+  test("soon, when the seeder has no such image any more and no peer is there", () => {
+    expect(quiet({ refusal: "not-found" })).toBe(5_000);
+    expect(quiet({ refusal: "not-found", peersMet: true })).toBe(10_000);
+    expect(quiet({ refusal: "not-found", peersMet: true, peers: 1 })).toBe(600_000);
+  });
+  test("soon, peers or none, when the seeder serves something else", () => {
+    expect(quiet({ refusal: "data-loss", peersMet: true, peers: 3 })).toBe(10_000);
+  });
+  test("never later than without a refusal", () => {
+    const situation = { peers: 0, peersMet: true, refusal: "data-loss" as const };
+    expect(quietMsMax(situation, { ...rules, giveUpMs: 1_000 })).toBe(1_000);
+  });
 });

@@ -1,0 +1,101 @@
+import type { Log } from "../../daemon/log.ts";
+import { Problem } from "../../daemon/problem.ts";
+import { SourceRejected } from "../../swarm/source-feed.ts";
+import type { Torrent } from "../../swarm/torrent.ts";
+import type { Clock, PieceSource } from "../../swarm/types.ts";
+import type { ImageFacts } from "../cache/records.ts";
+import type { HttpOrigin } from "./http-origin.ts";
+import { OriginBusy } from "./range-answer.ts";
+
+/** Ranges under way at once: enough to hide a round trip, few enough to leave the origin to other nodes. */
+const requestsMax = 4;
+
+/** The origin as one more source of a torrent's pieces, while it is wanted and until it refuses. */
+export class HttpJoin {
+  readonly #origin: HttpOrigin;
+  readonly #facts: ImageFacts;
+  readonly #torrent: Torrent;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #leave: (() => void) | undefined;
+  #trouble = "";
+  #warned = false;
+  #refusal: Problem | undefined;
+  #busy: OriginBusy | undefined;
+  #busyUntilMs = 0;
+
+  constructor(options: { origin: HttpOrigin; facts: ImageFacts; torrent: Torrent; clock: Clock; log: Log }) {
+    this.#origin = options.origin;
+    this.#facts = options.facts;
+    this.#torrent = options.torrent;
+    this.#clock = options.clock;
+    this.#log = options.log;
+    this.#torrent.on("sourceError", (_source, error) => this.#failed(error));
+  }
+
+  /** Whether the torrent takes pieces from the origin now. */
+  get joined(): boolean {
+    return this.#leave !== undefined;
+  }
+
+  /** Why the last range asked for did not come; empty if it did. */
+  get trouble(): string {
+    return this.#trouble;
+  }
+
+  /** An answer that asking again would not change: no such image, or another one. The origin is not asked any more. */
+  get refusal(): Problem | undefined {
+    return this.#refusal;
+  }
+
+  join(): void {
+    if (this.#refusal) return;
+    this.#leave ??= this.#torrent.addSource(this.#source());
+  }
+
+  leave(): void {
+    this.#leave?.();
+    this.#leave = undefined;
+  }
+
+  #source(): PieceSource {
+    return {
+      name: this.#origin.urlOf(this.#facts),
+      requestsMax,
+      read: (offset, length, signal) => this.#read(offset, length, signal),
+    };
+  }
+
+  async #read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    // Refused here rather than waited for, so that the piece is given back and a peer may bring it.
+    if (this.#busy && this.#clock.now() < this.#busyUntilMs) throw this.#busy;
+    const bytes = await this.#origin.read(this.#facts, offset, length, signal);
+    this.#trouble = "";
+    return bytes;
+  }
+
+  #failed(error: Error): void {
+    if (this.#refusal) return;
+    this.#trouble = error.message;
+    const fields = { digest: this.#facts.digest, error: error.message };
+    this.#refusal = refusalIn(error);
+    if (this.#refusal) {
+      this.leave();
+      this.#log.warn(fields, "the seeder's HTTP cannot help to fetch an image");
+      return;
+    }
+    if (error instanceof OriginBusy && error !== this.#busy) {
+      this.#busy = error;
+      this.#busyUntilMs = Math.max(this.#busyUntilMs, this.#clock.now() + error.retryAfterMs);
+    }
+    if (!this.#warned) this.#log.warn(fields, "the seeder's HTTP does not help to fetch an image yet; asking again");
+    this.#warned = true;
+  }
+}
+
+/** The error as one that asking again would not mend, if it is one. */
+function refusalIn(error: Error): Problem | undefined {
+  if (error instanceof SourceRejected) return new Problem("data-loss", error.message);
+  const isFinal = error instanceof Problem && (error.kind === "not-found" || error.kind === "data-loss");
+  return isFinal ? error : undefined;
+}

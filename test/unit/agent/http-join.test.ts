@@ -1,0 +1,140 @@
+import { createHash, randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import pino from "pino";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
+import { infoBytesOf, magnetUriOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
+import { Swarm } from "../../../swarm/swarm.ts";
+import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
+import { fetchToEnd, fetchUntil, startAgent } from "./running-agent.ts";
+import { type DataRequest, sendRange, sha256, startScriptedSeeder } from "./scripted-seeder.ts";
+
+const pieceBytes = 64 * 1024;
+const pieceCount = 16;
+const bytes = randomBytes(pieceBytes * pieceCount);
+const digest = sha256(bytes);
+const info = torrentInfoFromInfoBytes(
+  infoBytesOf({
+    name: "image",
+    lengthBytes: bytes.length,
+    pieceLengthBytes: pieceBytes,
+    pieceHashes: Buffer.concat(
+      Array.from({ length: pieceCount }, (_, index) => {
+        const piece = bytes.subarray(index * pieceBytes, (index + 1) * pieceBytes);
+        return createHash("sha1").update(piece).digest();
+      }),
+    ),
+  }),
+);
+
+/** A peer that tells what the torrent's pieces are, and has none of them. */
+async function startEmptyPeer() {
+  const directory = await temporaryDirectory();
+  const swarm = await Swarm.open({ host: "127.0.0.1", port: 0, dhtPort: 0 });
+  swarm.add({
+    infohash: info.infohash,
+    info,
+    dataPath: join(directory, "data"),
+    havePath: join(directory, "have"),
+  });
+  let closed: Promise<void> | undefined;
+  const close = () => {
+    closed ??= swarm.close();
+    return closed;
+  };
+  onTestFinished(close);
+  return { endpoint: { host: "127.0.0.1", port: swarm.peerPort }, close };
+}
+
+/** A seeder outside the swarm, of whose image one peer knows the pieces and nobody else has any. */
+async function startSituation(serve: (request: DataRequest) => void, settings: Record<string, unknown> = {}) {
+  const peer = await startEmptyPeer();
+  const said = { infohash: info.infohash, magnetUri: magnetUriOf(info, [peer.endpoint]) };
+  const seeder = await startScriptedSeeder([{ name: "image", bytes, said, serve }]);
+  const warnings: { msg: string; error?: string }[] = [];
+  const log = pino({ level: "warn" }, { write: (line: string) => void warnings.push(JSON.parse(line)) });
+  const agent = await startAgent(seeder.url, { "fetch.stallMs": 300, ...settings }, log);
+  const ofHttp = () => warnings.filter(({ msg }) => msg.startsWith("the seeder's HTTP"));
+  return { peer, seeder, agent, warnings: ofHttp };
+}
+
+describe("when HTTP joins peers that have nothing, and the seeder", () => {
+  test("has retired the image, the fetch fails as soon as no peer is left, and says why", async () => {
+    const { peer, seeder, agent, warnings } = await startSituation(({ response }) => response.writeHead(404).end());
+    const isRefused = ({ activity }: { activity: string }) => activity.includes("HTTP: the seeder no longer has image");
+    const seen = await fetchUntil(agent, "image", isRefused);
+    expect(seen.activity).toContain(`fetching from 1 peer; HTTP: the seeder no longer has image ${digest}`);
+    const end = fetchToEnd(agent, "image");
+    await peer.close();
+    const { fetch } = await end;
+    expect([fetch.state, fetch.error]).toEqual([
+      FetchState.FAILED,
+      expect.stringMatching(
+        /^nothing has arrived for \d+ s \(no peers; HTTP: the seeder no longer has image .*retired/,
+      ),
+    ]);
+    expect(warnings()).toEqual([expect.objectContaining({ error: expect.stringContaining("no longer has image") })]);
+    // The ranges that were under way together, and none after them.
+    expect(seeder.offsets.length).toBeLessThanOrEqual(4);
+  });
+
+  test("serves something else, the fetch fails with peers and all, and goes on from what is here", async () => {
+    let lying = true;
+    const { seeder, agent, warnings } = await startSituation((request) => {
+      if (request.number > 8 && lying) sendRange(request, bytes, "f".repeat(64));
+      else sendRange(request, bytes);
+    });
+    const { fetch } = await fetchToEnd(agent, "image");
+    expect([fetch.state, fetch.error]).toEqual([
+      FetchState.FAILED,
+      expect.stringMatching(/fetching from 1 peer; HTTP: the origin serves something else \(ETag "f+"\).*is kept$/),
+    ]);
+    expect(warnings()).toHaveLength(1);
+    lying = false;
+    const again = await fetchToEnd(agent, "image");
+    expect(again.fetch.state).toBe(FetchState.READY);
+    expect(Number(again.fetch.httpBytes)).toBeLessThanOrEqual(bytes.length / 2 + pieceBytes);
+    expect((await readFile(again.path)).equals(bytes)).toBe(true);
+    expect(seeder.offsets.length).toBeLessThan(2 * pieceCount);
+  });
+
+  test("serves pieces that fail their hash, it is left alone after a few, and the fetch fails and says so", async () => {
+    const wrong = Buffer.alloc(bytes.length);
+    const { seeder, agent } = await startSituation((request) => sendRange(request, wrong, digest));
+    const { fetch } = await fetchToEnd(agent, "image");
+    expect([fetch.state, fetch.error]).toEqual([
+      FetchState.FAILED,
+      expect.stringMatching(/HTTP: 3 pieces of http:.* failed their hash; it is not asked any more/),
+    ]);
+    expect(seeder.offsets.length).toBeLessThan(pieceCount);
+  });
+
+  test("does not answer, the activity says so, and so does the error in the end", async () => {
+    const settings = { "fetch.giveUpMs": 1_500 };
+    const { peer, agent, warnings } = await startSituation(({ response }) => response.socket?.destroy(), settings);
+    await fetchUntil(agent, "image", ({ activity }) => activity.includes("HTTP: the seeder does not answer: "));
+    const end = fetchToEnd(agent, "image");
+    await peer.close();
+    const { fetch } = await end;
+    expect([fetch.state, fetch.error]).toEqual([
+      FetchState.FAILED,
+      expect.stringMatching(/\(no peers; HTTP: the seeder does not answer: .*is up$/),
+    ]);
+    expect(warnings()).toHaveLength(1);
+  });
+
+  test("is busy, it is not asked again before the time that it says", async () => {
+    const atMs: number[] = [];
+    const { agent } = await startSituation((request) => {
+      atMs.push(performance.now());
+      if (request.number > 4) sendRange(request, bytes);
+      else request.response.writeHead(503, { "retry-after": "2" }).end();
+    });
+    const { activity } = await fetchUntil(agent, "image", ({ activity }) => activity.includes("HTTP: "));
+    expect(activity).toContain("fetching from 1 peer; HTTP: the seeder is busy (HTTP 503)");
+    const { fetch } = await fetchToEnd(agent, "image");
+    expect([fetch.state, fetch.httpBytes]).toEqual([FetchState.READY, BigInt(bytes.length)]);
+    expect(atMs[4]! - atMs[3]!).toBeGreaterThanOrEqual(2_000);
+  });
+});
