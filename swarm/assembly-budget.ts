@@ -1,11 +1,12 @@
 import { assemblyBytesMax } from "./limits.ts";
 
-/** Buffers kept for the next pieces, per size; beyond it they go back to the heap. */
-const buffersKeptMax = 16;
+/** Bytes of buffers kept for the next pieces, over all sizes; beyond it they go back to the heap. */
+const keptBytesMax = 32 * 1024 * 1024;
 
 /** Memory for pieces being assembled, shared by all torrents of a node, and its buffers, used again and again. */
 export class AssemblyBudget {
   #usedBytes = 0;
+  #keptBytes = 0;
   readonly #free = new Map<number, Buffer[]>();
 
   /** Whether a piece may be opened. One always may if nothing else is open, however large. */
@@ -15,14 +16,25 @@ export class AssemblyBudget {
 
   take(pieceBytes: number): Buffer {
     this.#usedBytes += pieceBytes;
-    return this.#free.get(pieceBytes)?.pop() ?? Buffer.allocUnsafeSlow(pieceBytes);
+    const kept = this.#free.get(pieceBytes)?.pop();
+    if (kept) this.#keptBytes -= pieceBytes;
+    return kept ?? Buffer.allocUnsafeSlow(pieceBytes);
   }
 
   /** Nobody may write to the buffer after this. */
   give(buffer: Buffer): void {
     this.#usedBytes -= buffer.length;
+    if (this.#keptBytes + buffer.length > keptBytesMax) this.#forget();
+    if (buffer.length > keptBytesMax) return;
     const kept = this.#free.get(buffer.length) ?? [];
     this.#free.set(buffer.length, kept);
-    if (kept.length < buffersKeptMax) kept.push(buffer);
+    kept.push(buffer);
+    this.#keptBytes += buffer.length;
+  }
+
+  /** Every torrent's last piece has a size of its own: what piles up is dropped, and the sizes in use come back. */
+  #forget(): void {
+    this.#free.clear();
+    this.#keptBytes = 0;
   }
 }

@@ -16,16 +16,17 @@ export interface Served<Peer> {
  * The peers to serve from now on, at most `slots`.
  *
  * The network is cooperative: nobody must earn a slot, so whoever is interested gets a free one at once. When there are
- * more takers than slots, the faster half of those served keeps its slots, for they pass pieces on soonest, and the
- * rest go to those who have waited longest.
+ * more takers than slots, slots change hands only when it is time to `rotate`: the faster half of those served keeps its
+ * slots, for they pass pieces on soonest, and the rest go to those who have waited longest.
  */
-export function chooseUnchoked<Peer>(peers: readonly Served<Peer>[], slots: number): Set<Peer> {
+export function chooseUnchoked<Peer>(peers: readonly Served<Peer>[], slots: number, rotate: boolean): Set<Peer> {
   const interested = peers.filter((served) => served.interested);
   if (interested.length <= slots) return new Set(interested.map((served) => served.peer));
+  const keptMax = rotate ? Math.ceil(slots / 2) : slots;
   const fastest = interested
     .filter((served) => served.unchoked)
     .sort((a, b) => b.bytesPerSecond - a.bytesPerSecond)
-    .slice(0, Math.ceil(slots / 2));
+    .slice(0, keptMax);
   const kept = new Set(fastest.map((served) => served.peer));
   const waiting = interested
     .filter((served) => !kept.has(served.peer))

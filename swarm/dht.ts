@@ -2,8 +2,10 @@
  * Finding peers without a tracker (BEP 5), by bittorrent-dht among our own nodes. Only the bootstrap nodes given are
  * ever asked: the library's default, the public DHT, is switched off.
  */
+import type { Socket } from "node:dgram";
 import { networkInterfaces } from "node:os";
-import { Client } from "bittorrent-dht";
+import type { Client } from "bittorrent-dht";
+import { createDhtClient } from "./dht-client.ts";
 import type { Clock, Endpoint, SwarmLog } from "./types.ts";
 
 /** A peer's announcement is forgotten if it is not repeated within this time. */
@@ -25,6 +27,8 @@ export interface DhtOptions {
   onPeer: (infohash: string, peer: Endpoint) => void;
   /** The routing table got a node it did not know. */
   onNode: () => void;
+  /** The UDP socket, not bound yet; a new one unless given. */
+  socket?: Socket;
 }
 
 export class Dht {
@@ -49,12 +53,9 @@ export class Dht {
 
   /** @throws Error with `code` EADDRINUSE or the like if the UDP port cannot be had. */
   static async open(options: DhtOptions): Promise<Dht> {
-    const client = new Client({
-      bootstrap: [],
-      // The address under which this node answers for its own torrents.
-      host: ownAddress(options.host),
-      maxAge: announcementMaxAgeMs,
-    });
+    // The host is the address under which this node answers for its own torrents.
+    const library = { bootstrap: [], host: ownAddress(options.host), maxAge: announcementMaxAgeMs };
+    const client = createDhtClient(library, options.log, options.socket);
     await new Promise<void>((resolve, reject) => {
       client.once("error", reject);
       client.listen(options.port, options.host, () => {

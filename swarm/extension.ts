@@ -1,5 +1,6 @@
 /** The extension handshake (BEP 10): what we say of ourselves, and what we take from a peer's. */
 import bencode from "bencode";
+import { decodeBencodeHead, isDictionary } from "./bencode.ts";
 import { infoBytesMax, peerRequestsMax } from "./limits.ts";
 import type { PeerExtensions } from "./peer.ts";
 
@@ -22,9 +23,9 @@ export function encodeExtensionHandshake(peerPort: number, metadataBytes: number
 
 /** @throws Error if it is no bencoded dictionary. Fields of the wrong type are as if they were not there. */
 export function extensionsFrom(payload: Uint8Array): PeerExtensions & { peerPort: number } {
-  const fields = bencode.decode(payload) as Record<string, unknown> | null;
-  if (typeof fields !== "object" || fields === null) throw new Error("an extension handshake is no dictionary");
-  const ids = fields.m as Record<string, unknown> | null | undefined;
+  const fields = decodeBencodeHead(payload);
+  if (!isDictionary(fields)) throw new Error("an extension handshake is no dictionary");
+  const ids = isDictionary(fields.m) ? fields.m : undefined;
   return {
     metadataId: numberUpTo(255, ids?.ut_metadata),
     metadataBytes: numberUpTo(infoBytesMax, fields.metadata_size),

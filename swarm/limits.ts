@@ -53,6 +53,9 @@ export const peerRequestsMax = 2_048;
 /** Bytes written to a socket and not yet taken by the kernel, beyond which no more blocks are read for that peer. */
 export const sendBufferBytesMax = 1024 * 1024;
 
+/** The same with everything else that waits to be sent, beyond which a peer does not read and is dropped. */
+export const unsentBytesMax = 8 * 1024 * 1024;
+
 /** Requests kept in flight to one peer: at least enough for a short path, at most what a fast one needs. */
 export const requestsInFlightMin = 4;
 export const requestsInFlightMax = 256;
@@ -61,17 +64,23 @@ export const requestsInFlightMax = 256;
 export const requestTimeoutMsMin = 4_000;
 export const requestTimeoutMsMax = 30_000;
 
+/** A single request older than this is asked of somebody else, however well its peer answers others. */
+export const requestAgeMsMax = 60_000;
+
 /** Bytes of pieces being assembled in memory, over all torrents, unless a single piece is larger. */
 export const assemblyBytesMax = 64 * 1024 * 1024;
 
-/** Pieces that a peer alone sent and that failed their hash, before it is struck off. */
-export const badPiecesMax = 1;
+/** Pieces that a peer alone sent and that failed their hash, before it is struck off: a disk may have one bad sector. */
+export const badPiecesMax = 3;
 
-/** Pieces sent with others that failed, before a peer is struck off all the same. */
-export const suspectPiecesMax = 4;
+/** Pieces of which it is remembered who sent which block, to find out who was at fault once they are here. */
+export const suspectPiecesMax = 64;
 
-/** How long a struck-off address stays so. */
-export const strikeOffMs = 60 * 60 * 1_000;
+/** Bytes that nobody asked for, such as blocks cancelled on their way, before a peer is struck off. */
+export const unaskedBytesMax = 8 * 1024 * 1024;
+
+/** How long a struck-off address stays so: faults of memory and disks get mended, and addresses change hands. */
+export const strikeOffMs = 10 * 60 * 1_000;
 
 /** Addresses struck off at once; beyond it the oldest is let in again. */
 export const struckOffMax = 10_000;

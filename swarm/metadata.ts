@@ -4,6 +4,7 @@
  */
 import { hash } from "node:crypto";
 import bencode from "bencode";
+import { decodeBencodeHead } from "./bencode.ts";
 import { infoBytesMax, metadataRequestsMax } from "./limits.ts";
 
 /** Metadata travels in parts of this size; only the last is shorter. */
@@ -23,7 +24,7 @@ const messageTypes = ["request", "data", "reject"] as const;
 
 /** @throws Error if the payload is no ut_metadata message. */
 export function metadataMessageFrom(payload: Uint8Array): MetadataMessage {
-  const head = bencode.decode(payload) as Record<string, unknown>;
+  const head = decodeBencodeHead(payload) as Record<string, unknown>;
   const type = messageTypes[head?.msg_type as number];
   const part = head?.piece;
   if (type === undefined || typeof part !== "number" || !Number.isSafeInteger(part) || part < 0) {

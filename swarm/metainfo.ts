@@ -1,6 +1,7 @@
 /** Info dictionaries, .torrent files and magnet links (BEP 3, BEP 9): made, and read with every field checked. */
 import { createHash } from "node:crypto";
-import bencode, { type Bencodable } from "bencode";
+import bencode from "bencode";
+import { type BencodeDictionary, decodeBencode, isDictionary } from "./bencode.ts";
 import { infoBytesMax, nameBytesMax, pieceLengthBytesMax, pieceLengthBytesMin, piecesMax } from "./limits.ts";
 import type { Endpoint, TorrentInfo } from "./types.ts";
 
@@ -95,12 +96,10 @@ export function pieceHashOf(info: TorrentInfo, index: number): Uint8Array {
   return info.pieceHashes.subarray(index * hashBytes, (index + 1) * hashBytes);
 }
 
-function dictionaryFrom(bytes: Uint8Array): Record<string, unknown> {
-  const value = bencode.decode(bytes);
-  if (typeof value !== "object" || value === null || Array.isArray(value) || value instanceof Uint8Array) {
-    throw new Error("the info dictionary is no dictionary");
-  }
-  return value as Record<string, Bencodable>;
+function dictionaryFrom(bytes: Uint8Array): BencodeDictionary {
+  const value = decodeBencode(bytes);
+  if (!isDictionary(value)) throw new Error("the info dictionary is no dictionary");
+  return value;
 }
 
 function wholeNumber(fields: Record<string, unknown>, key: string, min: number, max: number): number {

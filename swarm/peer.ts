@@ -13,6 +13,8 @@ import {
   requestTimeoutMsMax,
   requestTimeoutMsMin,
   sendBufferBytesMax,
+  unaskedBytesMax,
+  unsentBytesMax,
 } from "./limits.ts";
 import { type RateLimit, RateMeter } from "./rate.ts";
 import type { Clock, Endpoint } from "./types.ts";
@@ -39,6 +41,8 @@ export interface PeerOwner {
   onMessage(peer: Peer, message: WireMessage): void;
   onBlockStart(peer: Peer, index: number, begin: number, length: number): Uint8Array | undefined;
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void;
+  /** A block that the peer asked for cannot be read; it is refused. */
+  onReadError(peer: Peer, block: Block, error: Error): void;
   /** A block that the peer asked for has been given to its socket. */
   onSent(peer: Peer, bytes: number): void;
   /** The connection is over; `error` says why if it was a fault. */
@@ -90,7 +94,13 @@ export class Peer {
   choking = true;
   interested = false;
   chokeChangedAtMs: number;
-  suspectPieces = 0;
+  /** Pieces that it alone sent and that failed their hash. */
+  badPieces = 0;
+  /** Whether it has said which pieces it has; it may do so once. */
+  saidPieces = false;
+  /** Where its arriving block goes while another peer writes to the block's own place. */
+  aside: Uint8Array | undefined;
+  #unaskedBytes = 0;
   /** Do not ask it for anything before this time. */
   restUntilMs = 0;
   readonly connectedAtMs: number;
@@ -158,6 +168,10 @@ export class Peer {
 
   send(bytes: Uint8Array): void {
     if (this.#closed) return;
+    if (this.#socket.writableLength > unsentBytesMax) {
+      this.close(new Error("it asks for more than it reads"));
+      return;
+    }
     this.#lastSentAtMs = this.#options.clock.now();
     this.#socket.write(bytes);
   }
@@ -188,6 +202,8 @@ export class Peer {
     for (const block of blocks) {
       const key = keyOf(block.index, block.begin);
       if (this.#inFlight.get(key)?.released !== false) this.#live++;
+      // To the end of the line: the map's order is that of time.
+      this.#inFlight.delete(key);
       this.#inFlight.set(key, { ...block, sentAtMs, released: false });
     }
     this.send(Buffer.concat(blocks.map((block) => encodeBlockMessage("request", block))));
@@ -195,16 +211,38 @@ export class Peer {
 
   /** Whether the block was asked of this peer, given up since or not. */
   isAsked(index: number, begin: number, length: number): boolean {
-    return this.#inFlight.get(keyOf(index, begin))?.length === length;
+    return this.#find(index, begin)?.length === length;
   }
 
   /** The block has come, or was refused: it is not in flight any more. False if it never was. */
   settle(index: number, begin: number): boolean {
-    const key = keyOf(index, begin);
-    const request = this.#inFlight.get(key);
+    const request = this.#find(index, begin);
     if (!request) return false;
     if (!request.released) this.#live--;
-    return this.#inFlight.delete(key);
+    return this.#inFlight.delete(keyOf(index, begin));
+  }
+
+  #find(index: number, begin: number): InFlight | undefined {
+    const request = this.#inFlight.get(keyOf(index, begin));
+    return request?.index === index && request.begin === begin ? request : undefined;
+  }
+
+  /** Takes note of an asked block's arrival. */
+  noteBlock(bytes: number, nowMs: number): void {
+    this.lastBlockAtMs = nowMs;
+    this.down.add(bytes, nowMs);
+  }
+
+  /** Takes note of bytes that were not asked for, or not any more; false if there are too many by now. */
+  noteUnasked(bytes: number): boolean {
+    this.#unaskedBytes += bytes;
+    return this.#unaskedBytes <= unaskedBytesMax;
+  }
+
+  /** Whether the very block is arriving. */
+  isArriving(index: number, begin: number): boolean {
+    const arriving = this.#decoder.arriving;
+    return arriving?.index === index && arriving.begin === begin;
   }
 
   /** Tells the peer that the block is not needed any more. */
@@ -216,19 +254,19 @@ export class Peer {
 
   /** If this very block is arriving, the rest of it is dropped: somebody else has completed it. */
   dropArriving(index: number, begin: number): void {
-    const arriving = this.#decoder.arriving;
-    if (arriving?.index === index && arriving.begin === begin) this.#decoder.dropArriving();
+    if (this.isArriving(index, begin)) this.#decoder.dropArriving();
   }
 
-  /** Gives up everything in flight, so that others can be asked; what comes late is still taken. */
-  releaseRequests(): Block[] {
+  /** Gives up what is in flight since before a time, so that others can be asked; what comes late is still taken. */
+  releaseRequests(sentBeforeMs = Number.POSITIVE_INFINITY): Block[] {
     const released: Block[] = [];
     for (const request of this.#inFlight.values()) {
+      if (request.sentAtMs >= sentBeforeMs) break;
       if (request.released) continue;
       request.released = true;
+      this.#live--;
       released.push(request);
     }
-    this.#live = 0;
     return released;
   }
 
@@ -276,6 +314,7 @@ export class Peer {
     if (this.#closed) return;
     this.#closed = true;
     for (const cancel of this.#cancelTimers) cancel();
+    this.#decoder.stop();
     this.#uploads = [];
     this.#socket.destroy();
     this.owner.onClose(this, error);
@@ -332,8 +371,12 @@ export class Peer {
       for (let sent = 0; sent < blocksPerWrite && this.#uploads.length > 0; sent++) {
         if (uploadLimit.waitMs(clock.now()) > 0) break;
         const block = this.#uploads.shift() as Block;
-        const bytes = await readBlock(block);
+        const bytes = await readBlock(block).catch((error: Error) => this.owner.onReadError(this, block, error));
         if (this.#closed) return;
+        if (!bytes) {
+          this.refuse(block);
+          continue;
+        }
         this.send(encodePieceHead(block));
         this.send(bytes);
         const nowMs = clock.now();

@@ -29,8 +29,10 @@ interface Assembly<Requester> {
   requesters: Requester[][];
   missingBlocks: number;
   receivedBlocks: number;
-  /** Who sent at least one of its blocks. */
-  contributors: Set<Requester>;
+  /** Per block: who sent it. */
+  authors: (Requester | undefined)[];
+  /** The piece failed before and nobody knows by whose fault: all of it must come from one requester. */
+  exclusive: boolean;
 }
 
 const requested = 1;
@@ -38,8 +40,8 @@ const requested = 1;
 export interface ReceivedBlock<Requester> {
   /** Of whom else the block is asked: they need not send it any more. */
   others: Requester[];
-  /** Set if this was the piece's last block: everyone who sent a part of it. */
-  contributors: Requester[] | undefined;
+  /** Set if this was the piece's last block: who sent each block, in order. */
+  authors: Requester[] | undefined;
 }
 
 export interface PickerOptions {
@@ -62,6 +64,8 @@ export class Picker<Requester extends object> {
   readonly #assemblies = new Map<number, Assembly<Requester>>();
   /** Assemblies with blocks that nobody is asked for. */
   readonly #open = new Set<Assembly<Requester>>();
+  /** Pieces to be fetched from one requester alone. */
+  readonly #exclusive = new Set<number>();
 
   constructor(options: PickerOptions) {
     this.#options = options;
@@ -99,6 +103,11 @@ export class Picker<Requester extends object> {
     this.#availability[index]!++;
   }
 
+  /** A peer turned out not to have a piece that it said it had. */
+  removePiece(index: number): void {
+    this.#availability[index]!--;
+  }
+
   /**
    * Up to `count` blocks to ask of a requester that has the pieces `has`. New pieces are opened only while `mayOpen`
    * allows: their buffers take memory. A requester that is `idle` is given blocks of the endgame too.
@@ -128,7 +137,7 @@ export class Picker<Requester extends object> {
     }
     for (const assembly of this.#open) {
       if (blocks.length >= count) return blocks;
-      if (has.has(assembly.index)) this.#takeMissing(assembly, requester, count, blocks);
+      if (has.has(assembly.index) && !assembly.exclusive) this.#takeMissing(assembly, requester, count, blocks);
     }
     if (idle && blocks.length === 0 && this.isEndgame) {
       this.#takeRequested(requester, has, Math.min(count, endgameBlocksMax), blocks);
@@ -138,7 +147,7 @@ export class Picker<Requester extends object> {
 
   /**
    * A whole piece for a requester that has them all, such as an HTTP source: one that nobody has opened, or nobody sends
-   * any more, or in the endgame one that others are slow to send.
+   * any more; where there is none, the one of which the most is still to come from slower ones.
    */
   pickPiece(requester: Requester, mayOpen: (index: number) => boolean): number | undefined {
     for (const assembly of this.#open) {
@@ -152,19 +161,32 @@ export class Picker<Requester extends object> {
       this.#takeMissing(this.#openPiece(index, requester), requester, Number.POSITIVE_INFINITY, []);
       return index;
     }
-    if (!this.isEndgame) return undefined;
-    for (const assembly of this.#assemblies.values()) {
-      const blocks: Block[] = [];
-      this.#takeRequestedOf(assembly, requester, Number.POSITIVE_INFINITY, blocks);
-      if (blocks.length > 0) return assembly.index;
-    }
-    return undefined;
+    const slowest = this.#leastReceived(requester);
+    if (!slowest) return undefined;
+    this.#takeRequestedOf(slowest, requester, Number.POSITIVE_INFINITY, []);
+    this.#takeMissing(slowest, requester, Number.POSITIVE_INFINITY, []);
+    return slowest.index;
   }
 
-  /** Whether the block's bytes are still wanted, from whomever. */
-  isWanted(index: number, begin: number): boolean {
-    const state = this.#assemblies.get(index)?.states[begin / blockBytes];
-    return state !== undefined && state !== received;
+  /** The unfinished assembly with the most blocks to come, of those that the requester has no part in. */
+  #leastReceived(requester: Requester): Assembly<Requester> | undefined {
+    let best: Assembly<Requester> | undefined;
+    let bestToCome = 0;
+    for (const assembly of this.#assemblies.values()) {
+      const toCome = assembly.states.length - assembly.receivedBlocks;
+      if (toCome <= bestToCome || assembly.requesters.some((each) => each.includes(requester))) continue;
+      best = assembly;
+      bestToCome = toCome;
+    }
+    return best;
+  }
+
+  /** Whether the block's bytes are still wanted from the requester. */
+  isWanted(requester: Requester, index: number, begin: number): boolean {
+    const assembly = this.#assemblies.get(index);
+    const state = assembly?.states[begin / blockBytes];
+    if (!assembly || state === undefined || state === received) return false;
+    return !assembly.exclusive || assembly.owner === requester;
   }
 
   /** A wanted block is here. */
@@ -174,11 +196,30 @@ export class Picker<Requester extends object> {
     if (assembly.states[at] === missing) this.#countMissing(assembly, -1);
     assembly.states[at] = received;
     assembly.receivedBlocks++;
-    assembly.contributors.add(requester);
+    assembly.authors[at] = requester;
     const others = assembly.requesters[at]!.filter((other) => other !== requester);
     assembly.requesters[at] = [];
     const whole = assembly.receivedBlocks === assembly.states.length;
-    return { others, contributors: whole ? [...assembly.contributors] : undefined };
+    return { others, authors: whole ? (assembly.authors as Requester[]) : undefined };
+  }
+
+  /**
+   * All of a piece is here at once, from one requester, whatever others sent of it: who need not send which block any
+   * more. Undefined if the piece is not wanted: it is here, or being written.
+   */
+  receiveWhole(requester: Requester, index: number): { block: Block; others: Requester[] }[] | undefined {
+    const assembly = this.#assemblies.get(index);
+    if (!assembly || assembly.receivedBlocks === assembly.states.length) return undefined;
+    const settled = assembly.requesters.map((requesters, at) => ({
+      block: this.#blockAt(index, at),
+      others: requesters.filter((other) => other !== requester),
+    }));
+    assembly.requesters = assembly.requesters.map(() => []);
+    assembly.states.fill(received);
+    assembly.receivedBlocks = assembly.states.length;
+    assembly.missingBlocks = 0;
+    this.#open.delete(assembly);
+    return settled;
   }
 
   /** The requester will not send the block: time ran out, it refused, or it went away. */
@@ -190,9 +231,37 @@ export class Picker<Requester extends object> {
     const place = requesters.indexOf(requester);
     if (place < 0) return;
     requesters.splice(place, 1);
-    if (assembly.owner === requester) assembly.owner = undefined;
-    if (assembly.states[at] === requested && requesters.length === 0) {
+    this.#released(assembly, at);
+    if (assembly.owner === requester) this.#orphan(assembly);
+  }
+
+  /** The requester will send nothing more of a piece or, if it is gone, of any. */
+  forget(requester: Requester, index?: number): void {
+    for (const assembly of this.#assemblies.values()) {
+      if (index !== undefined && assembly.index !== index) continue;
+      assembly.requesters.forEach((requesters, at) => {
+        if (!requesters.includes(requester)) return;
+        assembly.requesters[at] = requesters.filter((other) => other !== requester);
+        this.#released(assembly, at);
+      });
+      if (assembly.owner === requester) this.#orphan(assembly);
+    }
+  }
+
+  #released(assembly: Assembly<Requester>, at: number): void {
+    if (assembly.states[at] !== requested || assembly.requesters[at]!.length > 0) return;
+    assembly.states[at] = missing;
+    this.#countMissing(assembly, 1);
+  }
+
+  /** Its owner has given it up. What must come from one requester then begins anew with the next. */
+  #orphan(assembly: Assembly<Requester>): void {
+    assembly.owner = undefined;
+    if (!assembly.exclusive || assembly.receivedBlocks === assembly.states.length) return;
+    for (let at = 0; at < assembly.states.length; at++) {
+      if (assembly.states[at] !== received) continue;
       assembly.states[at] = missing;
+      assembly.receivedBlocks--;
       this.#countMissing(assembly, 1);
     }
   }
@@ -200,13 +269,18 @@ export class Picker<Requester extends object> {
   /** The piece is here, verified and on disk; `have` says so already. */
   finish(index: number): void {
     this.#assemblies.delete(index);
+    this.#exclusive.delete(index);
   }
 
-  /** The piece was assembled and failed, or was lost: it is to be fetched anew. */
-  reset(index: number): void {
+  /**
+   * The piece was assembled and failed: it is to be fetched anew, from one requester alone if several had a part in it,
+   * so that the next time tells who is at fault.
+   */
+  reset(index: number, exclusive: boolean): void {
     const assembly = this.#assemblies.get(index);
     if (assembly) this.#open.delete(assembly);
     this.#assemblies.delete(index);
+    if (exclusive) this.#exclusive.add(index);
     this.#addUnopened(index);
   }
 
@@ -244,7 +318,8 @@ export class Picker<Requester extends object> {
       requesters: Array.from({ length: count }, () => []),
       missingBlocks: count,
       receivedBlocks: 0,
-      contributors: new Set(),
+      authors: new Array<Requester | undefined>(count).fill(undefined),
+      exclusive: this.#exclusive.has(index),
     };
     this.#assemblies.set(index, assembly);
     this.#open.add(assembly);
@@ -264,7 +339,7 @@ export class Picker<Requester extends object> {
 
   #takeRequested(requester: Requester, has: Bitfield, count: number, blocks: Block[]): void {
     for (const assembly of this.#assemblies.values()) {
-      if (has.has(assembly.index)) this.#takeRequestedOf(assembly, requester, count, blocks);
+      if (has.has(assembly.index) && !assembly.exclusive) this.#takeRequestedOf(assembly, requester, count, blocks);
     }
   }
 

@@ -4,12 +4,13 @@
  */
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
-import { badPiecesMax, blockBytes, blockBytesMax, suspectPiecesMax } from "./limits.ts";
+import { badPiecesMax, blockBytesMax, requestAgeMsMax } from "./limits.ts";
 import { pieceBytesOf } from "./metainfo.ts";
 import type { Peer } from "./peer.ts";
 import { Picker } from "./picker.ts";
 import { type FeedTarget, SourceFeed } from "./source-feed.ts";
 import type { Storage } from "./storage.ts";
+import { Suspicions } from "./suspicions.ts";
 import type { Clock, PieceSource, SwarmLog, TorrentInfo } from "./types.ts";
 import { type Block, encodeBitfield, encodeHave, encodeSignal } from "./wire.ts";
 
@@ -53,6 +54,7 @@ export class PieceExchange implements FeedTarget {
   readonly #buffers = new Map<number, Buffer>();
   readonly #feeds = new Map<PieceSource, SourceFeed>();
   readonly #writes = new Set<Promise<void>>();
+  readonly #suspicions = new Suspicions<Requester>();
   #stopped = false;
 
   constructor(options: PieceExchangeOptions) {
@@ -113,6 +115,7 @@ export class PieceExchange implements FeedTarget {
     this.#requestFrom(peer);
   }
 
+  /** What a peer has, as a whole; told once, before anything else of pieces. */
   onPieces(peer: Peer, pieces: "all" | "none" | Uint8Array): void {
     let has: Bitfield;
     try {
@@ -133,7 +136,8 @@ export class PieceExchange implements FeedTarget {
   }
 
   peerLeft(peer: Peer): void {
-    this.releaseRequests(peer);
+    peer.releaseRequests();
+    this.#picker?.forget(peer);
     if (peer.has) this.#picker?.removePeer(peer.has);
     this.requestFromAll();
   }
@@ -193,8 +197,13 @@ export class PieceExchange implements FeedTarget {
     peer.restUntilMs = nowMs + restAfterSilenceMs;
   }
 
-  releaseRequests(peer: Peer): void {
-    for (const { index, begin } of peer.releaseRequests()) this.#picker?.release(peer, index, begin);
+  /** A request that is still open while the peer answers others goes to somebody else in the end. */
+  releaseStale(peer: Peer, nowMs: number): void {
+    this.releaseRequests(peer, nowMs - requestAgeMsMax);
+  }
+
+  releaseRequests(peer: Peer, sentBeforeMs?: number): void {
+    for (const { index, begin } of peer.releaseRequests(sentBeforeMs)) this.#picker?.release(peer, index, begin);
   }
 
   requestFromAll(): void {
@@ -233,31 +242,53 @@ export class PieceExchange implements FeedTarget {
   /** Where an arriving block's bytes go; undefined if nobody asked for it or it is here already. */
   onBlockStart(peer: Peer, block: Block): Uint8Array | undefined {
     const { index, begin, length } = block;
-    if (!peer.isAsked(index, begin, length) || !this.#picker?.isWanted(index, begin)) return undefined;
+    if (!peer.isAsked(index, begin, length) || !this.#picker?.isWanted(peer, index, begin)) return undefined;
+    peer.aside = undefined;
+    for (const other of this.#options.peers) {
+      if (other === peer || !other.isArriving(index, begin)) continue;
+      // Two at once would mix; this one is put in its place when it is whole.
+      peer.aside = Buffer.allocUnsafe(length);
+      return peer.aside;
+    }
     return this.#buffers.get(index)?.subarray(begin, begin + length);
   }
 
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void {
-    peer.settle(block.index, block.begin);
-    this.#options.onProgress(block.length, "peer");
-    if (kept && this.#picker) this.#take(peer, block);
+    const { index, begin, length } = block;
+    if (!peer.isAsked(index, begin, length)) {
+      if (!peer.noteUnasked(length)) this.#options.strike(peer, "it sends what nobody asked for");
+      return;
+    }
+    peer.settle(index, begin);
+    peer.noteBlock(length, this.#options.clock.now());
+    this.#options.onProgress(length, "peer");
+    if (kept && this.#picker?.isWanted(peer, index, begin)) this.#take(peer, block);
+    else this.#picker?.release(peer, index, begin);
     this.#requestFrom(peer);
   }
 
-  #take(requester: Requester, block: Block): boolean {
-    const { others, contributors } = (this.#picker as Picker<Requester>).receive(requester, block.index, block.begin);
-    for (const other of others) if (!(other instanceof SourceFeed)) other.cancel(block);
-    // A peer that was given up may be sending these very bytes: their place is settled now.
-    for (const peer of this.#options.peers) if (peer !== requester) peer.dropArriving(block.index, block.begin);
-    return contributors === undefined || this.#endPiece(block.index, contributors);
+  #take(peer: Peer, block: Block): void {
+    const { index, begin } = block;
+    if (peer.aside) this.#buffers.get(index)?.set(peer.aside, begin);
+    peer.aside = undefined;
+    const { others, authors } = (this.#picker as Picker<Requester>).receive(peer, index, begin);
+    this.#settleBlock(block, others, peer);
+    if (!authors) return;
+    const piece = this.#buffers.get(index) as Buffer;
+    if (this.#storage.verify(index, piece)) this.#write(index, piece);
+    else this.#dropBadPiece(index, piece, authors);
   }
 
-  /** Verifies a whole piece and writes it; false if it fails its hash. */
-  #endPiece(index: number, contributors: Requester[]): boolean {
-    const piece = this.#buffers.get(index) as Buffer;
-    if (!this.#storage.verify(index, piece)) {
-      this.#dropBadPiece(index, contributors);
-      return false;
+  /** A block is here: whoever else was to send it need not, and whoever is sending it writes nowhere any more. */
+  #settleBlock(block: Block, others: readonly Requester[], from: Requester): void {
+    for (const other of others) if (!(other instanceof SourceFeed)) other.cancel(block);
+    for (const peer of this.#options.peers) if (peer !== from) peer.dropArriving(block.index, block.begin);
+  }
+
+  /** Writes a verified piece. */
+  #write(index: number, piece: Buffer): void {
+    for (const peer of this.#suspicions.clear(index, piece)) {
+      if (!(peer instanceof SourceFeed)) this.#options.strike(peer, "blocks that it sent were not the piece's");
     }
     const writing: Promise<void> = this.#storage
       .write(index, piece)
@@ -265,7 +296,6 @@ export class PieceExchange implements FeedTarget {
       .catch((error: Error) => this.#options.onFault(error))
       .finally(() => this.#writes.delete(writing));
     this.#writes.add(writing);
-    return true;
   }
 
   #onWritten(index: number): void {
@@ -274,9 +304,9 @@ export class PieceExchange implements FeedTarget {
     if (this.#stopped) return;
     const announcement = encodeHave(index);
     for (const peer of this.#options.peers) {
-      if (!peer.has) continue;
-      if (!peer.has.has(index)) peer.send(announcement);
-      else if (--peer.usefulPieces === 0) peer.setInterested(false);
+      // To those that have it too: only so do two that are complete learn that they can part.
+      peer.send(announcement);
+      if (peer.has?.has(index) && --peer.usefulPieces === 0) peer.setInterested(false);
     }
     if (this.isComplete) this.#onComplete();
     this.#options.onPiece(index);
@@ -289,20 +319,31 @@ export class PieceExchange implements FeedTarget {
     for (const peer of [...this.#options.peers]) this.#closeIfUseless(peer);
   }
 
-  #dropBadPiece(index: number, contributors: Requester[]): void {
+  #dropBadPiece(index: number, piece: Buffer, authors: Requester[]): void {
+    const contributors = new Set(authors);
+    const isProven = contributors.size === 1;
+    if (!isProven) this.#suspicions.note(index, piece, authors);
     this.#freeBuffer(index);
-    this.#picker?.reset(index);
+    this.#picker?.reset(index, !isProven);
+    const from = [...contributors].map((each) => (each instanceof SourceFeed ? each.source.name : each.endpoint));
+    this.#reportBadPiece(index, from);
+    const [author] = contributors;
+    if (!isProven || author === undefined || author instanceof SourceFeed) return;
+    author.badPieces++;
+    if (author.badPieces >= badPiecesMax) this.#options.strike(author, "it sent pieces that failed their hash");
+    else this.#withoutPiece(author, index);
+  }
+
+  #reportBadPiece(index: number, from: unknown): void {
     this.#options.onVerifyFailure();
-    const from = contributors.map((each) => (each instanceof SourceFeed ? each.source.name : each.endpoint));
     this.#options.log.warn({ infohash: this.#info.infohash, piece: index, from }, "a piece failed its hash; dropped");
-    for (const each of contributors) {
-      if (each instanceof SourceFeed) continue;
-      each.suspectPieces++;
-      const isProven = contributors.length === 1 && each.suspectPieces >= badPiecesMax;
-      if (isProven || each.suspectPieces >= suspectPiecesMax) {
-        this.#options.strike(each, "it sent pieces that failed their hash");
-      }
-    }
+  }
+
+  /** The peer is not asked for the piece again: its disk may be bad there and good elsewhere. */
+  #withoutPiece(peer: Peer, index: number): void {
+    if (!peer.has?.remove(index)) return;
+    this.#picker?.removePiece(index);
+    if (--peer.usefulPieces === 0) peer.setInterested(false);
   }
 
   // --- sources beside the peers
@@ -325,22 +366,25 @@ export class PieceExchange implements FeedTarget {
     return { index, offset: index * this.#info.pieceLengthBytes, length: pieceBytesOf(this.#info, index) };
   }
 
+  /** A source's piece is judged by itself, whatever peers have sent of it. */
   deliverPiece(feed: SourceFeed, index: number, bytes: Uint8Array): boolean {
     this.#options.onProgress(bytes.length, "source");
-    let isGood = true;
-    for (let begin = 0; begin < bytes.length; begin += blockBytes) {
-      // Peers may have sent some of it meanwhile, and even ended it.
-      if (!this.#picker?.isWanted(index, begin)) continue;
-      const length = Math.min(blockBytes, bytes.length - begin);
-      this.#buffers.get(index)?.set(bytes.subarray(begin, begin + length), begin);
-      isGood = this.#take(feed, { index, begin, length }) && isGood;
+    if (!this.#storage.verify(index, bytes)) {
+      this.#picker?.forget(feed, index);
+      this.#reportBadPiece(index, [feed.source.name]);
+      return false;
     }
-    return isGood;
+    const settled = this.#picker?.receiveWhole(feed, index);
+    const piece = this.#buffers.get(index);
+    if (!settled || !piece) return true;
+    for (const { block, others } of settled) this.#settleBlock(block, others, feed);
+    piece.set(bytes);
+    this.#write(index, piece);
+    return true;
   }
 
   abandonPiece(feed: SourceFeed, index: number): void {
-    const pieceBytes = pieceBytesOf(this.#info, index);
-    for (let begin = 0; begin < pieceBytes; begin += blockBytes) this.#picker?.release(feed, index, begin);
+    this.#picker?.forget(feed, index);
   }
 
   sourceFailed(source: PieceSource, error: Error): void {

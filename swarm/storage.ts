@@ -11,6 +11,7 @@ import { hash } from "node:crypto";
 import { type FileHandle, open, readFile, rename } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { Bitfield } from "./bitfield.ts";
+import { blockBytes } from "./limits.ts";
 import { pieceBytesOf, pieceHashOf } from "./metainfo.ts";
 import type { TorrentInfo } from "./types.ts";
 
@@ -117,22 +118,32 @@ export class Storage {
     if (start + length > chunkBytes) return this.#readFile(offset, length);
     const chunk = await this.#chunk(number);
     if (chunk.length < start + length) return this.#readFile(offset, length);
-    return chunk.subarray(start, start + length);
+    const bytes = chunk.subarray(start, start + length);
+    // A view keeps its whole chunk alive while it waits to be sent: too much for a few bytes.
+    return length < blockBytes ? Uint8Array.from(bytes) : bytes;
   }
 
   /** Syncs what has come and records it in the bitmap's file. */
   flush(): Promise<void> {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
-    this.#flushing = this.#flushing.then(async () => {
-      if (!this.#dirty || this.#options.havePath === undefined) return;
-      this.#dirty = false;
-      // What is set by now is written by now; pieces that come during the sync wait for the next flush.
-      const bytes = Uint8Array.from(this.have.bytes);
+    // One that failed has told its caller; the next tries again.
+    this.#flushing = this.#flushing.catch(() => {}).then(() => this.#writeDown());
+    return this.#flushing;
+  }
+
+  async #writeDown(): Promise<void> {
+    if (!this.#dirty || this.#options.havePath === undefined) return;
+    this.#dirty = false;
+    // What is set by now is written by now; pieces that come during the sync wait for the next flush.
+    const bytes = Uint8Array.from(this.have.bytes);
+    try {
       await this.#file.datasync();
       await writeBitmap(this.#options.havePath, bytes);
-    });
-    return this.#flushing;
+    } catch (error) {
+      this.#dirty = true;
+      throw error;
+    }
   }
 
   /** Flushes, then closes the file. */
@@ -185,8 +196,11 @@ export class Storage {
     const { info } = this.#options;
     for (let index = 0; index < info.pieceCount; index++) {
       signal.throwIfAborted();
-      const piece = await this.#readFile(index * info.pieceLengthBytes, pieceBytesOf(info, index));
-      if (this.verify(index, piece)) this.have.add(index);
+      // What cannot be read is fetched again like what is wrong.
+      const piece = await this.#readFile(index * info.pieceLengthBytes, pieceBytesOf(info, index)).catch(
+        () => undefined,
+      );
+      if (piece && this.verify(index, piece)) this.have.add(index);
     }
     this.#dirty = true;
     await this.flush();

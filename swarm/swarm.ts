@@ -64,6 +64,7 @@ export class Swarm {
   #verifyFailures = 0;
   #cancelReannounce: (() => void) | undefined;
   #closed = false;
+  #closing: Promise<void> | undefined;
 
   private constructor(options: SwarmOptions, clock: Clock, server: Server, dht: Dht) {
     const nowMs = clock.now();
@@ -89,6 +90,9 @@ export class Swarm {
   static async open(options: SwarmOptions): Promise<Swarm> {
     const clock = options.clock ?? systemClock;
     const server = createServer();
+    // Nobody is there to take a connection yet; who comes too early tries again.
+    const turnAway = (socket: Socket) => socket.destroy();
+    server.on("connection", turnAway);
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
       server.listen(options.port, options.host, () => {
@@ -109,6 +113,7 @@ export class Swarm {
         onNode: () => swarm?.reannounceSoon(),
       });
       swarm = new Swarm(options, clock, server, dht);
+      server.removeListener("connection", turnAway);
       return swarm;
     } catch (error) {
       server.close();
@@ -166,14 +171,20 @@ export class Swarm {
   }
 
   /** Closes all torrents and connections, then the listener and the DHT node. */
-  async close(): Promise<void> {
-    if (this.#closed) return;
+  close(): Promise<void> {
+    this.#closing ??= this.#end();
+    return this.#closing;
+  }
+
+  async #end(): Promise<void> {
     this.#closed = true;
     this.#cancelReannounce?.();
     const ended = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    await Promise.all([...this.#torrents.values()].map((torrent) => torrent.close()));
+    // One that cannot write down its last pieces must not keep the others from closing.
+    const results = await Promise.allSettled([...this.#torrents.values()].map((torrent) => torrent.close()));
     for (const peer of [...this.#connections]) peer.close();
     await Promise.all([ended, this.#dht.close()]);
+    for (const result of results) if (result.status === "rejected") throw result.reason;
   }
 
   /** New nodes in the DHT have not heard of our torrents; while it is small, that may matter. */
@@ -212,7 +223,9 @@ export class Swarm {
   }
 
   #onConnection(socket: Socket): void {
-    const endpoint = { host: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 };
+    // On a dual-stack listener an IPv4 address comes in IPv6's clothes.
+    const host = (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
+    const endpoint = { host, port: socket.remotePort ?? 0 };
     const struck = this.#strikes.isStruck({ address: endpoint }, this.#clock.now());
     if (
       this.#closed ||
@@ -225,9 +238,10 @@ export class Swarm {
     }
     const peer = this.#newPeer(socket, endpoint, "inbound", this.#reception);
     this.#strangers.add(peer);
-    this.#clock.after(handshakeTimeoutMs, () => {
+    const cancelTimer = this.#clock.after(handshakeTimeoutMs, () => {
       if (this.#strangers.has(peer)) peer.close(new Error("no handshake in time"));
     });
+    socket.once("close", cancelTimer);
   }
 
   /** Owns inbound connections until their handshake. */
@@ -242,6 +256,7 @@ export class Swarm {
     onMessage: () => {},
     onBlockStart: () => undefined,
     onBlockEnd: () => {},
+    onReadError: () => undefined,
     onSent: () => {},
     onClose: () => {},
   };

@@ -90,7 +90,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   #cancelTick: () => void = () => {};
   #nextAnnounceAtMs = 0;
   #announceWaitMs = announceMsMin;
-  #rechokedAtMs = 0;
+  #rotatedAtMs = 0;
   #progressAtMs: number;
   readonly #down: RateMeter;
   readonly #up: RateMeter;
@@ -342,7 +342,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     if (!wasPeer) return;
     this.#metadata.peerLeft(peer);
     this.#pieces?.peerLeft(peer);
-    this.#rechoke();
+    this.#rechoke(false);
   }
 
   #strike(peer: Peer, reason: string): void {
@@ -365,9 +365,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
         break;
       case "interested":
       case "notInterested":
-        peer.interested = message.type === "interested";
-        peer.chokeChangedAtMs = this.#host.clock.now();
-        this.#rechoke();
+        this.#onInterest(peer, message.type === "interested");
         break;
       case "have":
         if (this.#pieces) this.#pieces.onHave(peer, message.index);
@@ -400,7 +398,19 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     }
   }
 
+  #onInterest(peer: Peer, interested: boolean): void {
+    if (peer.interested === interested) return;
+    peer.interested = interested;
+    peer.chokeChangedAtMs = this.#host.clock.now();
+    this.#rechoke(false);
+  }
+
   #onPieces(peer: Peer, pieces: "all" | "none" | Uint8Array): void {
+    if (peer.saidPieces) {
+      this.#strike(peer, "it says twice which pieces it has");
+      return;
+    }
+    peer.saidPieces = true;
     if (this.#pieces) this.#pieces.onPieces(peer, pieces);
     else peer.earlyPieces = pieces;
   }
@@ -429,10 +439,15 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void {
-    const nowMs = this.#host.clock.now();
-    peer.lastBlockAtMs = nowMs;
-    peer.down.add(block.length, nowMs);
     this.#pieces?.onBlockEnd(peer, block, kept);
+  }
+
+  onReadError(peer: Peer, block: Block, error: Error): undefined {
+    const { infohash } = this;
+    this.#host.log.warn(
+      { infohash, piece: block.index, peer: peer.endpoint, error: error.message },
+      "cannot read a piece",
+    );
   }
 
   onSent(_peer: Peer, bytes: number): void {
@@ -443,14 +458,15 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   // --- time
 
   #tick(): void {
+    if (this.#failed || this.#closing) return;
     const nowMs = this.#host.clock.now();
     this.#dropSilentPeers(nowMs);
     this.#metadata.tick(nowMs);
     if (!this.#completed) this.#connect(nowMs);
-    if (nowMs - this.#rechokedAtMs > rechokeIntervalMs) this.#rechoke();
+    if (nowMs - this.#rotatedAtMs > rechokeIntervalMs) this.#rechoke(true);
     if (nowMs >= this.#nextAnnounceAtMs) this.#announce(nowMs);
     this.#pieces?.requestFromAll();
-    if (!this.#failed && !this.#closing) this.#cancelTick = this.#host.clock.after(tickMs, () => this.#tick());
+    this.#cancelTick = this.#host.clock.after(tickMs, () => this.#tick());
   }
 
   #dropSilentPeers(nowMs: number): void {
@@ -461,6 +477,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       peer.keepAlive(nowMs, keepAliveIntervalMs);
       if (nowMs - peer.lastHeardAtMs > idleTimeoutMs) peer.close(new Error("silent for too long"));
       else if (peer.isOverdue(nowMs)) this.#pieces?.onOverdue(peer, nowMs);
+      else this.#pieces?.releaseStale(peer, nowMs);
     }
   }
 
@@ -491,9 +508,9 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#nextAnnounceAtMs = nowMs + waitMs * (0.75 + this.#host.random() / 2);
   }
 
-  #rechoke(): void {
+  #rechoke(rotate: boolean): void {
     const nowMs = this.#host.clock.now();
-    this.#rechokedAtMs = nowMs;
+    if (rotate) this.#rotatedAtMs = nowMs;
     const served = [...this.#peers].map((peer) => ({
       peer,
       interested: peer.interested,
@@ -501,7 +518,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       changedAtMs: peer.chokeChangedAtMs,
       bytesPerSecond: peer.up.bytesPerSecond(nowMs),
     }));
-    const chosen = chooseUnchoked(served, unchokedMax);
+    const chosen = chooseUnchoked(served, unchokedMax, rotate);
     for (const { peer } of served) peer.setChoking(!chosen.has(peer));
   }
 }

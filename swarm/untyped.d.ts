@@ -4,7 +4,7 @@ declare module "bencode" {
   export type Bencodable = number | bigint | string | Uint8Array | Bencodable[] | { [key: string]: Bencodable };
   interface Bencode {
     encode(value: Bencodable): Uint8Array;
-    /** Byte strings come as Uint8Array. Throws on malformed input; bytes after the value are passed over. */
+    /** Only for what we wrote ourselves: it is unsafe on what others send, for which there is bencode.ts. */
     decode(data: Uint8Array): unknown;
   }
   const bencode: Bencode;
@@ -23,12 +23,20 @@ declare module "bittorrent-dht" {
     maxAge?: number;
     maxTables?: number;
     maxPeers?: number;
+    /** In place of a dgram socket of its own. */
+    socket?: EventEmitter;
   }
 
   export class Client extends EventEmitter {
     constructor(options: DhtOptions);
     readonly destroyed: boolean;
-    readonly nodes: { count(): number };
+    /** The routing table. */
+    readonly nodes: {
+      count(): number;
+      closest(id: Uint8Array, count?: number): unknown[];
+    };
+    /** Announced peers by infohash, 40 hex digits. */
+    readonly _peers: { get(infohash: string, count?: number): Uint8Array[] };
     listen(port: number, address: string, onListening?: () => void): void;
     address(): { address: string; port: number };
     addNode(node: { host: string; port: number }): void;

@@ -75,6 +75,7 @@ interface ArrivingBlock extends Block {
 export class WireDecoder {
   readonly #sink: WireSink;
   #greeted = false;
+  #stopped = false;
   /** The head of what is being read: the handshake, or a message's length, id and, for a piece, index and begin. */
   readonly #head = Buffer.allocUnsafe(handshakeBytes);
   #headFilled = 0;
@@ -98,10 +99,15 @@ export class WireDecoder {
     if (this.#block) this.#block.target = undefined;
   }
 
+  /** Nothing is told any more, not even the rest of the chunk at hand: the connection is over. */
+  stop(): void {
+    this.#stopped = true;
+  }
+
   /** @throws WireError if the bytes are not what the protocol allows. */
   push(chunk: Buffer): void {
     let at = 0;
-    while (at < chunk.length) {
+    while (at < chunk.length && !this.#stopped) {
       if (this.#block) at = this.#readBlock(this.#block, chunk, at);
       else if (this.#body) at = this.#readBody(this.#body, chunk, at);
       else at = this.#readHead(chunk, at);

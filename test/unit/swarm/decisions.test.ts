@@ -31,7 +31,7 @@ describe("whom to serve", () => {
 
   test("everyone interested, while there are slots", () => {
     const peers = [served("a"), served("b", { interested: false }), served("c", { unchoked: true })];
-    expect(chooseUnchoked(peers, 2)).toEqual(new Set(["a", "c"]));
+    expect(chooseUnchoked(peers, 2, true)).toEqual(new Set(["a", "c"]));
   });
 
   test("beyond that the fastest half stays, and those who waited longest come in", () => {
@@ -41,7 +41,16 @@ describe("whom to serve", () => {
       served("waits long", { changedAtMs: 1 }),
       served("waits", { changedAtMs: 5 }),
     ];
-    expect(chooseUnchoked(peers, 2)).toEqual(new Set(["fast", "waits long"]));
+    expect(chooseUnchoked(peers, 2, true)).toEqual(new Set(["fast", "waits long"]));
+  });
+
+  test("between rotations nobody who is served loses a slot", () => {
+    const peers = [
+      served("served", { unchoked: true, bytesPerSecond: 0, changedAtMs: 10 }),
+      served("waits", { changedAtMs: 1 }),
+      served("waits too", { changedAtMs: 2 }),
+    ];
+    expect(chooseUnchoked(peers, 2, false)).toEqual(new Set(["served", "waits"]));
   });
 
   test("never more than the slots", () => {
@@ -50,9 +59,9 @@ describe("whom to serve", () => {
       ...{ interested: fc.boolean(), unchoked: fc.boolean(), changedAtMs: fc.nat(), bytesPerSecond: fc.nat() },
     });
     fc.assert(
-      fc.property(fc.array(peer), fc.nat({ max: 20 }), (peers, slots) => {
+      fc.property(fc.array(peer), fc.nat({ max: 20 }), fc.boolean(), (peers, slots, rotate) => {
         const wanted = peers.filter(({ interested }) => interested).length;
-        expect(chooseUnchoked(peers, slots).size).toBe(Math.min(wanted, slots));
+        expect(chooseUnchoked(peers, slots, rotate).size).toBe(Math.min(wanted, slots));
       }),
     );
   });

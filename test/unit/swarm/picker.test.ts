@@ -99,8 +99,8 @@ describe("which block", () => {
     const { picker } = setUp(1);
     picker.pick(ann, Bitfield.full(1), 100, always, true);
     picker.pick(bob, Bitfield.full(1), 100, always, true);
-    expect(picker.receive(bob, 0, 0)).toEqual({ others: [ann], contributors: undefined });
-    expect(picker.isWanted(0, 0)).toBe(false);
+    expect(picker.receive(bob, 0, 0)).toEqual({ others: [ann], authors: undefined });
+    expect(picker.isWanted(ann, 0, 0)).toBe(false);
   });
 
   test("a released block goes to the next who asks", () => {
@@ -117,13 +117,13 @@ describe("which block", () => {
     picker.receive(ann, 0, 0);
     picker.receive(ann, 0, blockBytes);
     picker.receive(bob, 0, 2 * blockBytes);
-    expect(picker.receive(bob, 0, 3 * blockBytes).contributors).toEqual([ann, bob]);
+    expect(picker.receive(bob, 0, 3 * blockBytes).authors).toEqual([ann, ann, bob, bob]);
   });
 
   test("a piece that failed is fetched anew", () => {
     const { picker } = setUp(1);
     for (const { begin } of picker.pick(ann, Bitfield.full(1), 100, always, true)) picker.receive(ann, 0, begin);
-    picker.reset(0);
+    picker.reset(0, false);
     expect(picker.pick(bob, Bitfield.full(1), 100, always, true)).toHaveLength(blocksPerPiece);
   });
 });
@@ -145,17 +145,17 @@ test("whatever peers do, every piece ends, and no block is received twice", () =
           asked.push(...picker.pick(peer, Bitfield.full(5), 3 - asked.length, always, true));
           const block = asked.shift();
           if (!block) return;
-          if (action === "release") return picker.release(peer, block.index, block.begin);
-          if (!picker.isWanted(block.index, block.begin)) return;
-          const { others, contributors } = picker.receive(peer, block.index, block.begin);
+          const unwanted = !picker.isWanted(peer, block.index, block.begin);
+          if (action === "release" || unwanted) return picker.release(peer, block.index, block.begin);
+          const { others, authors } = picker.receive(peer, block.index, block.begin);
           for (const other of others) {
             const theirs = inFlight[peers.indexOf(other)] as { index: number; begin: number }[];
             const place = theirs.findIndex(({ index, begin }) => index === block.index && begin === block.begin);
             expect(place).toBeGreaterThanOrEqual(0);
             theirs.splice(place, 1);
           }
-          if (!contributors) return;
-          if (action === "fail") return picker.reset(block.index);
+          if (!authors) return;
+          if (action === "fail") return picker.reset(block.index, new Set(authors).size > 1);
           expect(have.add(block.index)).toBe(true);
           picker.finish(block.index);
         };
@@ -167,6 +167,54 @@ test("whatever peers do, every piece ends, and no block is received twice", () =
     ),
     { numRuns: 200 },
   );
+});
+
+describe("a piece that failed with several authors", () => {
+  function failed() {
+    const { have, picker } = setUp(1);
+    const all = Bitfield.full(1);
+    picker.pick(ann, all, 2, always, true);
+    picker.pick(bob, all, 2, always, true);
+    for (const at of [0, 1]) picker.receive(ann, 0, at * blockBytes);
+    for (const at of [2, 3]) picker.receive(bob, 0, at * blockBytes);
+    picker.reset(0, true);
+    return { have, picker, all };
+  }
+
+  test("is fetched from one alone the next time", () => {
+    const { picker, all } = failed();
+    picker.pick(ann, all, 2, always, true);
+    expect(picker.pick(bob, all, 4, always, true)).toEqual([]);
+    expect(picker.isWanted(bob, 0, 0)).toBe(false);
+    expect(picker.pick(ann, all, 4, always, true)).toHaveLength(2);
+  });
+
+  test("begins anew with the next when that one gives up", () => {
+    const { picker, all } = failed();
+    picker.pick(ann, all, 4, always, true);
+    picker.receive(ann, 0, 0);
+    picker.forget(ann);
+    const blocks = picker.pick(bob, all, 4, always, true);
+    expect(blocks).toHaveLength(blocksPerPiece);
+    expect(blocks.map(({ begin }) => picker.receive(bob, 0, begin).authors).at(-1)).toEqual([bob, bob, bob, bob]);
+  });
+});
+
+test("who is gone is asked for nothing any more, whatever was asked of it", () => {
+  const { picker } = setUp(1);
+  for (const peer of [ann, bob, cyd]) picker.pick(peer, Bitfield.full(1), 100, always, true);
+  for (const peer of [ann, bob, cyd]) picker.forget(peer);
+  expect(picker.pick({ name: "dan" }, Bitfield.full(1), 100, always, true)).toHaveLength(blocksPerPiece);
+});
+
+test("a whole piece from one requester settles every block of it", () => {
+  const { picker } = setUp(1);
+  picker.pick(ann, Bitfield.full(1), 100, always, true);
+  picker.receive(ann, 0, 0);
+  const settled = picker.receiveWhole(bob, 0);
+  expect(settled?.map(({ others }) => others)).toEqual([[], [ann], [ann], [ann]]);
+  expect(picker.receiveWhole(bob, 0)).toBeUndefined();
+  expect(picker.isWanted(ann, 0, blockBytes)).toBe(false);
 });
 
 test("a source is given whole pieces, and in the endgame those that others are slow to send, each once", () => {

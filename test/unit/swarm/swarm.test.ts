@@ -149,7 +149,13 @@ test("a torn have-bitmap is not believed: pieces on disk are hashed, and only wh
   expect(torrent.status().swarmBytes).toBeLessThan(300_000);
 });
 
-test("a seed whose data rotted is struck off, its piece never kept, and an honest seed completes the torrent", async () => {
+const failures = (torrent: Torrent, count: number) =>
+  new Promise<void>((resolve) => {
+    const look = () => (torrent.status().verifyFailures >= count ? resolve() : setImmediate(look));
+    look();
+  });
+
+test("a seed with one rotten piece gives all others; that one is not kept, and comes from an honest seed", async () => {
   const data = randomBytes(1_000_000);
   const info = infoOf(data);
   const rotten = Buffer.from(data);
@@ -157,17 +163,25 @@ test("a seed whose data rotted is struck off, its piece never kept, and an hones
   const [liar, honest, leecher] = [await openSwarm(), await openSwarm(), await openSwarm()];
   await seed(liar, rotten, info);
   const { path, torrent } = leech(leecher, info.infohash, { peers: [endpointOf(liar)] });
-  const seenBad = new Promise<void>((resolve) => {
-    const look = () => (torrent.status().verifyFailures > 0 ? resolve() : setImmediate(look));
-    look();
-  });
-  await seenBad;
-  expect(torrent.status().peers).toBe(0);
+  let pieces = 0;
+  await new Promise<void>((resolve) => torrent.on("piece", () => ++pieces === info.pieceCount - 1 && resolve()));
+  await failures(torrent, 1);
   await seed(honest, data, info);
   torrent.addPeer(endpointOf(honest));
   await completion(torrent);
   expect((await readFile(path)).equals(data)).toBe(true);
   expect(torrent.status().verifyFailures).toBe(1);
+});
+
+test("a peer that sends nothing but bad pieces is struck off after a few", async () => {
+  const data = randomBytes(1_000_000);
+  const [liar, leecher] = [await openSwarm(), await openSwarm()];
+  await seed(liar, randomBytes(data.length), infoOf(data));
+  const { torrent } = leech(leecher, infoOf(data).infohash, { peers: [endpointOf(liar)] });
+  await failures(torrent, 3);
+  expect(torrent.status()).toMatchObject({ peers: 0, doneBytes: 0 });
+  torrent.addPeer(endpointOf(liar));
+  expect(torrent.status().peers).toBe(0);
 });
 
 test("a source beside the peers is checked like a peer, and alone completes the torrent", async () => {
