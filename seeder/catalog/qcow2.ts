@@ -16,8 +16,12 @@ const clusterBitsMin = 9;
 const clusterBitsMax = 21;
 /** QEMU's bound on the active L1 table (QCOW_MAX_L1_SIZE), in bytes. */
 const l1BytesMax = 32 * 1024 * 1024;
+/** QEMU's bound on the refcount table (QCOW_MAX_REFTABLE_SIZE), in bytes. */
+const refcountTableBytesMax = 8 * 1024 * 1024;
 /** Incompatible feature: the guest's data is in another file. */
 const externalDataBit = 1n << 2n;
+/** Incompatible feature: entries of L2 tables have 16 bytes, not 8. */
+const extendedL2Bit = 1n << 4n;
 /** Incompatible features that the specification names: dirty, corrupt, external data, compression type, extended L2. */
 const knownIncompatible = 0b11111n;
 
@@ -26,6 +30,8 @@ export interface Qcow2Header {
   /** Size of the disk that a guest sees. */
   virtualSizeBytes: number;
   clusterBytes: number;
+  /** A file shorter than this lacks tables that the header points to, without which QEMU opens nothing. */
+  fileBytesMin: number;
 }
 
 /**
@@ -50,11 +56,57 @@ export function qcow2HeaderFrom(head: Uint8Array): Qcow2Header | undefined {
   }
   const clusterBits = bytes.readUInt32BE(20);
   if (clusterBits < clusterBitsMin || clusterBits > clusterBitsMax) throw damaged(`2^${clusterBits} bytes a cluster`);
+  const clusterBytes = 2 ** clusterBits;
   const virtualSizeBytes = bytes.readBigUInt64BE(24);
+  if (virtualSizeBytes === 0n)
+    throw new Problem("invalid", "this qcow2 is a disk of 0 bytes, which nothing boots from");
   if (virtualSizeBytes > BigInt(Number.MAX_SAFE_INTEGER)) throw damaged(`a disk of ${virtualSizeBytes} bytes`);
-  const l1Bytes = bytes.readUInt32BE(36) * 8;
-  if (l1Bytes > l1BytesMax) throw damaged(`an L1 table of ${l1Bytes} bytes`);
-  return { version, virtualSizeBytes: Number(virtualSizeBytes), clusterBytes: 2 ** clusterBits };
+  const header = { version, virtualSizeBytes: Number(virtualSizeBytes), clusterBytes } as const;
+  return { ...header, fileBytesMin: Math.max(l1EndOf(bytes, header), refcountTableEndOf(bytes, clusterBytes)) };
+}
+
+/**
+ * Refuses a file that ends before what its header points to. What it cannot see is a file that is cut within its data.
+ *
+ * @throws Problem "invalid".
+ */
+export function checkQcow2Length(header: Qcow2Header, sizeBytes: number): void {
+  if (sizeBytes >= header.fileBytesMin) return;
+  throw new Problem(
+    "invalid",
+    `this qcow2 is cut off: it has ${sizeBytes} bytes, and its header points to tables up to byte ${header.fileBytesMin}; ` +
+      "upload a whole copy (qemu-img check tells whether it is one)",
+  );
+}
+
+/** Where the L1 table ends. QEMU pads it only when something follows. */
+function l1EndOf(bytes: Buffer, header: Pick<Qcow2Header, "version" | "virtualSizeBytes" | "clusterBytes">): number {
+  const { version, virtualSizeBytes, clusterBytes } = header;
+  const entries = bytes.readUInt32BE(36);
+  if (entries * 8 > l1BytesMax) throw damaged(`an L1 table of ${entries * 8} bytes`);
+  const isExtended = version === 3 && (bytes.readBigUInt64BE(72) & extendedL2Bit) !== 0n;
+  const bytesPerEntry = clusterBytes * (clusterBytes / (isExtended ? 16 : 8));
+  if (entries < Math.ceil(virtualSizeBytes / bytesPerEntry)) {
+    throw damaged(`an L1 table of ${entries} entries for a disk of ${virtualSizeBytes} bytes`);
+  }
+  return offsetAt(bytes, 40, clusterBytes, "L1 table") + entries * 8;
+}
+
+/** Where the refcount table's last cluster begins, at least: a writer other than QEMU may leave its end unpadded. */
+function refcountTableEndOf(bytes: Buffer, clusterBytes: number): number {
+  const clusters = bytes.readUInt32BE(56);
+  if (clusters === 0 || clusters * clusterBytes > refcountTableBytesMax) {
+    throw damaged(`a refcount table of ${clusters} clusters`);
+  }
+  return offsetAt(bytes, 48, clusterBytes, "refcount table") + (clusters - 1) * clusterBytes + 8;
+}
+
+function offsetAt(bytes: Buffer, position: number, clusterBytes: number, what: string): number {
+  const offset = bytes.readBigUInt64BE(position);
+  // Far more than any file has, and far enough below the limit of exact numbers for sums.
+  const isSane = offset > 0n && offset < 2n ** 52n && offset % BigInt(clusterBytes) === 0n;
+  if (!isSane) throw damaged(`its ${what} at byte ${offset}`);
+  return Number(offset);
 }
 
 function checkVersion3(bytes: Buffer): void {

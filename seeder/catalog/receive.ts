@@ -9,7 +9,6 @@ import { imageFormatOf } from "./image-format.ts";
 import type { ImageShelf } from "./image-shelf.ts";
 import { type Intake, takeIn } from "./intake.ts";
 import type { PublishRequest } from "./publish.ts";
-import { qcow2HeaderFrom } from "./qcow2.ts";
 import { torrentFromHashes } from "./torrent.ts";
 
 export interface Received {
@@ -43,7 +42,9 @@ export async function receive(
   const hashing = parts.hasher.start(pieceLengthBytes);
   try {
     const { sizeBytes } = request;
-    const intake = await takeIn(bytes, incoming.file, hashing, { sizeBytes, checkHead: qcow2HeaderFrom, signal });
+    // A size that was announced already tells whether the file is cut off.
+    const checkHead = (head: Uint8Array) => void imageFormatOf(head, sizeBytes ?? Number.POSITIVE_INFINITY);
+    const intake = await takeIn(bytes, incoming.file, hashing, { sizeBytes, checkHead, signal });
     const image = checkedImage(intake, request, parts.nowMs());
     const info = request.torrent ? torrentOf(intake, pieceLengthBytes) : undefined;
     // Most of the time that a sync takes should pass here, not where other changes wait for it.
