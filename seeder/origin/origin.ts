@@ -12,7 +12,7 @@ export interface OriginParts extends DownloadParts, UploadParts {
   log: Log;
 }
 
-/** Answers requests below /images/. */
+/** Answers requests at and below /images. */
 export function createOrigin(parts: OriginParts): HttpHandler {
   return (request, response) => {
     const route = imageRouteFrom(request.url ?? "");
@@ -27,8 +27,9 @@ export function createOrigin(parts: OriginParts): HttpHandler {
 
 async function answer(parts: OriginParts, route: ImageRoute, request: Request, response: Response): Promise<number> {
   try {
-    if (request.method === "PUT" && route.kind === "image") return await answerUpload(parts, route, request, response);
+    if (request.method === "PUT") return await answerUpload(parts, route, request, response);
     if (request.method !== "GET" && request.method !== "HEAD") throw wrongMethod(route, request);
+    if (route.kind === "none") throw nothingThere("NAME");
     const image = await parts.catalog.get(route.image);
     switch (route.kind) {
       case "data":
@@ -36,14 +37,18 @@ async function answer(parts: OriginParts, route: ImageRoute, request: Request, r
       case "torrent":
         return await answerTorrent(parts, image, request, response);
       default:
-        throw new Problem(
-          "not-found",
-          `an image's bytes are at /images/${route.image}/data, its torrent at /images/${route.image}.torrent`,
-        );
+        throw nothingThere(route.image);
     }
   } catch (error) {
     return sendError(response, error);
   }
+}
+
+function nothingThere(image: string): Problem {
+  return new Problem(
+    "not-found",
+    `an image's bytes are at /images/${image}/data, its torrent at /images/${image}.torrent`,
+  );
 }
 
 function wrongMethod(route: ImageRoute, request: Request): Problem {

@@ -1,4 +1,5 @@
 /** `PUT /images/NAME`: the body goes straight into the publish pipeline. */
+import { nearest } from "../../daemon/config.ts";
 import type { Request, Response } from "../../daemon/listener.ts";
 import type { Log } from "../../daemon/log.ts";
 import { messageOf, Problem } from "../../daemon/problem.ts";
@@ -9,6 +10,10 @@ import type { ImageRoute } from "./route.ts";
 
 /** After a refusal the rest of the body is thrown away for so long, so that the client gets to read the answer. */
 const lingerMs = 5_000;
+
+/** What an upload's query may say. Anything else is refused: a misspelt sha256 would drop the check without a word. */
+const parameters = ["sha256", "torrent"];
+const parameterCharactersShownMax = 80;
 
 export type UploadResult = "published" | "unchanged" | "refused" | "cut" | "failed";
 
@@ -33,9 +38,10 @@ export async function answerUpload(
 ): Promise<number> {
   const counted = { receivedBytes: 0 };
   try {
+    checkParameters(route.query);
     const body = count(bodyOf(request, parts.upload.idleTimeoutMs), counted);
     const published = await parts.publisher.publish(body, {
-      name: route.image,
+      name: route.uploadName,
       torrent: torrentWanted(route.query),
       sha256: route.query.get("sha256") ?? undefined,
       sizeBytes: contentLengthOf(request),
@@ -45,9 +51,9 @@ export async function answerUpload(
     parts.upload.onEnd(published.changed ? "published" : "unchanged", counted.receivedBytes);
     return status;
   } catch (error) {
-    const result = resultOf(error, request);
+    const result = resultOf(error, request, counted.receivedBytes);
     parts.upload.onEnd(result, counted.receivedBytes);
-    const fields = { name: route.image, receivedBytes: counted.receivedBytes, result, error: messageOf(error) };
+    const fields = { name: route.uploadName, receivedBytes: counted.receivedBytes, result, error: messageOf(error) };
     if (result === "failed") parts.log.error(fields, "an upload failed");
     else parts.log.info(fields, "an upload was not taken");
     const status = sendError(response, error);
@@ -60,6 +66,16 @@ async function* count(bytes: AsyncIterable<Uint8Array>, counted: { receivedBytes
   for await (const chunk of bytes) {
     counted.receivedBytes += chunk.length;
     yield chunk;
+  }
+}
+
+function checkParameters(query: URLSearchParams): void {
+  for (const key of query.keys()) {
+    const shown = key.slice(0, parameterCharactersShownMax);
+    if (!parameters.includes(key)) {
+      throw new Problem("invalid", `there is no parameter "${shown}"; the nearest is "${nearest(shown, parameters)}"`);
+    }
+    if (query.getAll(key).length > 1) throw new Problem("invalid", `the parameter "${shown}" is given twice`);
   }
 }
 
@@ -79,8 +95,12 @@ function contentLengthOf(request: Request): number | undefined {
   return length;
 }
 
-function resultOf(error: unknown, request: Request): UploadResult {
-  if (error instanceof Problem) return error.kind === "internal" || error.kind === "exhausted" ? "failed" : "refused";
+function resultOf(error: unknown, request: Request, receivedBytes: number): UploadResult {
+  if (error instanceof Problem) {
+    // An image that cannot fit is turned away like any other; a disk that fills up on the way is the seeder's failure.
+    const failed = error.kind === "internal" || (error.kind === "exhausted" && receivedBytes > 0);
+    return failed ? "failed" : "refused";
+  }
   return request.destroyed || request.errored ? "cut" : "failed";
 }
 

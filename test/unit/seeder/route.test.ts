@@ -11,8 +11,11 @@ test.each([
   expect(imageRouteFrom(url)).toMatchObject({ kind, image });
 });
 
+test.each(["/", "/imagesx", "/metrics", ""])("%j is none of image bytes", (url) => {
+  expect(imageRouteFrom(url)).toBeUndefined();
+});
+
 test.each([
-  "/",
   "/images",
   "/images/",
   "/images//data",
@@ -21,8 +24,20 @@ test.each([
   "/images/%zz",
   "/images/../x/data",
   `/images/${"a".repeat(2_000)}`,
-])("%s is none", (url) => {
-  expect(imageRouteFrom(url)).toBeUndefined();
+])("%s is there for nothing", (url) => {
+  expect(imageRouteFrom(url)?.kind).toBe("none");
+});
+
+test.each([
+  ["/images", ""],
+  ["/images/?torrent=false", ""],
+  ["/images/debian%2D12", "debian-12"],
+  ["/images/a/b", "a/b"],
+  ["/images/a/data", "a/data"],
+  ["/images/a.torrent", "a.torrent"],
+  ["/images/%", "%"],
+])("an upload to %s means the name %j", (url, name) => {
+  expect(imageRouteFrom(url)?.uploadName).toBe(name);
 });
 
 test("the query is read", () => {

@@ -3,7 +3,7 @@ import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { onTestFinished } from "vitest";
 import { loadConfig } from "../../../daemon/config.ts";
-import { createLog } from "../../../daemon/log.ts";
+import { createLog, type Log } from "../../../daemon/log.ts";
 import { CatalogService } from "../../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { InventoryService } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import { seederConfigSchema } from "../../../seeder/config.ts";
@@ -22,12 +22,15 @@ export interface RunningSeeder {
 }
 
 /** Starts a seeder that is closed when the test has finished. */
-export async function startSeeder(settings: Record<string, unknown> = {}): Promise<RunningSeeder> {
+export async function startSeeder(
+  settings: Record<string, unknown> = {},
+  log: Log = createLog({ level: "silent", name: "test" }),
+): Promise<RunningSeeder> {
   const dataDirectory = (settings.dataDirectory as string | undefined) ?? join(await temporaryDirectory(), "data");
   const config = loadConfig(seederConfigSchema, {
     settings: { listen: "127.0.0.1:0", "swarm.port": 0, "dht.port": 0, ...settings, dataDirectory },
   });
-  const seeder = await openSeeder(config, createLog({ level: "silent", name: "test" }));
+  const seeder = await openSeeder(config, log);
   let closed = false;
   const close = async () => {
     if (!closed) await seeder.close();

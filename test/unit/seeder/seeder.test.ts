@@ -5,10 +5,11 @@ import { connect, type Socket } from "node:net";
 import { join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import parseTorrent from "parse-torrent";
+import pino from "pino";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { ImageFormat } from "../../../proto/gen/bootswarm/image/v1/image_pb.js";
 import { ImageEvent } from "../../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
-import { qcow2Header } from "./qcow2-header.ts";
+import { emptyQcow2, qcow2Header } from "./qcow2-header.ts";
 import { type RunningSeeder, startSeeder } from "./running-seeder.ts";
 
 const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
@@ -101,7 +102,7 @@ describe("an upload", () => {
 
   test("of a qcow2 tells the size that a guest sees", async () => {
     const seeder = await startSeeder();
-    const bytes = Buffer.concat([qcow2Header({ virtualSizeBytes: 40 * 1024 ** 3 }), randomBytes(100_000)]);
+    const bytes = Buffer.concat([emptyQcow2(40 * 1024 ** 3), randomBytes(100_000)]);
     await put(seeder, "disk", bytes);
     const { image } = await seeder.catalog.getImage({ image: "disk" });
     expect(image).toMatchObject({ format: ImageFormat.QCOW2, virtualSizeBytes: 40n * 1024n ** 3n });
@@ -144,22 +145,70 @@ describe("an upload", () => {
     ["no bytes", "", "", 400, /image is empty/],
     ["a sha256 that is none", "x", "?sha256=abc", 400, /no sha256/],
     ["a wish that is none", "x", "?torrent=maybe", 400, /true or false/],
+    [
+      "a sha256 under a wrong word",
+      "x",
+      `?sha25=${"a".repeat(64)}`,
+      400,
+      /no parameter "sha25"; the nearest is "sha256"/,
+    ],
+    ["a parameter twice", "x", "?torrent=true&torrent=false", 400, /"torrent" is given twice/],
+    [
+      "a qcow2 that ends after its header",
+      emptyQcow2(1024 ** 3).subarray(0, 200),
+      "",
+      400,
+      /cut off: it has 200 bytes/,
+    ],
+    [
+      "a qcow2 of unknown length that is cut",
+      new Blob([emptyQcow2(1024 ** 3).subarray(0, 90_000)]),
+      "",
+      400,
+      /cut off/,
+    ],
     ["a qcow2 with a backing file", qcow2Header({ backingFileOffset: 512n }), "", 400, /backing file/],
   ])("with %s is refused and leaves nothing", async (_what, body, query, status, message) => {
     const seeder = await startSeeder();
-    const answer = await put(seeder, "bad", body, query);
+    const answer = await put(seeder, "bad", body instanceof Blob ? body.stream() : body, query);
     expect(answer).toMatchObject({ status, json: { message: expect.stringMatching(message) } });
     expect(await leftovers(seeder)).toEqual({ images: [], tmp: [] });
   });
 
-  test.each(["..%2fescape", "..%2f..", "a%2fb", "a".repeat(129), "f".repeat(64), "x.torrent"])(
-    "to the name %s is refused",
-    async (name) => {
-      const seeder = await startSeeder();
-      expect((await put(seeder, name, "bytes")).status).toBe(400);
-      expect(await leftovers(seeder)).toEqual({ images: [], tmp: [] });
-    },
-  );
+  test.each([
+    ["", /^"" cannot be an image's name; use 1 to 128 of/],
+    ["..%2fescape", /^"..\/escape" cannot be/],
+    ["..%2f..", /^"..\/.." cannot be/],
+    ["a%2fb", /^"a\/b" cannot be/],
+    ["a/b", /^"a\/b" cannot be/],
+    ["a/data", /^"a\/data" cannot be/],
+    ["%", /^"%" cannot be/],
+    ["a".repeat(129), /^"a+..." cannot be/],
+    ["a".repeat(2_000), /^"a+..." cannot be/],
+    ["f".repeat(64), /looks like a sha256/],
+    ["x.torrent", /^"x.torrent" cannot be an image's name, because it ends in .torrent/],
+  ])("to the name %j is refused, and says what a name may be", async (name, message) => {
+    const seeder = await startSeeder();
+    const answer = await put(seeder, name, "bytes");
+    expect(answer).toMatchObject({
+      status: 400,
+      json: { code: "invalid_argument", message: expect.stringMatching(message) },
+    });
+    expect(await leftovers(seeder)).toEqual({ images: [], tmp: [] });
+  });
+
+  test("for which there is no room is refused before its bytes are read, and is no failure of the seeder", async () => {
+    const lines: string[] = [];
+    const seeder = await startSeeder({}, pino({ level: "warn" }, { write: (line: string) => void lines.push(line) }));
+    const { port } = new URL(seeder.url);
+    const socket = connect(Number(port), "127.0.0.1");
+    socket.write(`PUT /images/huge HTTP/1.1\r\nHost: x\r\nContent-Length: ${Number.MAX_SAFE_INTEGER}\r\n\r\n`);
+    expect(await jsonAnswerOn(socket)).toMatch(/^HTTP\/1.1 507 .*"resource_exhausted".*retire images/s);
+    socket.destroy();
+    const metrics = await (await fetch(`${seeder.url}/metrics`)).text();
+    expect(metrics).toContain('uploads_total{result="refused"} 1');
+    expect(lines).toEqual([]);
+  });
 
   test("that is cut leaves nothing", async () => {
     const seeder = await startSeeder();
@@ -240,6 +289,10 @@ describe("a download", () => {
     ]);
     const wrong = await fetch(`${seeder.url}/images/nothing/data`, { method: "POST", body: "x" });
     expect(wrong.status).toBe(400);
+    for (const path of ["", "a/b", "%", "a/data/"]) {
+      const nowhere = await get(seeder, path);
+      expect([nowhere.status, await nowhere.json()]).toMatchObject([404, { code: "not_found" }]);
+    }
   });
 
   test.each([
