@@ -125,6 +125,9 @@ class ChildState {
         this.peers = news.peers;
         this.options.onPeers(news.peers);
         break;
+      case "retrying":
+        this.options.log.warn({ error: news.reason }, "the source gave nothing and is asked again");
+        break;
       default:
         this.verdict = news;
     }

@@ -19,6 +19,8 @@ export type ImportNews =
   /** The source answers; bytes follow. */
   | { type: "opened"; sizeBytes: number | undefined }
   | { type: "progress"; peers: number }
+  /** A try of the source brought nothing; another follows. */
+  | { type: "retrying"; reason: string }
   /** All bytes have been written; `sentBytes` guards against a pipe that ended early. */
   | { type: "done"; sentBytes: number }
   | { type: "failed"; kind: ProblemKind; message: string };

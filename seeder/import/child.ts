@@ -34,12 +34,14 @@ async function run(order: ImportOrder): Promise<void> {
 
 async function open(order: ImportOrder): Promise<{ source: ByteSource; peers: () => number }> {
   const { signal } = new AbortController();
+  const onRetry = (error: unknown) =>
+    void tell({ type: "retrying", reason: messageOf(error).slice(0, errorLengthMax) });
   if (order.source.kind === "http") {
-    return { source: await openHttpSource(order.source.url, { signal }), peers: () => 0 };
+    return { source: await openHttpSource(order.source.url, { signal, onRetry }), peers: () => 0 };
   }
   const torrent =
     order.source.kind === "torrent-url"
-      ? await readHttp(order.source.url, torrentFileBytesMax, { signal })
+      ? await readHttp(order.source.url, torrentFileBytesMax, { signal, onRetry })
       : order.source.kind === "magnet"
         ? order.source.uri
         : order.source.bytes;

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Dispatcher, request } from "undici";
-import { messageOf, Problem } from "../../daemon/problem.ts";
+import { messageOf, Problem, systemCodeOf } from "../../daemon/problem.ts";
 import type { ByteSource } from "./child-protocol.ts";
-import { httpRetriesMax, redirectsMax } from "./limits.ts";
+import { absencesMax, httpRetriesMax, redirectsMax } from "./limits.ts";
 
 export interface HttpOptions {
   signal: AbortSignal;
@@ -10,10 +10,14 @@ export interface HttpOptions {
   stallTimeoutMs?: number;
   /** Pause before the first reconnection; it doubles up to thirty times as long. */
   retryDelayMs?: number;
+  /** Told why, before every new try. */
+  onRetry?: (error: unknown) => void;
 }
 
 const stallTimeoutMsDefault = 30_000;
 const retryDelayMsDefault = 1_000;
+/** How the system says that nobody is at an address. */
+const absenceCodes = new Set(["ECONNREFUSED", "ENOTFOUND"]);
 
 /** What a response says about the whole file. */
 interface FileFacts {
@@ -34,7 +38,7 @@ interface OpenFile extends FileFacts {
  */
 export async function openHttpSource(url: string, options: HttpOptions): Promise<ByteSource> {
   const retry = new RetryBudget(options);
-  const first = await persistently(() => openWhole(url, options), retry, options.signal);
+  const first = await openFirst(url, retry, options);
   return { sizeBytes: first.sizeBytes, bytes: resumedBytes(url, first, retry, options) };
 }
 
@@ -77,6 +81,24 @@ async function* resumedBytes(url: string, first: OpenFile, retry: RetryBudget, o
     }
     open = await persistently(() => openRest(url, first, offset, options), retry, options.signal);
   }
+}
+
+/** As `openWhole`, with patience; with little where nobody is: before the first byte that is most likely a wrong URL. */
+function openFirst(url: string, retry: RetryBudget, options: HttpOptions): Promise<OpenFile> {
+  let absences = 0;
+  const attempt = async () => {
+    try {
+      return await openWhole(url, options);
+    } catch (error) {
+      if (!absenceCodes.has(systemCodeOf(error) ?? "")) throw error;
+      absences++;
+      if (absences < absencesMax) throw error;
+      throw new Problem("unavailable", `nobody answers at ${url} (${messageOf(error)}); check the URL`, {
+        cause: error,
+      });
+    }
+  };
+  return persistently(attempt, retry, options.signal);
 }
 
 async function openWhole(url: string, options: HttpOptions): Promise<OpenFile> {
@@ -204,9 +226,11 @@ async function persistently<T>(attempt: () => Promise<T>, retry: RetryBudget, si
 class RetryBudget {
   private failures = 0;
   private readonly delayMs: number;
+  private readonly onRetry: (error: unknown) => void;
 
   constructor(options: HttpOptions) {
     this.delayMs = options.retryDelayMs ?? retryDelayMsDefault;
+    this.onRetry = options.onRetry ?? (() => {});
   }
 
   reset(): void {
@@ -218,6 +242,7 @@ class RetryBudget {
     if (this.failures > httpRetriesMax) {
       throw new Problem("unavailable", `gave up after ${httpRetriesMax} tries: ${messageOf(error)}`, { cause: error });
     }
+    this.onRetry(error);
     await delay(this.delayMs * Math.min(30, 2 ** (this.failures - 1)), undefined, { signal });
   }
 }

@@ -75,7 +75,7 @@ class QueuedImporter implements Importer {
     if (twin !== undefined) {
       throw new Problem(
         "already-exists",
-        `an import of "${request.name}" runs already (${twin.pending.id}); cancel it first`,
+        `an import of "${request.name}" runs already; wait for it, or end it with \`bootswarm cancel-import ${twin.pending.id}\``,
       );
     }
     const job = newJob({ id: newImportId(), request, requestedAtMs: Date.now(), restarts: 0 });

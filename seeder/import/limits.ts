@@ -6,6 +6,9 @@ export const torrentFileBytesMax = 8 * 1024 * 1024;
 /** Files named by a torrent. Image collections have hundreds; each is a small object in the child's memory. */
 export const torrentFilesMax = 20_000;
 
+/** Bencoded values in a .torrent file: some five for a file, twice as many in a hybrid torrent, and some to spare. */
+export const torrentValuesMax = 20 * torrentFilesMax;
+
 /** Piece length of a torrent: two windows of pieces are held in memory. */
 export const torrentPieceBytesMax = 64 * 1024 * 1024;
 
@@ -38,6 +41,9 @@ export const redirectsMax = 10;
 
 /** Reconnections in a row that bring no byte, after which an HTTP import fails. */
 export const httpRetriesMax = 6;
+
+/** Tries to connect to an address where nobody listens: one more than one, in case a server is just being restarted. */
+export const absencesMax = 2;
 
 /** What an error may say to a user: one line of a terminal or two. */
 export const errorLengthMax = 1_000;

@@ -6,12 +6,13 @@
  */
 import { once } from "node:events";
 import type { Socket } from "node:net";
-import { Client as DhtClient } from "bittorrent-dht";
-import parseTorrent from "parse-torrent";
+import parseTorrent, { type ParsedTorrent } from "parse-torrent";
 import torrentStream, { type Engine, type TorrentFile, type Wire } from "torrent-stream";
 import { messageOf, Problem } from "../../daemon/problem.ts";
+import { decodeBencodeHead } from "../../swarm/bencode.ts";
+import { createDhtClient } from "../../swarm/dht-client.ts";
 import type { ByteSource } from "./child-protocol.ts";
-import { namedPeersMax, peerMessageBytesMax, peersMax } from "./limits.ts";
+import { namedPeersMax, peerMessageBytesMax, peersMax, torrentValuesMax } from "./limits.ts";
 import { checkShape, wantedFile } from "./torrent-file.ts";
 import { createWindowStore } from "./window-store.ts";
 
@@ -46,7 +47,7 @@ export interface OpenTorrent {
  * @throws Problem "invalid" if it is no torrent or not one that can be read.
  */
 export async function openTorrent(torrent: string | Uint8Array, options: TorrentOptions): Promise<OpenTorrent> {
-  const parsed = await parseTorrent(torrent).catch((error: unknown) => {
+  const parsed = await parsedTorrent(torrent).catch((error: unknown) => {
     throw new Problem(
       "invalid",
       `this is no torrent that can be read (${messageOf(error)}); a v1 or hybrid one is needed`,
@@ -80,6 +81,12 @@ export async function openTorrent(torrent: string | Uint8Array, options: Torrent
       engine.destroy();
     },
   };
+}
+
+async function parsedTorrent(torrent: string | Uint8Array): Promise<ParsedTorrent> {
+  // The libraries' decoder does not end with every file; what this one takes does it no harm.
+  if (typeof torrent !== "string") decodeBencodeHead(torrent, { valuesMax: torrentValuesMax });
+  return parseTorrent(torrent);
 }
 
 async function fileOf(engine: Engine, wish: string): Promise<ByteSource> {
@@ -122,10 +129,13 @@ function tameConnection(wire: Wire, connection: Socket): void {
   };
 }
 
+/** What the public DHT sends is nobody's business here. */
+const silentLog = { debug() {}, info() {}, warn() {} };
+
 /** Returns what ends it. */
 function joinDht(engine: Engine, infohash: string, bootstrap: readonly string[]): () => void {
   if (bootstrap.length === 0) return () => {};
-  const dht = new DhtClient({ bootstrap });
+  const dht = createDhtClient({ bootstrap }, silentLog);
   dht.on("error", () => {});
   dht.on("warning", () => {});
   dht.on("peer", (peer: { host: string; port: number }) => connectTo(engine, `${peer.host}:${peer.port}`));

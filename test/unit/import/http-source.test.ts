@@ -141,8 +141,36 @@ test("an encoded response is refused", async () => {
   await expect(readAll(url)).rejects.toThrow("gzip-encoded");
 });
 
-test("nobody at the address is told with the address", async () => {
-  await expect(readAll("http://127.0.0.1:1/disk")).rejects.toThrow(/gave up.*ECONNREFUSED/);
+test("nobody at the address is told with the address, after one more try", async () => {
+  const retries: unknown[] = [];
+  const opening = openHttpSource("http://127.0.0.1:1/disk", { ...options, onRetry: (error) => retries.push(error) });
+  await expect(opening).rejects.toThrow(
+    /^nobody answers at http:\/\/127.0.0.1:1\/disk \(.*ECONNREFUSED.*; check the URL$/,
+  );
+  expect(retries).toHaveLength(1);
+});
+
+test("a server that goes away after it has begun is waited for, and comes back", async () => {
+  let requests = 0;
+  const server = createServer((request, response) => {
+    requests++;
+    answer(request, response, requests === 1 ? 100_000 : data.length);
+    if (requests === 1) server.close();
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  closers.push(() => void server.close());
+  let refusals = 0;
+  const onRetry = (error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code !== "ECONNREFUSED") return;
+    refusals++;
+    if (refusals === 3) server.listen(port, "127.0.0.1");
+  };
+  const source = await openHttpSource(`http://127.0.0.1:${port}/disk`, { ...options, onRetry });
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of source.bytes) chunks.push(chunk);
+  expect(Buffer.concat(chunks).equals(data)).toBe(true);
+  expect(refusals).toBeGreaterThanOrEqual(3);
 });
 
 test("a small file is read within its bound only", async () => {

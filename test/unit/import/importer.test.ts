@@ -128,6 +128,25 @@ test("another sha256 than asked for fails the import and says so", async () => {
   expect(await ended(importer, id)).toMatchObject({ state: ImportState.FAILED, error: `sha256 is ${digest}` });
 });
 
+test("a URL where nobody is fails the import soon, and gives the name free; the try is logged", async () => {
+  const lines: string[] = [];
+  const importer = await createImporter({
+    config: importConfigSchema.parse({}),
+    directory: await temporaryDirectory(),
+    publisher: hashingPublisher(),
+    log: pino({}, { write: (line: string) => void lines.push(line) }),
+  });
+  onTestFinished(() => importer.close());
+  const { id } = await importer.start(asked({ source: "http://127.0.0.1:1/x" }));
+  expect(await ended(importer, id)).toMatchObject({
+    state: ImportState.FAILED,
+    error: expect.stringMatching(/^nobody answers at http:\/\/127.0.0.1:1\/x .*; check the URL$/),
+  });
+  expect(lines.filter((line) => line.includes("is asked again"))).toHaveLength(1);
+  const second = await importer.start(asked({ source: await serveData() }));
+  expect(await ended(importer, second.id)).toMatchObject({ state: ImportState.PUBLISHED });
+});
+
 test("a name that is taken is refused before anything is asked of the network", async () => {
   let requests = 0;
   const url = await serve((_, response) => response.end(String(requests++)));
@@ -283,7 +302,9 @@ test("two imports of one name at once are refused", async () => {
   const { importer } = await open(await temporaryDirectory());
   const url = await serveHalf();
   await importer.start(asked({ source: url }));
-  await expect(importer.start(asked({ source: url }))).rejects.toThrow("runs already");
+  await expect(importer.start(asked({ source: url }))).rejects.toThrow(
+    /runs already; .*bootswarm cancel-import [0-9a-f-]+`/,
+  );
 });
 
 test("an import is started over by the next seeder on the directory, and counted", async () => {
