@@ -79,9 +79,10 @@ export class Catalog implements Publisher {
    * @throws Problem "not-found" if it has none, "data-loss" if it should have one and does not.
    */
   async torrentOf(image: Image): Promise<TorrentInfo> {
-    if (!image.torrent) throw new Problem("not-found", `${image.names[0]} has no torrent; make it with CreateTorrent`);
+    const make = `\`bootswarm torrent ${image.names[0]}\` (CreateTorrent) makes it`;
+    if (!image.torrent) throw new Problem("not-found", `${image.names[0]} has no torrent; ${make}`);
     const info = await this.#parts.shelf.torrentOf(image);
-    if (!info) throw new Problem("data-loss", `the torrent of ${image.names[0]} is lost; make it with CreateTorrent`);
+    if (!info) throw new Problem("data-loss", `the torrent of ${image.names[0]} is lost; ${make}`);
     return info;
   }
 

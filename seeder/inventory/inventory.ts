@@ -107,7 +107,12 @@ export class Inventory {
       const ids = named.map(({ node }) => node.id).join(", ");
       throw new Problem("conflict", `several nodes are called "${idOrName}"; ask for one by its id: ${ids}`);
     }
-    if (!named[0]) throw new Problem("not-found", `no node "${idOrName}" has ever reported; list them with ListNodes`);
+    if (!named[0]) {
+      throw new Problem(
+        "not-found",
+        `no node "${idOrName}" has ever reported; \`bootswarm nodes\` (ListNodes) lists them`,
+      );
+    }
     return viewOf(named[0], nowMs);
   }
 

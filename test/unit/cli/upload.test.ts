@@ -51,6 +51,20 @@ test("a refusal in the middle of the body is told in the seeder's words", async 
   await expect(upload(url)).rejects.toThrow("the disk is full");
 });
 
+test("a refusal in the middle of the body after which the server hangs up at once is told, if not in its words", async () => {
+  const body = JSON.stringify({ code: "resource_exhausted", message: "the disk is full" });
+  const head = `HTTP/1.1 507 Insufficient Storage\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n`;
+  const url = await urlOf(
+    createServer((socket) => {
+      // Closing with bytes unread resets the connection, which may overtake the answer.
+      socket.on("error", () => {}).once("data", () => socket.write(head + body, () => socket.destroy()));
+    }),
+  );
+  await expect(upload(url)).rejects.toThrow(
+    /^the disk is full$|closed the connection after .* of 64\.0 MiB; nothing was published\. Its log says why/,
+  );
+});
+
 test("a connection that breaks says how far it came, and that nothing was published", async () => {
   const url = await urlOf(
     createServer((socket) => socket.on("error", () => {}).once("data", () => socket.resetAndDestroy())),

@@ -189,6 +189,6 @@ describe("questions", () => {
     inventory.report({ ...report("id2", { full: true }), node: nodeFacts("id2", "web") }, 0);
     expect(() => inventory.node("web", 0)).toThrow(/id1, id2/);
     expect(inventory.node("id2", 0).node.id).toBe("id2");
-    expect(() => inventory.node("nobody", 0)).toThrow(/has ever reported/);
+    expect(() => inventory.node("nobody", 0)).toThrow(/"nobody" has ever reported; `bootswarm nodes` /);
   });
 });

@@ -33,7 +33,8 @@ async function start(...args: string[]) {
     await exited;
   });
   for await (const line of createInterface({ input: child.stderr })) {
-    const { msg, url } = JSON.parse(line) as { msg: string; url?: string };
+    const { msg, url, service } = JSON.parse(line) as { msg: string; url?: string; service: string };
+    expect(service).toBe("bootswarm-seeder");
     if (msg === "listening" && url) return { child, exited, url };
   }
   throw new Error("the seeder ended without listening");
@@ -69,15 +70,23 @@ test("a second one on the same directory says in one line who has it", async () 
 
 test.each([
   [["--set", "swarm.prot=1"], /^bootswarm seeder: .*no key "swarm.prot"; the nearest is "swarm.port"\n$/],
-  [["--set", "swarm"], /^bootswarm seeder: --set swarm: write key=value.*\n$/],
   [["--listen", "nowhere"], /^bootswarm seeder: "nowhere" is no address to listen on.*\n$/],
   [["--data", "/dev/null/data"], /^bootswarm seeder: cannot use \/dev\/null\/data as the data directory.*--data.*\n$/],
   [["--data", "/proc/nothing/data"], /^bootswarm seeder: cannot use \/proc\/nothing\/data as the data directory.*\n$/],
   [["--config", "/nothing.yaml"], /^bootswarm seeder: cannot read the configuration file \/nothing.yaml.*\n$/],
-  [["--bogus"], /^error: unknown option '--bogus'\n$/],
 ])("%j ends with one line that says why", async (args, line) => {
   const { status, stderr } = await run(...args);
   expect([status, stderr]).toEqual([1, expect.stringMatching(line)]);
+});
+
+test.each([
+  [["--bogus"], /^bootswarm seeder: unknown option '--bogus'.*\n$/],
+  [["--data"], /^bootswarm seeder: option '--data <directory>' argument missing.*\n$/],
+  [["extra"], /^bootswarm seeder: too many arguments.*\n$/],
+  [["--set", "swarm"], /^bootswarm seeder: --set swarm: write key=value.*\n$/],
+])("%j makes no sense: one line, and status 2", async (args, line) => {
+  const { status, stderr } = await run(...args);
+  expect([status, stderr]).toEqual([2, expect.stringMatching(line)]);
 });
 
 test("a configuration file is read, and the command line wins over it", async () => {
