@@ -1,0 +1,204 @@
+/** Peers that look like seeds and are not: what they send must neither be kept, nor stop or blame those who are honest. */
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { readFile, writeFile } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
+import { join } from "node:path";
+import { beforeEach, expect, onTestFinished, test } from "vitest";
+import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
+import { Swarm } from "../../../swarm/swarm.ts";
+import type { Torrent } from "../../../swarm/torrent.ts";
+import type { Endpoint } from "../../../swarm/types.ts";
+import {
+  type Block,
+  encodeHandshake,
+  encodePieceHead,
+  encodeSignal,
+  WireDecoder,
+  type WireMessage,
+} from "../../../swarm/wire.ts";
+import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
+
+const pieceLengthBytes = 64 * 1024;
+const data = randomBytes(10 * pieceLengthBytes);
+const hashes = Array.from({ length: 10 }, (_, index) =>
+  createHash("sha1")
+    .update(data.subarray(index * pieceLengthBytes, (index + 1) * pieceLengthBytes))
+    .digest(),
+);
+const info = torrentInfoFromInfoBytes(
+  infoBytesOf({ name: "image", lengthBytes: data.length, pieceLengthBytes, pieceHashes: Buffer.concat(hashes) }),
+);
+
+let directory: string;
+
+beforeEach(async () => {
+  directory = await temporaryDirectory();
+});
+
+async function openSwarm(): Promise<Swarm> {
+  const swarm = await Swarm.open({ host: "127.0.0.1", port: 0, dhtPort: 0 });
+  onTestFinished(() => swarm.close());
+  return swarm;
+}
+
+async function honestSeed(): Promise<Endpoint> {
+  const swarm = await openSwarm();
+  const dataPath = join(directory, "seed");
+  await writeFile(dataPath, data);
+  await once(swarm.add({ infohash: info.infohash, info, dataPath, complete: true }), "complete");
+  return { host: "127.0.0.1", port: swarm.peerPort };
+}
+
+async function leech(peers: Endpoint[]): Promise<{ swarm: Swarm; torrent: Torrent; dataPath: string }> {
+  const swarm = await openSwarm();
+  const dataPath = join(directory, "leech");
+  const torrent = swarm.add({ infohash: info.infohash, info, dataPath, havePath: `${dataPath}.have`, peers });
+  return { swarm, torrent, dataPath };
+}
+
+/** Says that it has everything, unchokes whoever comes, and answers requests as it is told. */
+async function falseSeed(answer: (block: Block, socket: Socket) => void): Promise<Endpoint> {
+  const server = createServer((socket) => {
+    socket.on("error", () => {});
+    const decoder = new WireDecoder(
+      {
+        onHandshake: () => {
+          socket.write(encodeHandshake(info.infohash, randomBytes(20)));
+          socket.write(Buffer.concat([encodeSignal("haveAll"), encodeSignal("unchoke")]));
+        },
+        onMessage: (message: WireMessage) => {
+          if (message.type === "request") answer(message, socket);
+        },
+        onBlockStart: () => undefined,
+        onBlockEnd: () => {},
+      },
+      { bitfieldBytesMax: 100 },
+    );
+    socket.on("data", (chunk) => decoder.push(chunk));
+    onTestFinished(() => void socket.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  return { host: "127.0.0.1", port: (server.address() as { port: number }).port };
+}
+
+const pieceMessage = (block: Block, bytes: Uint8Array) =>
+  Buffer.concat([encodePieceHead({ ...block, length: bytes.length }), bytes]);
+const goodBytes = ({ index, begin, length }: Block) => {
+  const start = index * pieceLengthBytes + begin;
+  return data.subarray(start, start + length);
+};
+
+async function expectWhole({ torrent, dataPath }: { torrent: Torrent; dataPath: string }): Promise<void> {
+  if (!torrent.status().complete) await once(torrent, "complete");
+  expect((await readFile(dataPath)).equals(data)).toBe(true);
+}
+
+test("blocks of another length than asked lose nothing: the honest seed is asked for them", async () => {
+  const answered = Array.from({ length: 3 }, () => Promise.withResolvers<void>());
+  const peers = await Promise.all(
+    answered.map(({ resolve }) =>
+      falseSeed((block, socket) => {
+        socket.end(pieceMessage(block, Buffer.alloc(1)), () => resolve());
+      }),
+    ),
+  );
+  const leecher = await leech(peers);
+  await Promise.all(answered.map(({ promise }) => promise));
+  leecher.torrent.addPeer(await honestSeed());
+  await expectWhole(leecher);
+});
+
+test("one bad block in each of many pieces, and then silence, does not turn the honest seed into a suspect", async () => {
+  const spoilt = new Set<number>();
+  const spoiler = await falseSeed((block, socket) => {
+    // The first block of each piece asked is bad; the rest is left to others.
+    if (spoilt.has(block.index)) return;
+    spoilt.add(block.index);
+    socket.write(pieceMessage(block, randomBytes(block.length)));
+    if (spoilt.size === 4) setImmediate(() => socket.destroy());
+  });
+  const leecher = await leech([spoiler]);
+  await new Promise<void>((resolve) => {
+    const look = () => (spoilt.size >= 4 && leecher.torrent.status().peers === 0 ? resolve() : setImmediate(look));
+    look();
+  });
+  const honest = await honestSeed();
+  leecher.torrent.addPeer(honest);
+  await expectWhole(leecher);
+  expect(leecher.torrent.status().verifyFailures).toBeGreaterThan(0);
+});
+
+test("a spoiler does not turn a source of good bytes into a suspect either", async () => {
+  const spoilt = new Set<number>();
+  const spoiler = await falseSeed((block, socket) => {
+    if (spoilt.has(block.index)) return;
+    spoilt.add(block.index);
+    socket.write(pieceMessage(block, randomBytes(block.length)));
+  });
+  const leecher = await leech([spoiler]);
+  await new Promise<void>((resolve) => {
+    const look = () => (spoilt.size > 0 ? resolve() : setImmediate(look));
+    look();
+  });
+  leecher.torrent.addSource({
+    name: "good",
+    requestsMax: 2,
+    read: async (offset, length) => data.subarray(offset, offset + length),
+  });
+  await expectWhole(leecher);
+});
+
+test("bytes that nobody asked for are no progress, and too many of them end the connection", async () => {
+  const seed = await falseSeed((block, socket) => {
+    const junk = pieceMessage({ index: block.index, begin: block.begin + 1, length: 0 }, Buffer.alloc(16_384));
+    for (let count = 0; count < 1_000; count++) socket.write(junk);
+  });
+  const leecher = await leech([seed]);
+  await new Promise<void>((resolve) => {
+    let met = false;
+    const look = () => {
+      const { peers } = leecher.torrent.status();
+      met ||= peers > 0;
+      return met && peers === 0 ? resolve() : void setImmediate(look);
+    };
+    look();
+  });
+  expect(leecher.torrent.status().swarmBytes).toBe(0);
+  leecher.torrent.addPeer(await honestSeed());
+  await expectWhole(leecher);
+});
+
+test("a source ends what a slow peer holds, though the peer still has blocks to be asked for", async () => {
+  const slow = await falseSeed((block, socket) => {
+    if (block.begin === 0) socket.write(pieceMessage(block, goodBytes(block)));
+  });
+  const leecher = await leech([slow]);
+  await new Promise<void>((resolve) => {
+    const look = () => (leecher.torrent.status().swarmBytes > 0 ? resolve() : setImmediate(look));
+    look();
+  });
+  leecher.torrent.addSource({
+    name: "good",
+    requestsMax: 2,
+    read: async (offset, length) => data.subarray(offset, offset + length),
+  });
+  await expectWhole(leecher);
+});
+
+test("nodes that are complete part from each other", async () => {
+  const seed = await honestSeed();
+  const one = await leech([seed]);
+  await expectWhole(one);
+  const other = await openSwarm();
+  const dataPath = join(directory, "other");
+  const peers = [seed, { host: "127.0.0.1", port: one.swarm.peerPort }];
+  const torrent = other.add({ infohash: info.infohash, info, dataPath, havePath: `${dataPath}.have`, peers });
+  await expectWhole({ torrent, dataPath });
+  await new Promise<void>((resolve) => {
+    const look = () => (torrent.status().peers + one.torrent.status().peers === 0 ? resolve() : setImmediate(look));
+    look();
+  });
+});
