@@ -3,6 +3,7 @@ import { loadConfig } from "../daemon/config.ts";
 import { createLog } from "../daemon/log.ts";
 import { messageOf, Problem } from "../daemon/problem.ts";
 import { runUntilSignal } from "../daemon/shutdown.ts";
+import { exitStatusOf, UsageProblem } from "../daemon/usage-problem.ts";
 import { openAgent } from "./agent.ts";
 import { type AgentConfig, agentConfigSchema } from "./config.ts";
 
@@ -30,7 +31,7 @@ try {
 } catch (error) {
   if (!(error instanceof Problem)) throw error;
   process.stderr.write(`bootswarm agent: ${messageOf(error)}\n`);
-  process.exit(1);
+  process.exit(exitStatusOf(error));
 }
 
 /** The configuration that the command line asks for; undefined if it asks for help. */
@@ -40,7 +41,7 @@ function configFrom(args: string[]): AgentConfig | undefined {
   const settings: Record<string, unknown> = {};
   for (const setting of values.set ?? []) {
     const split = setting.indexOf("=");
-    if (split < 1) throw new Problem("invalid", `--set ${setting}: write --set KEY=VALUE`);
+    if (split < 1) throw new UsageProblem(`--set ${setting}: write --set KEY=VALUE`);
     settings[setting.slice(0, split)] = setting.slice(split + 1);
   }
   const plain = { "seeder.url": values.seeder, stateDirectory: values.state, listen: values.listen, name: values.name };
@@ -66,6 +67,6 @@ function optionsFrom(args: string[]) {
       },
     }).values;
   } catch (error) {
-    throw new Problem("invalid", `${messageOf(error)} (bootswarm agent --help lists the options)`);
+    throw new UsageProblem(`${messageOf(error)} (bootswarm agent --help lists the options)`);
   }
 }

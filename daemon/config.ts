@@ -2,13 +2,16 @@
  * Configuration: a zod schema per daemon, filled from a YAML (or JSON) file and from settings of the command line, the
  * latter first. Keys are spoken of by their dotted path, as in "fetch.concurrency".
  */
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { parse } from "yaml";
 import { z } from "zod";
 import { messageOf, Problem } from "./problem.ts";
 
 /** Largest configuration file read, in bytes. */
 const fileBytesMax = 1024 * 1024;
+/** Most faults named in one error, and most characters shown of a key or of what YAML says: an error is one line. */
+const faultsMax = 8;
+const shownCharactersMax = 120;
 
 export interface ConfigSources {
   /** Path of a YAML or JSON file. */
@@ -24,15 +27,19 @@ export interface ConfigSources {
  */
 export function loadConfig<Schema extends z.ZodType>(schema: Schema, sources: ConfigSources): z.output<Schema> {
   const values = sources.file === undefined ? {} : readConfigFile(sources.file);
+  const known = configKeys(schema).map((entry) => entry.key);
+  const where = sources.file === undefined ? "configuration" : `configuration (${sources.file})`;
   for (const [key, value] of Object.entries(sources.settings ?? {})) {
-    if (value !== undefined) setByPath(values, key.split("."), typeof value === "string" ? scalarFrom(value) : value);
+    const path = key.split(".");
+    // No key has such a part, and setting it would change every object.
+    if (path.includes("__proto__")) throw new Problem("invalid", `${where}: ${unknownKey(key, known)}`);
+    if (value !== undefined) setByPath(values, path, typeof value === "string" ? scalarFrom(value) : value);
   }
   const result = schema.safeParse(values);
   if (result.success) return result.data;
-  const known = configKeys(schema).map((entry) => entry.key);
-  const where = sources.file === undefined ? "configuration" : `configuration (${sources.file})`;
   const faults = result.error.issues.flatMap((issue) => describeIssue(issue, known));
-  throw new Problem("invalid", `${where}: ${faults.join("; ")}`);
+  const more = faults.length > faultsMax ? `; and ${faults.length - faultsMax} more` : "";
+  throw new Problem("invalid", `${where}: ${faults.slice(0, faultsMax).join("; ")}${more}`);
 }
 
 export interface ConfigKey {
@@ -74,26 +81,59 @@ function typeOf(schema: JsonSchema): string {
 }
 
 function readConfigFile(path: string): Record<string, unknown> {
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (error) {
-    throw new Problem("invalid", `cannot read the configuration file ${path}`, { cause: error });
-  }
-  if (text.length > fileBytesMax)
-    throw new Problem("invalid", `${path} is larger than ${fileBytesMax} bytes; is it a configuration file?`);
+  const text = readText(path);
   try {
     const values: unknown = parse(text) ?? {};
     if (typeof values === "object" && !Array.isArray(values)) return values as Record<string, unknown>;
   } catch (error) {
-    throw new Problem("invalid", `${path} is not valid YAML: ${messageOf(error)}`, { cause: error });
+    // Beyond the first line it repeats the file.
+    const [reason = ""] = messageOf(error).split("\n");
+    throw new Problem("invalid", `${path} is not valid YAML: ${shown(reason.replace(/:$/, ""))}`);
   }
   throw new Problem("invalid", `${path} must hold keys and values, as in "fetch: {concurrency: 3}"`);
 }
 
+function readText(path: string): string {
+  let bytes: Buffer;
+  try {
+    bytes = readUpTo(path, fileBytesMax + 1);
+  } catch (error) {
+    throw new Problem("invalid", `cannot read the configuration file ${path}`, { cause: error });
+  }
+  if (bytes.length > fileBytesMax)
+    throw new Problem("invalid", `${path} is larger than ${fileBytesMax} bytes; is it a configuration file?`);
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    if (!/[^\P{Cc}\t\n\r\u0085]/u.test(text)) return text;
+  } catch {
+    // Not UTF-8: as little a text as one with control characters.
+  }
+  throw new Problem("invalid", `${path} is not a text file; a configuration is YAML or JSON, in UTF-8`);
+}
+
+/** The file's first bytes: also of one without end, such as a device. */
+function readUpTo(path: string, bytesMax: number): Buffer {
+  const bytes = Buffer.alloc(bytesMax);
+  const file = openSync(path, "r");
+  try {
+    let filled = 0;
+    for (let read = -1; read !== 0 && filled < bytesMax; filled += read) {
+      read = readSync(file, bytes, filled, bytesMax - filled, null);
+    }
+    return bytes.subarray(0, filled);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Text from a file or command line, fit for a line on a terminal. */
+function shown(text: string): string {
+  const plain = text.replace(/\p{Cc}/gu, "?");
+  return plain.length > shownCharactersMax ? `${plain.slice(0, shownCharactersMax)}…` : plain;
+}
+
 function setByPath(values: Record<string, unknown>, path: string[], value: unknown): void {
   const [head, ...rest] = path as [string, ...string[]];
-  if (head === "__proto__") throw new Problem("invalid", "unknown key __proto__");
   if (rest.length === 0) {
     values[head] = value;
     return;
@@ -116,12 +156,14 @@ function scalarFrom(text: string): unknown {
 function describeIssue(issue: z.core.$ZodIssue, known: string[]): string[] {
   const path = issue.path.join(".");
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((name) => {
-      const key = path === "" ? name : `${path}.${name}`;
-      return `there is no key "${key}"; the nearest is "${nearest(key, known)}"`;
-    });
+    return issue.keys.map((name) => unknownKey(path === "" ? name : `${path}.${name}`, known));
   }
-  return [path === "" ? issue.message : `${path}: ${issue.message}`];
+  return [path === "" ? issue.message : `${shown(path)}: ${shown(issue.message)}`];
+}
+
+function unknownKey(key: string, known: string[]): string {
+  const text = shown(key);
+  return `there is no key "${text}"; the nearest is "${nearest(text, known)}"`;
 }
 
 /** The candidate with the fewest edits to `text`. */

@@ -1,9 +1,10 @@
 /** The seeder's process: `node seeder/main.ts`, or `bootswarm seeder`. */
-import { Command } from "commander";
+import { Command, CommanderError } from "commander";
 import { loadConfig } from "../daemon/config.ts";
 import { createLog } from "../daemon/log.ts";
 import { messageOf, Problem } from "../daemon/problem.ts";
 import { runUntilSignal } from "../daemon/shutdown.ts";
+import { exitStatusOf, UsageProblem } from "../daemon/usage-problem.ts";
 import { seederConfigSchema } from "./config.ts";
 
 interface Flags {
@@ -25,13 +26,22 @@ function flagsFrom(args: readonly string[]): Flags {
       setting,
       {},
     )
-    .allowExcessArguments(false);
-  return command.parse(args, { from: "user" }).opts<Flags>();
+    .allowExcessArguments(false)
+    // It says in one line what is wrong, which is left to main.
+    .configureOutput({ outputError: () => {} })
+    .exitOverride();
+  try {
+    return command.parse(args, { from: "user" }).opts<Flags>();
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) process.exit(0);
+    throw new UsageProblem(`${error.message.replace(/^error: /, "")} (bootswarm seeder --help lists the options)`);
+  }
 }
 
 function setting(text: string, settings: Record<string, string>): Record<string, string> {
   const equals = text.indexOf("=");
-  if (equals < 1) throw new Problem("invalid", `--set ${text}: write key=value, as in --set swarm.port=7401`);
+  if (equals < 1) throw new UsageProblem(`--set ${text}: write key=value, as in --set swarm.port=7401`);
   return { ...settings, [text.slice(0, equals)]: text.slice(equals + 1) };
 }
 
@@ -55,5 +65,5 @@ main().catch((error: unknown) => {
   // A Problem is for the operator; anything else is a bug of ours, whose place in the code matters.
   const text = error instanceof Problem || !(error instanceof Error) ? messageOf(error) : error.stack;
   process.stderr.write(`bootswarm seeder: ${text}\n`);
-  process.exit(1);
+  process.exit(exitStatusOf(error));
 });

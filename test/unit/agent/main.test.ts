@@ -97,7 +97,10 @@ test("a port that is taken is named with the key that sets it", async () => {
 
 test.each([
   [["--set", "swarm.prot=1"], /^bootswarm agent: .*no key "swarm.prot"; the nearest is "swarm.port"\n$/],
-  [["--set", "swarm"], /^bootswarm agent: --set swarm: write --set KEY=VALUE\n$/],
+  [
+    ["--set", "__proto__.x=1"],
+    /^bootswarm agent: configuration: there is no key "__proto__.x"; the nearest is "[a-zA-Z.]+"\n$/,
+  ],
   [["--listen", "nowhere"], /^bootswarm agent: "nowhere" is no address to listen on.*\n$/],
   [
     ["--state", "/dev/null/state"],
@@ -106,10 +109,19 @@ test.each([
   [["--state", "/proc/state"], /^bootswarm agent: cannot use the state directory \/proc\/state; .*--state.*\n$/],
   [["--seeder", "seeder:7400"], /^bootswarm agent: .*seeder.url: must be an http or https URL.*\n$/],
   [["--config", "/nothing.yaml"], /^bootswarm agent: cannot read the configuration file \/nothing.yaml.*\n$/],
-  [["--bogus"], /^bootswarm agent: Unknown option '--bogus'.*\n$/],
 ])("%j ends with one line that says why", async (args, line) => {
   const { status, stderr } = await run(...args);
   expect([status, stderr]).toEqual([1, expect.stringMatching(line)]);
+});
+
+test.each([
+  [["--bogus"], /^bootswarm agent: Unknown option '--bogus'.*\n$/],
+  [["--state"], /^bootswarm agent: Option '--state <value>' argument missing.*\n$/],
+  [["extra"], /^bootswarm agent: Unexpected argument 'extra'.*\n$/],
+  [["--set", "swarm"], /^bootswarm agent: --set swarm: write --set KEY=VALUE\n$/],
+])("%j makes no sense: one line, and status 2", async (args, line) => {
+  const { status, stderr } = await run(...args);
+  expect([status, stderr]).toEqual([2, expect.stringMatching(line)]);
 });
 
 test("--help says what there is to set", async () => {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { configKeys, loadConfig, nearest } from "../../../daemon/config.ts";
+import { Problem } from "../../../daemon/problem.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 
 const schema = z.strictObject({
@@ -15,7 +16,7 @@ const schema = z.strictObject({
     .prefault({}),
 });
 
-async function fileWith(text: string): Promise<string> {
+async function fileWith(text: string | Uint8Array): Promise<string> {
   const path = join(await temporaryDirectory(), "config.yaml");
   await writeFile(path, text);
   return path;
@@ -52,9 +53,46 @@ describe("loadConfig", () => {
     expect(() => loadConfig(schema, { file: list })).toThrow(/keys and values/);
   });
 
-  test("sets no prototype", () => {
-    expect(() => loadConfig(schema, { settings: { "__proto__.polluted": 1 } })).toThrow(/__proto__/);
-    expect(({} as { polluted?: number }).polluted).toBeUndefined();
+  test.each([
+    ["a NUL", Buffer.from("listen: \0")],
+    ["an escape sequence", Buffer.from("listen: [\u001b[31m")],
+    ["bytes that are no UTF-8", Buffer.from([0x7f, 0x45, 0x4c, 0x46, 0xff, 0xfe, 0x80])],
+  ])("repeats nothing of a file with %s", async (_case, bytes) => {
+    const file = await fileWith(bytes);
+    expect(() => loadConfig(schema, { file })).toThrow(
+      new Problem("invalid", `${file} is not a text file; a configuration is YAML or JSON, in UTF-8`),
+    );
+  });
+
+  test("takes a file with a byte order mark, tabs and every kind of line end", async () => {
+    const file = await fileWith("\ufefflisten: x\t# there\r\nfetch: {}\n");
+    expect(loadConfig(schema, { file }).listen).toBe("x");
+  });
+
+  test("reads no further than a configuration file goes, be it without end", () => {
+    expect(() => loadConfig(schema, { file: "/dev/zero" })).toThrow("/dev/zero is larger than 1048576 bytes");
+  });
+
+  test.each([
+    ["a key as long as the file", `${"a".repeat(100_000)}: 1`],
+    ["a key with escapes", '"\\e[31mred\\nx": 1'],
+    ["a thousand unknown keys", Array.from({ length: 1_000 }, (_, index) => `key${index}: 1`).join("\n")],
+    ["text that is no YAML", `a: [${"x".repeat(100_000)}\n}`],
+  ])("says what is wrong with %s in one short, printable line", async (_case, text) => {
+    const file = await fileWith(text);
+    expect(() => loadConfig(schema, { file })).toThrow(
+      expect.objectContaining({ message: expect.stringMatching(/^\P{Cc}{20,1000}$/u) }),
+    );
+  });
+
+  test("sets no prototype, and says that there is no such key", async () => {
+    const noKey = (key: string) => `there is no key "${key}"; the nearest is "`;
+    for (const key of ["__proto__.x", "fetch.__proto__.x", "__proto__"]) {
+      expect(() => loadConfig(schema, { settings: { [key]: "1" } })).toThrow(noKey(key));
+    }
+    const file = await fileWith("__proto__: {x: 1}");
+    expect(() => loadConfig(schema, { file })).toThrow(noKey("__proto__"));
+    expect(({} as { x?: number }).x).toBeUndefined();
   });
 });
 
