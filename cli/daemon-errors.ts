@@ -1,4 +1,4 @@
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { CliError, systemCodeIn } from "./cli-error.ts";
 import { type DaemonAddress, unreachableMessage } from "./daemon-address.ts";
 
@@ -21,8 +21,8 @@ export function unreachableError(address: DaemonAddress, error: unknown): CliErr
   return reason === undefined ? undefined : new CliError(unreachableMessage(address, reason), { cause: error });
 }
 
-/** What the user is told of an error in a call to a daemon. */
-export function daemonError(address: DaemonAddress, error: ConnectError): CliError {
+/** What the user is told of an error in a call to a daemon, which had `timeoutMs` to answer if there was a limit. */
+export function daemonError(address: DaemonAddress, error: ConnectError, timeoutMs?: number): CliError {
   const unreachable = unreachableError(address, error);
   if (unreachable) return unreachable;
   const code = systemCodeIn(error);
@@ -32,7 +32,7 @@ export function daemonError(address: DaemonAddress, error: ConnectError): CliErr
     });
   }
   if (error.code === Code.DeadlineExceeded) {
-    return new CliError(`the ${address.kind} at ${address.url} did not answer in time`, { cause: error });
+    return new CliError(silentMessage(address, timeoutMs), { cause: error });
   }
   if (error.code === Code.Unimplemented) {
     const message =
@@ -43,28 +43,49 @@ export function daemonError(address: DaemonAddress, error: ConnectError): CliErr
   return new CliError(error.rawMessage, { cause: error });
 }
 
-/** A client interceptor that gives every error of a call a `cause` that is a CliError for the user. */
-export function explainErrors(address: DaemonAddress): Interceptor {
-  const explained = (error: unknown) => {
+/**
+ * A transport each of whose errors has a `cause` that is a CliError for the user. It is no interceptor, because a call's
+ * time limit ends it outside of those.
+ */
+export function explainErrors(transport: Transport, address: DaemonAddress): Transport {
+  const explained = (error: unknown, timeoutMs: number | undefined) => {
     const connectError = ConnectError.from(error);
     const { rawMessage, code, metadata } = connectError;
-    return new ConnectError(rawMessage, code, metadata, undefined, daemonError(address, connectError));
+    return new ConnectError(rawMessage, code, metadata, undefined, daemonError(address, connectError, timeoutMs));
   };
-  async function* explainedStream<T>(messages: AsyncIterable<T>): AsyncIterable<T> {
+  async function* explainedStream<T>(messages: AsyncIterable<T>, timeoutMs: number | undefined): AsyncIterable<T> {
     try {
       yield* messages;
     } catch (error) {
-      throw explained(error);
+      throw explained(error, timeoutMs);
     }
   }
-  return (next) => async (request) => {
-    try {
-      const response = await next(request);
-      return response.stream ? { ...response, message: explainedStream(response.message) } : response;
-    } catch (error) {
-      throw explained(error);
-    }
+  return {
+    unary: async (method, signal, timeoutMs, ...rest) => {
+      try {
+        return await transport.unary(method, signal, timeoutMs, ...rest);
+      } catch (error) {
+        throw explained(error, timeoutMs);
+      }
+    },
+    stream: async (method, signal, timeoutMs, ...rest) => {
+      try {
+        const response = await transport.stream(method, signal, timeoutMs, ...rest);
+        return { ...response, message: explainedStream(response.message, timeoutMs) };
+      } catch (error) {
+        throw explained(error, timeoutMs);
+      }
+    },
   };
+}
+
+/** Something listens, since the connection came about, but it says nothing. */
+function silentMessage({ kind, url }: DaemonAddress, timeoutMs: number | undefined): string {
+  const time = timeoutMs === undefined ? "in time" : `within ${timeoutMs / 1_000} s`;
+  return (
+    `the ${kind} at ${url} did not answer ${time}: it hangs, is very busy, or is no ${kind}. ` +
+    `Try again, look at its log, and restart it if it stays silent.`
+  );
 }
 
 /** The error for the user in anything thrown; undefined if it is none of the world's faults. */

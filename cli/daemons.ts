@@ -41,10 +41,10 @@ export function agentAt(address: DaemonAddress): Agent {
 }
 
 function transportTo(address: DaemonAddress) {
-  return createConnectTransport({
+  const transport = createConnectTransport({
     baseUrl: address.baseUrl,
     httpVersion: "1.1",
-    interceptors: [explainErrors(address)],
     ...(address.socketPath === undefined ? {} : { nodeOptions: { socketPath: address.socketPath } }),
   });
+  return explainErrors(transport, address);
 }
