@@ -25,7 +25,7 @@ export interface Section {
 /** How often a watched answer is asked for again. */
 const watchIntervalMs = 1_000;
 
-/** Shows the report once, or with `watch` until Ctrl-C. */
+/** Shows the report once, or with `watch` until Ctrl-C, which is then a watch's normal end. */
 export async function showReport(
   context: Context,
   options: { json?: boolean; watch?: boolean },
@@ -37,9 +37,14 @@ export async function showReport(
     else writeSections(context, report.sections);
     return;
   }
-  if (options.json) await watchChanges(context, get, (report) => [JSON.stringify(report.json)]);
-  else if (context.out.isTTY) await watchInPlace(context, get);
-  else await watchChanges(context, get, (report) => [...linesOf(context, report.sections, undefined), ""]);
+  try {
+    if (options.json) await watchChanges(context, get, (report) => [JSON.stringify(report.json)]);
+    else if (context.out.isTTY) await watchInPlace(context, get);
+    else await watchChanges(context, get, (report) => [...linesOf(context, report.sections, undefined), ""]);
+  } catch (error) {
+    // Ctrl-C ends the call that may be under way, too.
+    if (!context.signal.aborted) throw error;
+  }
 }
 
 function writeSections(context: Context, sections: readonly Section[]): void {
