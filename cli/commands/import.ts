@@ -74,6 +74,8 @@ async function importImage(context: Context, source: string, options: ImportOpti
   let last: ImportImageResponse | undefined;
   try {
     for await (const answer of seederOf(options).catalog.importImage(request, { signal: context.signal })) {
+      // Said before anything else, since this command may end in ways that leave it no last word.
+      if (!last && answer.import) context.err.write(`${style.dim(howToEnd(answer.import.id))}\n`);
       last = answer;
       region.draw(viewOf(answer));
     }
@@ -90,6 +92,10 @@ async function importImage(context: Context, source: string, options: ImportOpti
     region.clear();
   }
   finishImport(context, options, last);
+}
+
+function howToEnd(id: string): string {
+  return `import ${id} runs in the seeder; Ctrl-C leaves it running, \`bootswarm cancel-import ${id}\` ends it`;
 }
 
 function finishImport(context: Context, options: ImportOptions, last: ImportImageResponse | undefined): void {

@@ -47,6 +47,14 @@ export function importsTable(imports: readonly Import[], nowMs: number): Table {
   };
 }
 
+/** What is said where no bytes move: before they come, while the seeder tries again, and once all are there. */
+function paceOf(each: Import): string | undefined {
+  if (each.state !== ImportState.ACTIVE) return importStateName(each.state);
+  if (each.bytesPerSecond > 0n) return undefined;
+  const isWhole = each.sizeBytes > 0n && each.doneBytes >= each.sizeBytes;
+  return isWhole ? "the seeder finishes" : "waiting for the source";
+}
+
 /** An import as a line of progress. */
 export function transferOfImport(each: Import): Transfer {
   const rate = Number(each.bytesPerSecond);
@@ -60,6 +68,6 @@ export function transferOfImport(each: Import): Transfer {
     bytesPerSecond: rate,
     etaSeconds: rate > 0 && each.sizeBytes > 0n ? left / rate : undefined,
     notes,
-    state: each.state === ImportState.ACTIVE ? undefined : importStateName(each.state),
+    state: paceOf(each),
   };
 }

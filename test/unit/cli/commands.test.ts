@@ -1,9 +1,12 @@
 /** The commands as a shell runs them, against a seeder and an agent in this process. */
-import { type ExecFileException, execFile } from "node:child_process";
+import { type ExecFileException, execFile, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
 import { openAgent } from "../../../agent/agent.ts";
 import { agentConfigSchema } from "../../../agent/config.ts";
 import { loadConfig } from "../../../daemon/config.ts";
@@ -55,8 +58,28 @@ interface Outcome {
   stderr: string;
 }
 
+const daemons = () => ({ ...process.env, BOOTSWARM_SEEDER: seeder.url, BOOTSWARM_AGENT: agent.url });
+
+/** Runs a command until `when` has come about, then interrupts it as Ctrl-C does. */
+async function interrupted(args: string[], when: (child: ReturnType<typeof spawn>) => Promise<unknown>) {
+  const child = spawn(process.execPath, [launcher, ...args], { env: daemons(), stdio: ["ignore", "pipe", "pipe"] });
+  const closed = once(child, "close");
+  onTestFinished(async () => {
+    child.kill("SIGKILL");
+    await closed;
+  });
+  let stderr = "";
+  child.stderr.on("data", (data: Buffer) => {
+    stderr += data;
+  });
+  await when(child);
+  child.kill("SIGINT");
+  const [status] = await closed;
+  return { status, stderr };
+}
+
 function bootswarm(...args: string[]): Promise<Outcome> {
-  const env = { ...process.env, BOOTSWARM_SEEDER: seeder.url, BOOTSWARM_AGENT: agent.url };
+  const env = daemons();
   return new Promise((resolve) => {
     execFile(process.execPath, [launcher, ...args], { env }, (error: ExecFileException | null, stdout, stderr) => {
       resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr });
@@ -116,6 +139,14 @@ test("a pinned image is not removed; unpinned, it is", async () => {
 test("errors are one clear line, and the exit status tells usage from the rest", async () => {
   const cases: [args: string[], status: number, message: RegExp][] = [
     [["fetch", "no-such-image"], 1, /^error: .*no-such-image/],
+    [["publish", image, "-n", ""], 1, /^error: "" cannot be an image's name; use 1 to 128 of/],
+    [["publish", image, "-n", "x.torrent"], 1, /^error: "x\.torrent" cannot be .* because it ends in \.torrent\n$/],
+    [["node", "zz"], 1, /^error: no node "zz" has ever reported; `bootswarm nodes` /],
+    [
+      ["import", "http://127.0.0.1:1/x", "-n", "x"],
+      1,
+      /^error: nobody answers at http:\/\/127\.0\.0\.1:1\/x .*check the URL\n$/,
+    ],
     [["publish", image, "-n", "../evil"], 1, /^error: "\.\.\/evil" cannot be an image's name/],
     [["publish", "/no/such/file", "-n", "x"], 1, /^error: cannot read \/no\/such\/file: there is no such file\n$/],
     [["publish", image, "-n", "wrong", "--sha256", "0".repeat(64)], 1, /^error: .*nothing was published\n$/],
@@ -129,9 +160,30 @@ test("errors are one clear line, and the exit status tells usage from the rest",
   ];
   for (const [args, status, message] of cases) {
     const outcome = await bootswarm(...args);
-    expect(outcome.stderr.replace(/^image\.raw: .*\n/gm, "")).toMatch(message);
+    expect(outcome.stderr.replace(/^(image\.raw: |x: |import \S+ runs in ).*\n/gm, "")).toMatch(message);
     expect(outcome).toMatchObject({ status, stdout: "" });
   }
+});
+
+test("Ctrl-C ends a watch with status 0", async () => {
+  const outcome = await interrupted(["images", "--watch"], ({ stdout }) => once(stdout!, "data"));
+  expect(outcome).toEqual({ status: 0, stderr: "" });
+});
+
+test("Ctrl-C of an import says that it goes on, and how to end it", async () => {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const source = `http://127.0.0.1:${(server.address() as AddressInfo).port}/disk`;
+  const outcome = await interrupted(["import", source, "-n", "slow"], ({ stderr }) => once(stderr!, "data"));
+  expect(outcome.status).toBe(130);
+  expect(outcome.stderr).toMatch(/^import \S+ runs in the seeder; Ctrl-C leaves it running/);
+  const { id } = /goes on in the seeder: .*`bootswarm cancel-import (?<id>\S+)` ends it/.exec(outcome.stderr)!.groups!;
+  expect((await bootswarm("imports")).stdout).toMatch(new RegExp(`^${id} +slow +active`, "m"));
+  expect((await bootswarm("cancel-import", id!)).stdout).toBe("cancelled slow\n");
 });
 
 test("retire takes the name away", async () => {
