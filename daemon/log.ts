@@ -1,5 +1,6 @@
+import { createRequire } from "node:module";
 import pino from "pino";
-import pretty from "pino-pretty";
+import type pretty from "pino-pretty";
 
 export type Log = pino.Logger;
 
@@ -14,8 +15,11 @@ export function createLog(options: { level: (typeof logLevels)[number]; name: st
     formatters: { level: (label) => ({ level: label }) },
     timestamp: pino.stdTimeFunctions.isoTime,
   };
-  const stream = process.stderr.isTTY
-    ? pretty({ destination: 2, sync: true, ignore: "service", translateTime: "SYS:HH:MM:ss.l" })
-    : pino.destination({ dest: 2, sync: true });
-  return pino(settings, stream);
+  return pino(settings, process.stderr.isTTY ? terminalStream() : pino.destination({ dest: 2, sync: true }));
+}
+
+function terminalStream(): pino.DestinationStream {
+  // Loaded only where somebody looks on: a service has no use for it.
+  const load = createRequire(import.meta.url)("pino-pretty") as typeof pretty;
+  return load({ destination: 2, sync: true, ignore: "service", translateTime: "SYS:HH:MM:ss.l" });
 }
