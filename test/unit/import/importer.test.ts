@@ -216,6 +216,13 @@ test("a torrent behind a URL is read, and one that is none is refused", async ()
   expect((await ended(importer, bad.id)).error).toMatch(/no torrent that can be read/);
 });
 
+test("a torrent file made to keep its reader busy for ever is refused", async () => {
+  const url = await serve((_request, response) => response.end("d4:infol-3:"));
+  const { importer } = await open(await temporaryDirectory());
+  const { id } = await importer.start(asked({ source: `${url}/a.torrent` }));
+  expect((await ended(importer, id)).error).toMatch(/no torrent that can be read \(malformed bencode at byte 8/);
+});
+
 test("a server that falls silent fails the import after the idle time", async () => {
   const { importer } = await open(await temporaryDirectory(), { idleTimeoutMs: 1_000 });
   const { id } = await importer.start(asked({ source: await serveHalf() }));
