@@ -44,8 +44,14 @@ export const handshakesMax = 128;
 /** Outgoing connection attempts under way at once per torrent: a flash crowd is reached in a few rounds. */
 export const connectsPerTorrentMax = 16;
 
-/** Addresses remembered per torrent; beyond it new ones are dropped. */
+/** Addresses remembered per torrent; beyond it a new one comes in only for one that failed. */
 export const knownPeersMax = 2_000;
+
+/** Addresses of one host among them, loopback aside: a host may run some clients, but not fill the book. */
+export const knownPeersPerHostMax = 16;
+
+/** Own addresses remembered, so as not to be dialled; more interfaces than that have no business in a swarm. */
+export const ownEndpointsMax = 64;
 
 /** Blocks that one peer may have asked for and not yet got; beyond it the peer is not playing by the rules. */
 export const peerRequestsMax = 2_048;
@@ -91,6 +97,20 @@ export const unchokedMax = 40;
 /** How long a choked peer waits before slots are dealt anew. */
 export const rechokeIntervalMs = 5_000;
 
-/** ut_metadata pieces asked for at once of one peer, and how long one may take. */
+/** ut_metadata pieces asked for at once of one peer, and how long the next may take. */
 export const metadataRequestsMax = 4;
 export const metadataTimeoutMs = 5_000;
+
+/** Peers asked for the metadata at once: one that is slow or lies must not hold up the others. */
+export const metadataPeersMax = 3;
+
+/** All of it must come within this time plus what it takes at this rate, or it is another peer's turn. */
+export const metadataDeadlineMs = 10_000;
+export const metadataBytesPerSecondMin = 256 * 1024;
+
+/** How long a peer that refused or let its time pass is left alone: doubled from the first to the last. */
+export const metadataRestMsMin = 5_000;
+export const metadataRestMsMax = 30_000;
+
+/** Metadata kept of peers that let their time pass, per torrent, so that what comes later can complete it. */
+export const metadataKeptBytesMax = 8 * 1024 * 1024;

@@ -22,13 +22,20 @@ export type MetadataMessage = { type: "request"; part: number } | { type: "rejec
 
 const messageTypes = ["request", "data", "reject"] as const;
 
-/** @throws Error if the payload is no ut_metadata message. */
-export function metadataMessageFrom(payload: Uint8Array): MetadataMessage {
+/**
+ * Undefined for a type that we do not know, which BEP 9 says to pass over.
+ *
+ * @throws Error if the payload is no ut_metadata message.
+ */
+export function metadataMessageFrom(payload: Uint8Array): MetadataMessage | undefined {
   const head = decodeBencodeHead(payload) as Record<string, unknown>;
-  const type = messageTypes[head?.msg_type as number];
+  const typeId = head?.msg_type;
   const part = head?.piece;
-  if (type === undefined || typeof part !== "number" || !Number.isSafeInteger(part) || part < 0) {
-    throw new Error("a ut_metadata message has no valid type and piece");
+  if (typeof typeId !== "number") throw new Error("a ut_metadata message has no type");
+  const type = messageTypes[typeId];
+  if (type === undefined) return undefined;
+  if (typeof part !== "number" || !Number.isSafeInteger(part) || part < 0) {
+    throw new Error("a ut_metadata message has no valid piece");
   }
   if (type !== "data") return { type, part };
   const totalBytes = head.total_size;
@@ -59,8 +66,10 @@ export class MetadataDownload {
   readonly #infohash: string;
   readonly #bytes: Buffer;
   readonly #arrived: boolean[];
+  readonly #inFlight = new Set<number>();
+  /** Parts below it have been asked for. */
   #next = 0;
-  #inFlight = 0;
+  #partsMissing: number;
 
   /** @throws Error if the size that the peer named is beyond bounds. */
   constructor(infohash: string, sizeBytes: number) {
@@ -69,34 +78,53 @@ export class MetadataDownload {
     }
     this.#infohash = infohash;
     this.#bytes = Buffer.alloc(sizeBytes);
-    this.#arrived = new Array<boolean>(Math.ceil(sizeBytes / partBytes)).fill(false);
+    this.#partsMissing = Math.ceil(sizeBytes / partBytes);
+    this.#arrived = new Array<boolean>(this.#partsMissing).fill(false);
+  }
+
+  get sizeBytes(): number {
+    return this.#bytes.length;
+  }
+
+  get partsMissing(): number {
+    return this.#partsMissing;
   }
 
   /** Parts to ask for now. */
   nextRequests(): MetadataMessage[] {
     const requests: MetadataMessage[] = [];
-    while (this.#inFlight < metadataRequestsMax && this.#next < this.#arrived.length) {
-      requests.push({ type: "request", part: this.#next++ });
-      this.#inFlight++;
+    for (; this.#inFlight.size < metadataRequestsMax && this.#next < this.#arrived.length; this.#next++) {
+      if (this.#arrived[this.#next]) continue;
+      this.#inFlight.add(this.#next);
+      requests.push({ type: "request", part: this.#next });
     }
     return requests;
   }
 
+  /** Takes what is in flight for lost: all that is missing will be asked for again. What comes late is still taken. */
+  restart(): void {
+    this.#inFlight.clear();
+    this.#next = 0;
+  }
+
   /**
-   * Takes a part; gives the whole once it is complete.
+   * Takes a part; gives the whole once it is complete. A part that is here already is dropped: it was asked for twice.
    *
    * @throws Error if the part does not fit, or the whole is not what the infohash names: the peer lies.
    */
   take(message: MetadataPart): Uint8Array | undefined {
     const start = message.part * partBytes;
     const expectedBytes = Math.min(partBytes, this.#bytes.length - start);
-    if (message.bytes.length !== expectedBytes || this.#arrived[message.part] !== false) {
+    const hasArrived = this.#arrived[message.part];
+    if (message.bytes.length !== expectedBytes || hasArrived === undefined) {
       throw new Error(`metadata part ${message.part} of ${message.bytes.length} bytes does not fit`);
     }
+    this.#inFlight.delete(message.part);
+    if (hasArrived) return undefined;
     this.#bytes.set(message.bytes, start);
     this.#arrived[message.part] = true;
-    this.#inFlight--;
-    if (this.#arrived.includes(false)) return undefined;
+    this.#partsMissing--;
+    if (this.#partsMissing > 0) return undefined;
     if (hash("sha1", this.#bytes) !== this.#infohash) throw new Error("metadata does not match the infohash");
     return this.#bytes;
   }

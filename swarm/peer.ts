@@ -79,6 +79,8 @@ export class Peer {
   /** 40 hex digits once the handshake is done. */
   id = "";
   fast = false;
+  /** It speaks the extension protocol (BEP 10). */
+  extended = false;
   /** Where it listens, if it is known. */
   listens: Endpoint | undefined;
   extensions: PeerExtensions = { metadataId: 0, metadataBytes: 0 };
@@ -136,6 +138,7 @@ export class Peer {
         onHandshake: (handshake) => {
           this.id = handshake.peerId.toString("hex");
           this.fast = handshake.fast;
+          this.extended = handshake.extended;
           this.owner.onHandshake(this, handshake);
         },
         onMessage: (message) => this.owner.onMessage(this, message),

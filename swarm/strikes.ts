@@ -1,4 +1,5 @@
 /** Who is struck off for bad pieces or bad messages: pure but for the time it is told. */
+import { isLoopback } from "./endpoint.ts";
 import { strikeOffMs, struckOffMax } from "./limits.ts";
 import type { Endpoint } from "./types.ts";
 
@@ -24,7 +25,6 @@ function keysOf(peer: { id?: string; address: Endpoint | undefined }): string[] 
   const keys = peer.id ? [peer.id] : [];
   if (!peer.address) return keys;
   const { host, port } = peer.address;
-  const isShared = host.startsWith("127.") || host === "::1" || host.startsWith("::ffff:127.");
-  keys.push(isShared ? `${host}:${port}` : host);
+  keys.push(isLoopback(host) ? `${host}:${port}` : host);
   return keys;
 }

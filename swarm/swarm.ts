@@ -6,7 +6,14 @@ import { randomBytes } from "node:crypto";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { AssemblyBudget } from "./assembly-budget.ts";
 import { Dht } from "./dht.ts";
-import { connectionsMaxDefault, connectTimeoutMs, handshakesMax, handshakeTimeoutMs } from "./limits.ts";
+import { keyOf } from "./endpoint.ts";
+import {
+  connectionsMaxDefault,
+  connectTimeoutMs,
+  handshakesMax,
+  handshakeTimeoutMs,
+  ownEndpointsMax,
+} from "./limits.ts";
 import { Peer, type PeerOwner } from "./peer.ts";
 import { RateLimit, RateMeter } from "./rate.ts";
 import { Strikes } from "./strikes.ts";
@@ -57,6 +64,8 @@ export class Swarm {
   readonly #peerId = Buffer.concat([Buffer.from(peerIdPrefix), randomBytes(12)]);
   readonly #budget = new AssemblyBudget();
   readonly #strikes = new Strikes();
+  /** Addresses at which this node has met itself, and the one it listens on: the DHT names them like any other. */
+  readonly #ownEndpoints = new Set<string>();
   readonly #uploadLimit: RateLimit;
   readonly #downloadLimit: RateLimit;
   readonly #received: RateMeter;
@@ -78,6 +87,7 @@ export class Swarm {
     this.#downloadLimit = new RateLimit(options.downloadBytesPerSecondMax ?? 0, nowMs);
     this.#received = new RateMeter(nowMs);
     this.#sent = new RateMeter(nowMs);
+    this.#noteOwn({ host: options.host, port: this.peerPort });
     server.on("connection", (socket) => this.#onConnection(socket));
     server.on("error", (error) => this.#log.warn({ error: error.message }, "peer listener"));
   }
@@ -209,12 +219,18 @@ export class Swarm {
       connect: (endpoint, owner) => this.#connect(endpoint, owner),
       announce: (infohash) => this.#dht.announce(infohash, this.peerPort),
       strike: (peer, reason) => this.#strike(peer, reason),
+      isOwn: (endpoint) => this.#ownEndpoints.has(keyOf(endpoint)),
+      noteOwn: (endpoint) => this.#noteOwn(endpoint),
       isStruck: (endpoint) => this.#strikes.isStruck({ address: endpoint }, this.#clock.now()),
       countReceived: (bytes) => this.#received.add(bytes, this.#clock.now()),
       countSent: (bytes) => this.#sent.add(bytes, this.#clock.now()),
       countVerifyFailure: () => this.#verifyFailures++,
       removed: (torrent) => this.#torrents.delete(torrent.infohash),
     };
+  }
+
+  #noteOwn(endpoint: Endpoint): void {
+    if (this.#ownEndpoints.size < ownEndpointsMax) this.#ownEndpoints.add(keyOf(endpoint));
   }
 
   #strike(peer: Peer, reason: string): void {

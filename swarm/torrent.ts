@@ -7,6 +7,7 @@
 import { EventEmitter } from "node:events";
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import { chooseUnchoked } from "./choker.ts";
+import { keyOf } from "./endpoint.ts";
 import { encodeExtensionHandshake, extensionHandshakeId, extensionsFrom, ourMetadataId } from "./extension.ts";
 import {
   connectionsPerTorrentMax,
@@ -15,6 +16,7 @@ import {
   idleTimeoutMs,
   keepAliveIntervalMs,
   rechokeIntervalMs,
+  strikeOffMs,
   unchokedMax,
 } from "./limits.ts";
 import { MetadataExchange } from "./metadata-exchange.ts";
@@ -34,7 +36,7 @@ import type {
   TorrentInfo,
   TorrentStatus,
 } from "./types.ts";
-import { type Block, encodeExtended, encodeHandshake, type Handshake, type WireMessage } from "./wire.ts";
+import { type Block, encodeExtended, encodeHandshake, type Handshake, WireError, type WireMessage } from "./wire.ts";
 
 /** How often timeouts, connections and slots are looked after. */
 const tickMs = 250;
@@ -65,6 +67,10 @@ export interface TorrentHost {
   announce(infohash: string): void;
   strike(peer: Peer, reason: string): void;
   isStruck(endpoint: Endpoint): boolean;
+  /** Whether the address is this very node's. */
+  isOwn(endpoint: Endpoint): boolean;
+  /** The address was dialled, and it was this very node that answered. */
+  noteOwn(endpoint: Endpoint): void;
   /** Payload that came and went, for the node's totals. */
   countReceived(bytes: number): void;
   countSent(bytes: number): void;
@@ -114,10 +120,13 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#metadata = new MetadataExchange({
       infohash: options.infohash,
       clock: host.clock,
+      expectedLengthBytes: options.expectedLengthBytes,
       peers: this.#peers,
       onInfoBytes: (infoBytes) => this.#learnInfo(infoBytes),
     });
-    for (const endpoint of options.peers ?? []) this.addPeer(endpoint);
+    for (const endpoint of options.peers ?? []) {
+      if (!host.isOwn(endpoint)) this.#book.add(endpoint, nowMs, { isGiven: true });
+    }
     // The first tick comes in its own turn, so that the caller can listen for events first.
     this.#cancelTick = host.clock.after(0, () => {
       this.#isStarted = true;
@@ -132,8 +141,9 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   /** A peer's address, from the DHT or elsewhere. */
   addPeer(endpoint: Endpoint): void {
-    if (this.#host.isStruck(endpoint) || !this.#book.add(endpoint)) return;
-    if (this.#isStarted && !this.#completed && !this.#failed && !this.#closing) this.#connect(this.#host.clock.now());
+    const nowMs = this.#host.clock.now();
+    if (this.#host.isOwn(endpoint) || this.#host.isStruck(endpoint) || !this.#book.add(endpoint, nowMs)) return;
+    if (this.#isStarted && !this.#completed && !this.#failed && !this.#closing) this.#connect(nowMs);
   }
 
   /** Announces anew at the next tick, as when the DHT has got its first nodes. */
@@ -234,6 +244,8 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     }
     this.#info = info;
     this.#metadata.infoBytes = info.infoBytes;
+    // Peers that came before were told that we lack it: now they can ask us.
+    for (const peer of [...this.#peers]) this.#sendExtensionHandshake(peer);
     this.#opening = this.#openStorage(info);
   }
 
@@ -309,18 +321,24 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       return;
     }
     this.#peers.add(peer);
-    if (peer.listens) this.#book.connected(peer.listens);
-    if (handshake.extended) {
-      const payload = encodeExtensionHandshake(this.#host.peerPort, this.#info?.infoBytes.length ?? 0);
-      peer.send(encodeExtended(extensionHandshakeId, payload));
-    }
+    if (peer.listens) this.#book.connected(peer.listens, this.#host.clock.now());
+    this.#sendExtensionHandshake(peer);
     this.#pieces?.greet(peer);
+  }
+
+  #sendExtensionHandshake(peer: Peer): void {
+    if (!peer.extended) return;
+    const payload = encodeExtensionHandshake(this.#host.peerPort, this.#info?.infoBytes.length ?? 0);
+    peer.send(encodeExtended(extensionHandshakeId, payload));
   }
 
   #handshakeFault(peer: Peer, handshake: Handshake): string | undefined {
     const ownId = Buffer.from(this.#host.peerId).toString("hex");
     if (handshake.infohash !== this.infohash) return "the peer answered for another torrent";
-    if (peer.id === ownId) return "connected to ourselves";
+    if (peer.id === ownId) {
+      if (peer.direction === "outbound") this.#host.noteOwn(peer.endpoint);
+      return "connected to ourselves";
+    }
     const twin = [...this.#peers].find((other) => other.id === peer.id);
     if (!twin) return undefined;
     // Both sides dialled: both must keep the same one, the one that the smaller id dialled.
@@ -335,20 +353,33 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     const wasPeer = this.#peers.delete(peer);
     if (error)
       this.#host.log.debug({ peer: peer.endpoint, infohash: this.infohash, error: error.message }, "peer lost");
-    if (peer.listens) {
-      const wasUseless = this.#completed || peer.usefulPieces === 0;
-      this.#book.ended(peer.listens, this.#host.clock.now(), wasPeer && wasUseless ? uselessPeerMs : 0);
-    }
+    this.#noteEnd(peer, wasPeer);
     if (!wasPeer) return;
+    if (error instanceof WireError) this.#strike(peer, error.message);
     this.#metadata.peerLeft(peer);
     this.#pieces?.peerLeft(peer);
     this.#rechoke(false);
   }
 
+  /** When the address may be dialled again. */
+  #noteEnd(peer: Peer, wasPeer: boolean): void {
+    if (!peer.listens) return;
+    if (this.#host.isOwn(peer.listens)) {
+      this.#book.forget(peer.listens);
+      return;
+    }
+    // Of two connections to one peer, the other goes on.
+    const key = keyOf(peer.listens);
+    for (const { listens } of this.#peers) if (listens && keyOf(listens) === key) return;
+    // It has said what it has, and we have it. Of one that had not come to that, nothing is known.
+    const wasUseless = this.#completed || (peer.usefulPieces === 0 && (peer.has?.count ?? 0) > 0);
+    this.#book.ended(peer.listens, this.#host.clock.now(), wasPeer && wasUseless ? uselessPeerMs : 0);
+  }
+
   #strike(peer: Peer, reason: string): void {
     this.#host.strike(peer, reason);
     peer.close(new Error(reason));
-    if (peer.listens) this.#book.forget(peer.listens);
+    if (peer.listens) this.#book.struckOff(peer.listens, this.#host.clock.now(), strikeOffMs);
   }
 
   // --- messages
@@ -426,10 +457,14 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   #onExtensionHandshake(peer: Peer, payload: Uint8Array): void {
     const { peerPort, ...extensions } = extensionsFrom(payload);
-    peer.extensions = extensions;
+    // It may be sent again (BEP 10), such as once the peer has the metadata; what it leaves out stays as it was.
+    peer.extensions = {
+      metadataId: extensions.metadataId || peer.extensions.metadataId,
+      metadataBytes: extensions.metadataBytes || peer.extensions.metadataBytes,
+    };
     if (!peer.listens && peerPort > 0) {
       peer.listens = { host: peer.endpoint.host, port: peerPort };
-      this.#book.connected(peer.listens);
+      this.#book.connected(peer.listens, this.#host.clock.now());
     }
     this.#metadata.ask();
   }
@@ -485,9 +520,17 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     while (this.#pending.size < connectsPerTorrentMax && this.#connections < connectionsPerTorrentMax) {
       const endpoint = this.#book.next(nowMs);
       if (!endpoint) return;
+      if (this.#host.isOwn(endpoint)) {
+        this.#book.forget(endpoint);
+        continue;
+      }
+      if (this.#host.isStruck(endpoint)) {
+        this.#book.struckOff(endpoint, nowMs, strikeOffMs);
+        continue;
+      }
       const peer = this.#host.connect(endpoint, this);
       if (!peer) {
-        this.#book.ended(endpoint, nowMs);
+        this.#book.postponed(endpoint, nowMs);
         return;
       }
       this.#pending.add(peer);

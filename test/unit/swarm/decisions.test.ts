@@ -95,10 +95,17 @@ describe("rates", () => {
 
 describe("the book of peers", () => {
   const peer = { host: "127.0.0.1", port: 1 };
+  const hostOf = (number: number) => `10.1.${number >> 8}.${number & 255}`;
+  /** A book as full as it gets, of addresses that nobody has tried. */
+  const fullBook = () => {
+    const book = new PeerBook(() => 0);
+    for (let number = 0; number < 3_000; number++) book.add({ host: hostOf(number), port: 1 }, 0);
+    return book;
+  };
 
   test("names an address once until its connection ends, then after growing waits", () => {
     const book = new PeerBook(() => 0);
-    expect([book.add(peer), book.add(peer)]).toEqual([true, false]);
+    expect([book.add(peer, 0), book.add(peer, 0)]).toEqual([true, false]);
     expect([book.next(0), book.next(0)]).toEqual([peer, undefined]);
     book.ended(peer, 0);
     expect([book.next(999), book.next(1_000)]).toEqual([undefined, peer]);
@@ -106,12 +113,97 @@ describe("the book of peers", () => {
     expect([book.next(2_999), book.next(3_000)]).toEqual([undefined, peer]);
   });
 
-  test("refuses addresses that cannot be, and more than it can hold", () => {
+  test("waits grow to ten seconds and no further; what was given is never forgotten, what was not is", () => {
+    const [given, heard] = [new PeerBook(() => 0), new PeerBook(() => 0)];
+    given.add(peer, 0, { isGiven: true });
+    heard.add(peer, 0);
+    for (let nowMs = 0; nowMs < 200_000; nowMs += 10_000) {
+      expect(given.next(nowMs)).toEqual(peer);
+      given.ended(peer, nowMs);
+      if (heard.next(nowMs)) heard.ended(peer, nowMs);
+    }
+    expect([given.next(199_999), given.next(200_000)]).toEqual([undefined, peer]);
+    expect(heard.next(1e9)).toBeUndefined();
+    expect(heard.add(peer, 1e9)).toBe(true);
+  });
+
+  test("an address named again while it waits is tried at once, once in five seconds", () => {
     const book = new PeerBook(() => 0);
-    expect(book.add({ host: "127.0.0.1", port: 0 })).toBe(false);
-    expect(book.add({ host: "0.0.0.0", port: 1 })).toBe(false);
-    for (let port = 1; port <= 3_000; port++) book.add({ host: "10.0.0.1", port });
+    book.add(peer, 0);
+    book.next(0);
+    expect(book.add(peer, 0)).toBe(false);
+    book.ended(peer, 0, 60_000);
+    expect([book.add(peer, 10), book.next(10)]).toEqual([true, peer]);
+    book.ended(peer, 10, 60_000);
+    expect([book.add(peer, 5_009), book.next(5_009)]).toEqual([false, undefined]);
+    expect([book.add(peer, 5_010), book.next(5_010)]).toEqual([true, peer]);
+  });
+
+  test("an address for which there was no place waits a second, and has not failed", () => {
+    const book = new PeerBook(() => 0);
+    book.add(peer, 0);
+    for (let nowMs = 0; nowMs < 100_000; nowMs += 1_000) {
+      expect(book.next(nowMs)).toEqual(peer);
+      book.postponed(peer, nowMs);
+    }
+  });
+
+  test("a peer that was struck off is forgotten or, if it was given, waits as long", () => {
+    const book = new PeerBook(() => 0);
+    const given = { host: "127.0.0.1", port: 2 };
+    book.add(peer, 0);
+    book.add(given, 0, { isGiven: true });
+    for (const each of [peer, given]) book.struckOff(each, 0, 3_600_000);
+    expect([book.next(3_599_999), book.next(3_600_000), book.next(3_600_000)]).toEqual([undefined, given, undefined]);
+  });
+
+  test.each([
+    { host: "127.0.0.1", port: 0 },
+    { host: "127.0.0.1", port: 65_536 },
+    { host: "127.0.0.1", port: 1.5 },
+    { host: "127.0.0.1", port: Number.NaN },
+    { host: "0.0.0.0", port: 1 },
+    { host: "", port: 1 },
+  ])("refuses %o, where no peer can be", (endpoint) => {
+    expect(new PeerBook(() => 0).add(endpoint, 0)).toBe(false);
+  });
+
+  test("holds no more than it may; what failed gives way to what is new, what is in use or given does not", () => {
+    const book = fullBook();
     expect(book.seen).toBe(2_000);
+    const newcomer = { host: "10.2.0.1", port: 1 };
+    expect(book.add(newcomer, 0)).toBe(false);
+    const tried = book.next(0)!;
+    expect(book.add(newcomer, 0)).toBe(false);
+    book.ended(tried, 0);
+    expect(book.add(newcomer, 0)).toBe(true);
+    expect(book.add(tried, 0)).toBe(false);
+  });
+
+  test("a newcomer is tried soon, however many wait before it", () => {
+    const book = fullBook();
+    book.ended(book.next(0)!, 0);
+    const newcomer = { host: "10.2.0.1", port: 1 };
+    book.add(newcomer, 0);
+    expect([book.next(0), book.next(0)]).toContainEqual(newcomer);
+  });
+
+  test("what was given is tried before what was heard of", () => {
+    const book = new PeerBook(() => 0);
+    for (let number = 0; number < 100; number++) book.add({ host: hostOf(number), port: 1 }, 0);
+    book.add(peer, 0, { isGiven: true });
+    expect(book.next(0)).toEqual(peer);
+  });
+
+  test("one host has no more than sixteen addresses, of which one that failed gives way; loopback may have many", () => {
+    const book = new PeerBook(() => 0);
+    for (let port = 1; port <= 100; port++) book.add({ host: "10.0.0.1", port }, 0);
+    expect(book.seen).toBe(16);
+    const tried = book.next(0)!;
+    book.ended(tried, 0);
+    expect(book.add({ host: "10.0.0.1", port: 200 }, 0)).toBe(true);
+    expect(book.add({ host: "10.0.0.1", port: 201 }, 0)).toBe(false);
+    for (let port = 1; port <= 100; port++) expect(book.add({ host: "127.0.0.1", port }, 0)).toBe(true);
   });
 });
 
@@ -145,7 +237,9 @@ describe("metadata", () => {
   test("of another infohash, of impossible size or in parts that do not fit is refused", () => {
     const download = new MetadataDownload("0".repeat(40), infoBytes.length);
     download.take(answer(0) as MetadataPart);
-    expect(() => download.take(answer(0) as MetadataPart)).toThrow(/does not fit/);
+    const short = { ...(answer(1) as MetadataPart), bytes: Buffer.alloc(5) };
+    expect(() => download.take(short)).toThrow(/does not fit/);
+    expect(() => download.take({ ...(answer(0) as MetadataPart), part: 3 })).toThrow(/does not fit/);
     download.take(answer(1) as MetadataPart);
     expect(() => download.take(answer(2) as MetadataPart)).toThrow(/does not match/);
     for (const size of [0, -1, 1.5, infoBytesMax + 1])

@@ -1,0 +1,17 @@
+/** What an address and port are: as a map's key, as something to dial, and whether many nodes may share the host. */
+import type { Endpoint } from "./types.ts";
+
+/** An endpoint as a map's key. */
+export function keyOf(endpoint: Endpoint): string {
+  return `${endpoint.host}:${endpoint.port}`;
+}
+
+/** Whether a peer can be there at all. */
+export function isDialable({ host, port }: Endpoint): boolean {
+  return Number.isInteger(port) && port > 0 && port <= 65_535 && host !== "" && host !== "0.0.0.0" && host !== "::";
+}
+
+/** Behind one loopback address live many nodes: in tests, and on a hypervisor that plays several. */
+export function isLoopback(host: string): boolean {
+  return host.startsWith("127.") || host === "::1" || host.startsWith("::ffff:127.");
+}
