@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type BencodeDictionary, decodeBencode } from "../../../swarm/bencode.ts";
 import { Dht } from "../../../swarm/dht.ts";
+import { createDhtClient } from "../../../swarm/dht-client.ts";
 import { systemClock } from "../../../swarm/swarm.ts";
 import type { Endpoint } from "../../../swarm/types.ts";
 
@@ -297,6 +298,21 @@ test("an announcement with the port that it came from is taken", async () => {
   await stranger.ask(node.port, "announce_peer", { info_hash: id, token, implied_port: 1, port: 0 });
   const { values } = (await stranger.ask(node.port, "get_peers", { info_hash: id })).fields;
   expect(Buffer.from((values as Uint8Array[])[0]!).readUInt16BE(4)).toBe(stranger.endpoint.port);
+});
+
+test("a client that only looks up, as imports use it, finds what a node by that name knows", async () => {
+  const node = await openNode();
+  node.announce(infohash, 1_111);
+  await expect.poll(() => node.found.length || node.announce(infohash, 1_111)).toBeGreaterThan(0);
+  const silent = { debug() {}, info() {}, warn() {} };
+  const client = createDhtClient({ bootstrap: [`localhost:${node.port}`] }, silent);
+  try {
+    const found = once(client, "peer");
+    client.once("ready", () => client.lookup(infohash));
+    expect(await found).toMatchObject([{ host: "127.0.0.1", port: 1_111 }, expect.anything(), expect.anything()]);
+  } finally {
+    await new Promise<void>((resolve) => client.destroy(resolve));
+  }
 });
 
 test("without a bootstrap node, a node sends nothing to anybody", async () => {
