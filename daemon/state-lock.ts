@@ -3,6 +3,9 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Problem } from "./problem.ts";
 
+/** Locks of this process: SQLite gives one back when its database is garbage-collected. */
+const held = new Set<DatabaseSync>();
+
 /**
  * Takes a directory for this process alone until `close` or the process's end, however it ends. Node has no flock;
  * SQLite's exclusive transaction on an empty database is a kernel lock (fcntl) that leaves nothing stale after SIGKILL.
@@ -22,12 +25,17 @@ export function lockStateDirectory(directory: string): { close(): void } {
       { cause: error },
     );
   }
+  held.add(database);
   try {
     writeFileSync(ownerPath, `${process.pid}\n`);
   } catch {
     // Only for people to read: a full disk must not keep a daemon from starting.
   }
-  return { close: () => database.close() };
+  const close = () => {
+    held.delete(database);
+    database.close();
+  };
+  return { close };
 }
 
 function ownerOf(path: string): string {
