@@ -84,6 +84,8 @@ export class PieceExchange implements FeedTarget {
 
   /** Tells a new peer what we have, and looks at what it said before we could understand it. */
   greet(peer: Peer): void {
+    // What was sent to it just now may have ended the connection.
+    if (peer.closed) return;
     const { have } = this.#storage;
     if (peer.fast && have.isFull) peer.send(encodeSignal("haveAll"));
     else if (peer.fast && have.count === 0) peer.send(encodeSignal("haveNone"));
@@ -117,6 +119,7 @@ export class PieceExchange implements FeedTarget {
 
   /** What a peer has, as a whole; told once, before anything else of pieces. */
   onPieces(peer: Peer, pieces: "all" | "none" | Uint8Array): void {
+    if (peer.closed) return;
     let has: Bitfield;
     try {
       has = piecesFrom(pieces, this.#info.pieceCount);
