@@ -59,6 +59,19 @@ export class Bitfield {
     return true;
   }
 
+  /** Which indices another set of the same size has and this one lacks, and the other way round. */
+  changesTo(other: Bitfield): { added: number[]; removed: number[] } {
+    const added: number[] = [];
+    const removed: number[] = [];
+    for (let at = 0; at < this.bytes.length; at++) {
+      if (this.bytes[at] === other.bytes[at]) continue;
+      for (let index = at * 8; index < Math.min(this.size, at * 8 + 8); index++) {
+        if (this.has(index) !== other.has(index)) (other.has(index) ? added : removed).push(index);
+      }
+    }
+    return { added, removed };
+  }
+
   fill(): void {
     this.bytes.fill(0xff);
     const spareBits = this.bytes.length * 8 - this.size;

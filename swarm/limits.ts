@@ -62,6 +62,12 @@ export const sendBufferBytesMax = 1024 * 1024;
 /** The same with everything else that waits to be sent, beyond which a peer does not read and is dropped. */
 export const unsentBytesMax = 8 * 1024 * 1024;
 
+/**
+ * Times that a peer may take back that it has pieces. BEP 3 has one bitfield a connection, but aria2 sends further ones in
+ * place of many haves: those only add, so all of them together cost no more than the haves would.
+ */
+export const retractionsMax = 8;
+
 /** Requests kept in flight to one peer: at least enough for a short path, at most what a fast one needs. */
 export const requestsInFlightMin = 4;
 export const requestsInFlightMax = 256;

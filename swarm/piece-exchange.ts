@@ -4,7 +4,7 @@
  */
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
-import { badPiecesMax, blockBytesMax, requestAgeMsMax } from "./limits.ts";
+import { badPiecesMax, blockBytesMax, requestAgeMsMax, retractionsMax } from "./limits.ts";
 import { pieceBytesOf } from "./metainfo.ts";
 import type { Peer } from "./peer.ts";
 import { Picker } from "./picker.ts";
@@ -117,7 +117,7 @@ export class PieceExchange implements FeedTarget {
     this.#requestFrom(peer);
   }
 
-  /** What a peer has, as a whole; told once, before anything else of pieces. */
+  /** What a peer has, as a whole. */
   onPieces(peer: Peer, pieces: "all" | "none" | Uint8Array): void {
     if (peer.closed) return;
     let has: Bitfield;
@@ -127,12 +127,17 @@ export class PieceExchange implements FeedTarget {
       this.#options.strike(peer, (error as Error).message);
       return;
     }
-    if (peer.has) this.#picker?.removePeer(peer.has);
+    const changes = (peer.has as Bitfield).changesTo(has);
+    if (changes.removed.length > 0 && ++peer.retractions > retractionsMax) {
+      this.#options.strike(peer, "it takes back again and again which pieces it has");
+      return;
+    }
     peer.has = has;
-    this.#picker?.addPeer(has);
-    peer.usefulPieces = 0;
     const { have } = this.#storage;
-    for (let index = 0; index < has.size; index++) if (has.has(index) && !have.has(index)) peer.usefulPieces++;
+    for (const index of changes.added) this.#picker?.addPiece(index);
+    for (const index of changes.removed) this.#picker?.removePiece(index);
+    peer.usefulPieces += changes.added.filter((index) => !have.has(index)).length;
+    peer.usefulPieces -= changes.removed.filter((index) => !have.has(index)).length;
     if (this.#closeIfUseless(peer)) return;
     peer.setInterested(peer.usefulPieces > 0);
     this.#requestFrom(peer);

@@ -437,10 +437,6 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   #onPieces(peer: Peer, pieces: "all" | "none" | Uint8Array): void {
-    if (peer.saidPieces) {
-      this.#strike(peer, "it says twice which pieces it has");
-      return;
-    }
     peer.saidPieces = true;
     if (this.#pieces) this.#pieces.onPieces(peer, pieces);
     else peer.earlyPieces = pieces;

@@ -39,3 +39,19 @@ test("wrong lengths and spare bits are refused", () => {
   expect(() => Bitfield.fromBytes(Buffer.alloc(3), 10)).toThrow(/does not fit 10 pieces/);
   expect(() => Bitfield.fromBytes(Buffer.from([0, 0x20]), 10)).toThrow(/spare bits/);
 });
+
+test("changes are what one set has and the other lacks", () => {
+  const indices = fc.uniqueArray(fc.nat({ max: 49 }));
+  fc.assert(
+    fc.property(indices, indices, (before, after) => {
+      const [one, other] = [new Bitfield(50), new Bitfield(50)];
+      for (const index of before) one.add(index);
+      for (const index of after) other.add(index);
+      const sorted = (list: number[]) => list.sort((a, b) => a - b);
+      expect(one.changesTo(other)).toEqual({
+        added: sorted(after.filter((index) => !before.includes(index))),
+        removed: sorted(before.filter((index) => !after.includes(index))),
+      });
+    }),
+  );
+});

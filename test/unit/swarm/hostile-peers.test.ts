@@ -5,6 +5,7 @@ import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { Bitfield } from "../../../swarm/bitfield.ts";
 import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
 import { Swarm } from "../../../swarm/swarm.ts";
 import {
@@ -162,4 +163,17 @@ test("random bytes after a good handshake never end the process or starve others
     await closed(socket);
   }
   await honestPeerIsServed();
+});
+
+test("a peer may add pieces by as many bitfields as it likes, but take them back only a few times", async () => {
+  const [growing, fickle] = [await greeted(), await greeted()];
+  for (let index = 0; index < info.pieceCount - 1; index++) {
+    const field = new Bitfield(info.pieceCount);
+    for (let each = 0; each <= index; each++) field.add(each);
+    growing.write(encodeBitfield(field.bytes));
+  }
+  const some = encodeBitfield(Buffer.from([0x80, 0]));
+  for (let count = 0; count < 10; count++) fickle.write(Buffer.concat([some, encodeSignal("haveNone")]));
+  await closed(fickle);
+  expect(growing.closed).toBe(false);
 });
