@@ -89,11 +89,7 @@ export class Picker<Requester extends object> {
     return this.#unopened.length === 0 && this.#open.size === 0;
   }
 
-  /** A peer has these pieces. */
-  addPeer(has: Bitfield): void {
-    for (let index = 0; index < has.size; index++) if (has.has(index)) this.#availability[index]!++;
-  }
-
+  /** A peer that has these pieces is gone. */
   removePeer(has: Bitfield): void {
     for (let index = 0; index < has.size; index++) if (has.has(index)) this.#availability[index]!--;
   }

@@ -33,8 +33,7 @@ const [ann, bob, cyd] = [{ name: "ann" }, { name: "bob" }, { name: "cyd" }];
 describe("which piece", () => {
   test("the one that the fewest peers have", () => {
     const { picker } = setUp(4);
-    picker.addPeer(Bitfield.full(4));
-    picker.addPeer(fieldOf(4, 0, 1, 3));
+    for (const index of [0, 1, 2, 3, 0, 1, 3]) picker.addPiece(index);
     expect(picker.pick(ann, Bitfield.full(4), 1, always, true)).toMatchObject([{ index: 2, begin: 0 }]);
   });
 
