@@ -98,8 +98,6 @@ export class Peer {
   chokeChangedAtMs: number;
   /** Pieces that it alone sent and that failed their hash. */
   badPieces = 0;
-  /** Whether it has said which pieces it has. */
-  saidPieces = false;
   /** How often it has taken back that it has pieces. */
   retractions = 0;
   /** Where its arriving block goes while another peer writes to the block's own place. */

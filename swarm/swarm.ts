@@ -17,7 +17,8 @@ import {
 import { Peer, type PeerOwner } from "./peer.ts";
 import { RateLimit, RateMeter } from "./rate.ts";
 import { Strikes } from "./strikes.ts";
-import { Torrent, type TorrentHost } from "./torrent.ts";
+import { Torrent } from "./torrent.ts";
+import type { TorrentHost } from "./torrent-host.ts";
 import type { AddTorrentOptions, Clock, Endpoint, SwarmLog, SwarmOptions } from "./types.ts";
 import type { Handshake } from "./wire.ts";
 
@@ -225,7 +226,7 @@ export class Swarm {
       countReceived: (bytes) => this.#received.add(bytes, this.#clock.now()),
       countSent: (bytes) => this.#sent.add(bytes, this.#clock.now()),
       countVerifyFailure: () => this.#verifyFailures++,
-      removed: (torrent) => this.#torrents.delete(torrent.infohash),
+      removed: (infohash) => this.#torrents.delete(infohash),
     };
   }
 

@@ -5,7 +5,7 @@
  *     magnet only -> metadata from a peer -> storage opened -> pieces -> complete, and seeding all along
  */
 import { EventEmitter } from "node:events";
-import type { AssemblyBudget } from "./assembly-budget.ts";
+import { AnnounceSchedule } from "./announce-schedule.ts";
 import { chooseUnchoked } from "./choker.ts";
 import { keyOf } from "./endpoint.ts";
 import { encodeExtensionHandshake, extensionHandshakeId, extensionsFrom, ourMetadataId } from "./extension.ts";
@@ -26,57 +26,18 @@ import { PeerBook } from "./peer-book.ts";
 import { PieceExchange } from "./piece-exchange.ts";
 import { RateMeter } from "./rate.ts";
 import { Storage } from "./storage.ts";
-import type {
-  AddTorrentOptions,
-  Clock,
-  Endpoint,
-  PieceSource,
-  SwarmLog,
-  TorrentEvents,
-  TorrentInfo,
-  TorrentStatus,
-} from "./types.ts";
+import type { TorrentHost } from "./torrent-host.ts";
+import type { AddTorrentOptions, Endpoint, PieceSource, TorrentEvents, TorrentInfo, TorrentStatus } from "./types.ts";
 import { type Block, encodeExtended, encodeHandshake, type Handshake, WireError, type WireMessage } from "./wire.ts";
 
 /** How often timeouts, connections and slots are looked after. */
 const tickMs = 250;
-/** Waits between DHT look-ups while pieces are missing: doubled from the first to the last. */
-const announceMsMin = 250;
-const announceMsMax = 30_000;
-/** The same once complete, or with peers enough: well before others forget the announcement. */
-const announceMsSettled = 10 * 60 * 1_000;
 /** With this many peers there is no hurry to find more. */
 const peersEnough = 20;
 /** A peer that was of no use to us is left alone for this long. */
 const uselessPeerMs = 60_000;
 /** Have messages kept for a torrent whose size is not known yet; a bitfield would have said more. */
 const earlyHavesMax = 4_096;
-
-/** What the swarm gives each of its torrents. */
-export interface TorrentHost {
-  readonly clock: Clock;
-  readonly random: () => number;
-  readonly log: SwarmLog;
-  /** 20 bytes. */
-  readonly peerId: Uint8Array;
-  readonly peerPort: number;
-  readonly budget: AssemblyBudget;
-  /** Connects to a peer on behalf of the torrent; undefined if there is no place for it. */
-  connect(endpoint: Endpoint, owner: PeerOwner): Peer | undefined;
-  /** Looks up peers in the DHT and announces the torrent. */
-  announce(infohash: string): void;
-  strike(peer: Peer, reason: string): void;
-  isStruck(endpoint: Endpoint): boolean;
-  /** Whether the address is this very node's. */
-  isOwn(endpoint: Endpoint): boolean;
-  /** The address was dialled, and it was this very node that answered. */
-  noteOwn(endpoint: Endpoint): void;
-  /** Payload that came and went, for the node's totals. */
-  countReceived(bytes: number): void;
-  countSent(bytes: number): void;
-  countVerifyFailure(): void;
-  removed(torrent: Torrent): void;
-}
 
 export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   readonly infohash: string;
@@ -94,8 +55,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   #opening: Promise<void> = Promise.resolve();
   readonly #abort = new AbortController();
   #cancelTick: () => void = () => {};
-  #nextAnnounceAtMs = 0;
-  #announceWaitMs = announceMsMin;
+  readonly #announcements: AnnounceSchedule;
   #rotatedAtMs = 0;
   #progressAtMs: number;
   readonly #down: RateMeter;
@@ -114,6 +74,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#host = host;
     const nowMs = host.clock.now();
     this.#book = new PeerBook(host.random);
+    this.#announcements = new AnnounceSchedule(host.random);
     this.#down = new RateMeter(nowMs);
     this.#up = new RateMeter(nowMs);
     this.#progressAtMs = nowMs;
@@ -148,7 +109,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   /** Announces anew at the next tick, as when the DHT has got its first nodes. */
   announceSoon(): void {
-    this.#nextAnnounceAtMs = 0;
+    this.#announcements.hasten();
   }
 
   /** Whether a further inbound connection may come in. */
@@ -200,7 +161,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       await this.#storage?.close();
     } finally {
       // Also where the last flush found the disk full: what could be kept is kept, and nothing is held any more.
-      this.#host.removed(this);
+      this.#host.removed(this.infohash);
     }
   }
 
@@ -297,7 +258,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   #checkComplete(): void {
     if (this.#completed || !this.#storage || !this.#pieces?.isComplete) return;
     this.#completed = true;
-    this.#nextAnnounceAtMs = 0;
+    this.#announcements.hasten();
     this.#storage.flush().then(
       () => this.emit("complete"),
       (error: Error) => this.#fail(error),
@@ -437,7 +398,6 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   #onPieces(peer: Peer, pieces: "all" | "none" | Uint8Array): void {
-    peer.saidPieces = true;
     if (this.#pieces) this.#pieces.onPieces(peer, pieces);
     else peer.earlyPieces = pieces;
   }
@@ -495,7 +455,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#metadata.tick(nowMs);
     if (!this.#completed) this.#connect(nowMs);
     if (nowMs - this.#rotatedAtMs > rechokeIntervalMs) this.#rechoke(true);
-    if (nowMs >= this.#nextAnnounceAtMs) this.#announce(nowMs);
+    if (this.#announcements.isDue(nowMs)) this.#announce(nowMs);
     this.#pieces?.requestFromAll();
     this.#cancelTick = this.#host.clock.after(tickMs, () => this.#tick());
   }
@@ -540,11 +500,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   #announce(nowMs: number): void {
     this.#host.announce(this.infohash);
-    const settled = this.#completed || this.#peers.size >= peersEnough;
-    const waitMs = settled ? announceMsSettled : this.#announceWaitMs;
-    this.#announceWaitMs = Math.min(this.#announceWaitMs * 2, announceMsMax);
-    // Jitter keeps nodes that started together from asking together for ever.
-    this.#nextAnnounceAtMs = nowMs + waitMs * (0.75 + this.#host.random() / 2);
+    this.#announcements.announced(nowMs, this.#completed || this.#peers.size >= peersEnough);
   }
 
   #rechoke(rotate: boolean): void {

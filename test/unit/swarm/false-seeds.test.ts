@@ -17,6 +17,7 @@ import {
   WireDecoder,
   type WireMessage,
 } from "../../../swarm/wire.ts";
+import { eventually } from "../../fixtures/processes.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 
 const pieceLengthBytes = 64 * 1024;
@@ -121,10 +122,10 @@ test("one bad block in each of many pieces, and then silence, does not turn the 
     if (spoilt.size === 4) setImmediate(() => socket.destroy());
   });
   const leecher = await leech([spoiler]);
-  await new Promise<void>((resolve) => {
-    const look = () => (spoilt.size >= 4 && leecher.torrent.status().peers === 0 ? resolve() : setImmediate(look));
-    look();
-  });
+  await eventually(
+    () => (spoilt.size >= 4 && leecher.torrent.status().peers === 0) || undefined,
+    "four pieces are spoilt and the spoiler is gone",
+  );
   const honest = await honestSeed();
   leecher.torrent.addPeer(honest);
   await expectWhole(leecher);
@@ -139,10 +140,7 @@ test("a spoiler does not turn a source of good bytes into a suspect either", asy
     socket.write(pieceMessage(block, randomBytes(block.length)));
   });
   const leecher = await leech([spoiler]);
-  await new Promise<void>((resolve) => {
-    const look = () => (spoilt.size > 0 ? resolve() : setImmediate(look));
-    look();
-  });
+  await eventually(() => spoilt.size > 0 || undefined, "a piece is spoilt");
   leecher.torrent.addSource({
     name: "good",
     requestsMax: 2,
@@ -176,10 +174,7 @@ test("a source ends what a slow peer holds, though the peer still has blocks to 
     if (block.begin === 0) socket.write(pieceMessage(block, goodBytes(block)));
   });
   const leecher = await leech([slow]);
-  await new Promise<void>((resolve) => {
-    const look = () => (leecher.torrent.status().swarmBytes > 0 ? resolve() : setImmediate(look));
-    look();
-  });
+  await eventually(() => leecher.torrent.status().swarmBytes > 0 || undefined, "the slow peer sends");
   leecher.torrent.addSource({
     name: "good",
     requestsMax: 2,
@@ -197,8 +192,5 @@ test("nodes that are complete part from each other", async () => {
   const peers = [seed, { host: "127.0.0.1", port: one.swarm.peerPort }];
   const torrent = other.add({ infohash: info.infohash, info, dataPath, havePath: `${dataPath}.have`, peers });
   await expectWhole({ torrent, dataPath });
-  await new Promise<void>((resolve) => {
-    const look = () => (torrent.status().peers + one.torrent.status().peers === 0 ? resolve() : setImmediate(look));
-    look();
-  });
+  await eventually(() => torrent.status().peers + one.torrent.status().peers === 0 || undefined, "both have parted");
 });

@@ -7,6 +7,7 @@ import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.t
 import { Swarm } from "../../../swarm/swarm.ts";
 import type { Torrent } from "../../../swarm/torrent.ts";
 import type { Endpoint, PieceSource, SwarmOptions, TorrentInfo } from "../../../swarm/types.ts";
+import { eventually } from "../../fixtures/processes.ts";
 
 let folder: string;
 let swarms: Swarm[];
@@ -150,10 +151,7 @@ test("a torn have-bitmap is not believed: pieces on disk are hashed, and only wh
 });
 
 const failures = (torrent: Torrent, count: number) =>
-  new Promise<void>((resolve) => {
-    const look = () => (torrent.status().verifyFailures >= count ? resolve() : setImmediate(look));
-    look();
-  });
+  eventually(() => torrent.status().verifyFailures >= count || undefined, `${count} failures`);
 
 test("a seed with one rotten piece gives all others; that one is not kept, and comes from an honest seed", async () => {
   const data = randomBytes(1_000_000);

@@ -1,0 +1,30 @@
+import type { AssemblyBudget } from "./assembly-budget.ts";
+import type { Peer, PeerOwner } from "./peer.ts";
+import type { Clock, Endpoint, SwarmLog } from "./types.ts";
+
+/** What the swarm gives each of its torrents. */
+export interface TorrentHost {
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: SwarmLog;
+  /** 20 bytes. */
+  readonly peerId: Uint8Array;
+  readonly peerPort: number;
+  readonly budget: AssemblyBudget;
+  /** Connects to a peer on behalf of the torrent; undefined if there is no place for it. */
+  connect(endpoint: Endpoint, owner: PeerOwner): Peer | undefined;
+  /** Looks up peers in the DHT and announces the torrent. */
+  announce(infohash: string): void;
+  strike(peer: Peer, reason: string): void;
+  isStruck(endpoint: Endpoint): boolean;
+  /** Whether the address is this very node's. */
+  isOwn(endpoint: Endpoint): boolean;
+  /** The address was dialled, and it was this very node that answered. */
+  noteOwn(endpoint: Endpoint): void;
+  /** Payload that came and went, for the node's totals. */
+  countReceived(bytes: number): void;
+  countSent(bytes: number): void;
+  countVerifyFailure(): void;
+  /** The torrent is closed. */
+  removed(infohash: string): void;
+}
