@@ -1,15 +1,14 @@
-import { execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
-import { createInterface } from "node:readline";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { expect, onTestFinished, test } from "vitest";
 import { AgentService } from "../../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
+import { runEntryPoint, startEntryPoint } from "../../fixtures/entry-point.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 import { startSeeder } from "../seeder/running-seeder.ts";
 import { fetchToEnd, startAgent } from "./running-agent.ts";
@@ -19,33 +18,12 @@ const anyPorts = ["--listen", "127.0.0.1:0", "--set", "swarm.port=0", "--set", "
 /** Nothing listens on the discard port of loopback. */
 const noSeeder = ["--seeder", "http://127.0.0.1:9"];
 
-/** Runs the agent's process to its end. */
-function run(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], (error, stdout, stderr) => {
-      resolve({ status: error ? Number(error.code) : 0, stdout, stderr });
-    });
-  });
-}
+const run = (...args: string[]) => runEntryPoint(main, args);
 
-/** Starts the agent's process, and waits for the log line that tells where it listens. */
 async function start(...args: string[]) {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "ignore", "pipe"] });
-  const exited = once(child, "exit");
-  onTestFinished(async () => {
-    child.kill("SIGKILL");
-    await exited;
-  });
-  for await (const line of createInterface({ input: child.stderr })) {
-    const { msg, url } = JSON.parse(line) as { msg: string; url?: string };
-    if (msg === "listening" && url) {
-      // What is logged from here on must not fill the pipe.
-      child.stderr.resume();
-      const transport = createConnectTransport({ baseUrl: url, httpVersion: "1.1" });
-      return { child, exited, url, service: createClient(AgentService, transport) };
-    }
-  }
-  throw new Error("the agent ended without listening");
+  const started = await startEntryPoint(main, args);
+  const transport = createConnectTransport({ baseUrl: started.url, httpVersion: "1.1" });
+  return { ...started, service: createClient(AgentService, transport) };
 }
 
 test("it starts without a seeder, and ends in order on SIGTERM", async () => {

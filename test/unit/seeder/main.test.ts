@@ -1,43 +1,18 @@
-import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
+import { runEntryPoint, startEntryPoint } from "../../fixtures/entry-point.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 
 const main = join(import.meta.dirname, "../../../seeder/main.ts");
 const anyPorts = ["--listen", "127.0.0.1:0", "--set", "swarm.port=0", "--set", "dht.port=0"];
 
-interface Ended {
-  status: number;
-  stdout: string;
-  stderr: string;
-}
+const run = (...args: string[]) => runEntryPoint(main, args);
 
-/** Runs the seeder's process to its end. */
-function run(...args: string[]): Promise<Ended> {
-  return new Promise((resolve) => {
-    execFile(process.execPath, [main, ...args], { timeout: 20_000, killSignal: "SIGKILL" }, (error, stdout, stderr) => {
-      resolve({ status: error ? Number(error.code) : 0, stdout, stderr });
-    });
-  });
-}
-
-/** Starts the seeder's process, and waits for the log line that tells where it listens. */
 async function start(...args: string[]) {
-  const child = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "ignore", "pipe"] });
-  const exited = once(child, "exit");
-  onTestFinished(async () => {
-    child.kill("SIGKILL");
-    await exited;
-  });
-  for await (const line of createInterface({ input: child.stderr })) {
-    const { msg, url, service } = JSON.parse(line) as { msg: string; url?: string; service: string };
-    expect(service).toBe("bootswarm-seeder");
-    if (msg === "listening" && url) return { child, exited, url };
-  }
-  throw new Error("the seeder ended without listening");
+  const started = await startEntryPoint(main, args);
+  for (const { service } of started.lines) expect(service).toBe("bootswarm-seeder");
+  return started;
 }
 
 test("it listens, says where, and ends in order on SIGTERM", async () => {
