@@ -2,7 +2,6 @@
  * One connection: its handshake, choke and interest both ways, what is asked of it and what it asks for. It reports to
  * one owner, which decides; first the swarm, until an inbound peer has said which torrent it is about, then the torrent.
  */
-import type { Socket } from "node:net";
 import type { Bitfield } from "./bitfield.ts";
 import {
   blockBytes,
@@ -17,7 +16,7 @@ import {
   unsentBytesMax,
 } from "./limits.ts";
 import { type RateLimit, RateMeter } from "./rate.ts";
-import type { Clock, Endpoint } from "./types.ts";
+import type { Clock, Endpoint, PeerSocket } from "./types.ts";
 import {
   type Block,
   encodeBlockMessage,
@@ -50,7 +49,7 @@ export interface PeerOwner {
 }
 
 export interface PeerOptions {
-  socket: Socket;
+  socket: PeerSocket;
   /** Where it is; for an inbound connection, the port is not the one it listens on. */
   endpoint: Endpoint;
   direction: "inbound" | "outbound";
@@ -110,7 +109,7 @@ export class Peer {
   lastBlockAtMs: number;
   readonly down: RateMeter;
   readonly up: RateMeter;
-  readonly #socket: Socket;
+  readonly #socket: PeerSocket;
   readonly #decoder: WireDecoder;
   readonly #options: PeerOptions;
   readonly #inFlight = new Map<number, InFlight>();

@@ -9,9 +9,8 @@ import { pieceBytesOf } from "./metainfo.ts";
 import type { Peer } from "./peer.ts";
 import { Picker } from "./picker.ts";
 import { type FeedTarget, SourceFeed } from "./source-feed.ts";
-import type { Storage } from "./storage.ts";
 import { Suspicions } from "./suspicions.ts";
-import type { Clock, PieceSource, SwarmLog, TorrentInfo } from "./types.ts";
+import type { Clock, PieceSource, PieceStorage, SwarmLog, TorrentInfo } from "./types.ts";
 import { type Block, encodeBitfield, encodeHave, encodeSignal } from "./wire.ts";
 
 /** Requests are sent in groups: once this part of a peer's queue has room. */
@@ -23,7 +22,7 @@ const restAfterSilenceMs = 5_000;
 
 export interface PieceExchangeOptions {
   info: TorrentInfo;
-  storage: Storage;
+  storage: PieceStorage;
   clock: Clock;
   random: () => number;
   log: SwarmLog;
@@ -47,7 +46,7 @@ type Requester = Peer | SourceFeed;
 export class PieceExchange implements FeedTarget {
   readonly #options: PieceExchangeOptions;
   readonly #info: TorrentInfo;
-  readonly #storage: Storage;
+  readonly #storage: PieceStorage;
   /** Absent once nothing is missing. */
   #picker: Picker<Requester> | undefined;
   /** The bytes of each piece being assembled. */
@@ -283,8 +282,14 @@ export class PieceExchange implements FeedTarget {
     this.#settleBlock(block, others, peer);
     if (!authors) return;
     const piece = this.#buffers.get(index) as Buffer;
-    if (this.#storage.verify(index, piece)) this.#write(index, piece);
-    else this.#dropBadPiece(index, piece, authors);
+    this.#keepWaitingFor(
+      this.#storage.verify(index, piece).then((isGood) => {
+        if (isGood) return this.#write(index, piece);
+        this.#dropBadPiece(index, piece, authors);
+        this.requestFromAll();
+        return undefined;
+      }),
+    );
   }
 
   /** A block is here: whoever else was to send it need not, and whoever is sending it writes nowhere any more. */
@@ -294,16 +299,20 @@ export class PieceExchange implements FeedTarget {
   }
 
   /** Writes a verified piece. */
-  #write(index: number, piece: Buffer): void {
+  async #write(index: number, piece: Buffer): Promise<void> {
     for (const peer of this.#suspicions.clear(index, piece)) {
       if (!(peer instanceof SourceFeed)) this.#options.strike(peer, "blocks that it sent were not the piece's");
     }
-    const writing: Promise<void> = this.#storage
-      .write(index, piece)
-      .then(() => this.#onWritten(index))
+    await this.#storage.write(index, piece);
+    this.#onWritten(index);
+  }
+
+  /** What the disk is at work on must end before the torrent does. */
+  #keepWaitingFor(work: Promise<void>): void {
+    const waiting: Promise<void> = work
       .catch((error: Error) => this.#options.onFault(error))
-      .finally(() => this.#writes.delete(writing));
-    this.#writes.add(writing);
+      .finally(() => this.#writes.delete(waiting));
+    this.#writes.add(waiting);
   }
 
   #onWritten(index: number): void {
@@ -349,7 +358,8 @@ export class PieceExchange implements FeedTarget {
 
   /** The peer is not asked for the piece again: its disk may be bad there and good elsewhere. */
   #withoutPiece(peer: Peer, index: number): void {
-    if (!peer.has?.remove(index)) return;
+    // What a peer that is gone had is not counted any more.
+    if (peer.closed || !peer.has?.remove(index)) return;
     this.#picker?.removePiece(index);
     if (--peer.usefulPieces === 0) peer.setInterested(false);
   }
@@ -375,9 +385,9 @@ export class PieceExchange implements FeedTarget {
   }
 
   /** A source's piece is judged by itself, whatever peers have sent of it. */
-  deliverPiece(feed: SourceFeed, index: number, bytes: Uint8Array): boolean {
+  async deliverPiece(feed: SourceFeed, index: number, bytes: Uint8Array): Promise<boolean> {
     this.#options.onProgress(bytes.length, "source");
-    if (!this.#storage.verify(index, bytes)) {
+    if (!(await this.#storage.verify(index, bytes))) {
       this.#picker?.forget(feed, index);
       this.#reportBadPiece(index, [feed.source.name]);
       return false;
@@ -387,7 +397,7 @@ export class PieceExchange implements FeedTarget {
     if (!settled || !piece) return true;
     for (const { block, others } of settled) this.#settleBlock(block, others, feed);
     piece.set(bytes);
-    this.#write(index, piece);
+    this.#keepWaitingFor(this.#write(index, piece));
     return true;
   }
 

@@ -17,7 +17,7 @@ export interface FeedTarget {
   /** A piece to read, opened for this feed, or undefined if there is none now. */
   openPiece(feed: SourceFeed): { index: number; offset: number; length: number } | undefined;
   /** The piece's bytes; false if they fail the piece's hash. */
-  deliverPiece(feed: SourceFeed, index: number, bytes: Uint8Array): boolean;
+  deliverPiece(feed: SourceFeed, index: number, bytes: Uint8Array): Promise<boolean>;
   /** The piece could not be read. */
   abandonPiece(feed: SourceFeed, index: number): void;
   sourceFailed(source: PieceSource, error: Error): void;
@@ -60,7 +60,7 @@ export class SourceFeed {
       const bytes = await this.source.read(piece.offset, piece.length, this.#abort.signal);
       if (bytes.length !== piece.length) throw new Error(`gave ${bytes.length} bytes for ${piece.length}`);
       this.#failures = 0;
-      if (!this.#target.deliverPiece(this, piece.index, bytes)) this.#countBadPiece();
+      if (!(await this.#target.deliverPiece(this, piece.index, bytes))) this.#countBadPiece();
       return 0;
     } catch (error) {
       this.#target.abandonPiece(this, piece.index);

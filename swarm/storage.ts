@@ -13,7 +13,7 @@ import { crc32 } from "node:zlib";
 import { Bitfield } from "./bitfield.ts";
 import { blockBytes } from "./limits.ts";
 import { pieceBytesOf, pieceHashOf } from "./metainfo.ts";
-import type { TorrentInfo } from "./types.ts";
+import type { PieceStorage, StorageOptions } from "./types.ts";
 
 /** How long a verified piece may wait for its bit in the bitmap's file. */
 const flushIntervalMs = 1_000;
@@ -22,17 +22,9 @@ const chunkBytes = 256 * 1024;
 const chunksKeptMax = 16;
 const checksumBytes = 4;
 
-export interface StorageOptions {
-  info: TorrentInfo;
-  dataPath: string;
-  /** Absent where the data is complete and stays so. */
-  havePath?: string | undefined;
-  /** Take all pieces as verified. */
-  complete: boolean;
-}
-
-export class Storage {
+export class Storage implements PieceStorage {
   readonly have: Bitfield;
+  onFault: (error: Error) => void = () => {};
   readonly #options: StorageOptions;
   readonly #file: FileHandle;
   /** Chunks by number, the longest unused first. */
@@ -40,7 +32,6 @@ export class Storage {
   #flushTimer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> = Promise.resolve();
   #dirty = false;
-  #onFault: (error: Error) => void = () => {};
 
   private constructor(options: StorageOptions, file: FileHandle, have: Bitfield) {
     this.#options = options;
@@ -79,12 +70,6 @@ export class Storage {
     }
   }
 
-  /** Where a fault of the bitmap's file is told, as it belongs to no single call. */
-  set onFault(tell: (error: Error) => void) {
-    this.#onFault = tell;
-  }
-
-  /** Bytes of verified pieces. */
   get doneBytes(): number {
     const { info } = this.#options;
     if (this.have.count === 0) return 0;
@@ -93,12 +78,11 @@ export class Storage {
     return this.have.count * info.pieceLengthBytes - shortBy;
   }
 
-  /** Whether the bytes are the piece's. */
-  verify(index: number, piece: Uint8Array): boolean {
+  async verify(index: number, piece: Uint8Array): Promise<boolean> {
     return hash("sha1", piece, "buffer").equals(pieceHashOf(this.#options.info, index));
   }
 
-  /** Writes a verified piece with one positioned write, and takes note that it is here. */
+  /** One positioned write, as a rule. */
   async write(index: number, piece: Uint8Array): Promise<void> {
     const offset = index * this.#options.info.pieceLengthBytes;
     for (let written = 0; written < piece.length; ) {
@@ -110,7 +94,6 @@ export class Storage {
     this.#noteChange();
   }
 
-  /** Reads bytes of verified pieces; the view stays valid, but must not be written to. */
   async read(offset: number, length: number): Promise<Uint8Array> {
     const number = Math.floor(offset / chunkBytes);
     const start = offset - number * chunkBytes;
@@ -123,7 +106,6 @@ export class Storage {
     return length < blockBytes ? Uint8Array.from(bytes) : bytes;
   }
 
-  /** Syncs what has come and records it in the bitmap's file. */
   flush(): Promise<void> {
     clearTimeout(this.#flushTimer);
     this.#flushTimer = undefined;
@@ -146,7 +128,6 @@ export class Storage {
     }
   }
 
-  /** Flushes, then closes the file. */
   async close(): Promise<void> {
     try {
       await this.flush();
@@ -163,7 +144,7 @@ export class Storage {
 
   #noteChange(): void {
     this.#dirty = true;
-    this.#flushTimer ??= setTimeout(() => this.flush().catch(this.#onFault), flushIntervalMs);
+    this.#flushTimer ??= setTimeout(() => this.flush().catch((error: Error) => this.onFault(error)), flushIntervalMs);
   }
 
   #chunk(number: number): Promise<Uint8Array> {
@@ -200,7 +181,7 @@ export class Storage {
       const piece = await this.#readFile(index * info.pieceLengthBytes, pieceBytesOf(info, index)).catch(
         () => undefined,
       );
-      if (piece && this.verify(index, piece)) this.have.add(index);
+      if (piece && (await this.verify(index, piece))) this.have.add(index);
     }
     this.#dirty = true;
     await this.flush();

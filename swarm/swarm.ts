@@ -16,6 +16,7 @@ import {
 } from "./limits.ts";
 import { Peer, type PeerOwner } from "./peer.ts";
 import { RateLimit, RateMeter } from "./rate.ts";
+import { Storage } from "./storage.ts";
 import { Strikes } from "./strikes.ts";
 import { Torrent } from "./torrent.ts";
 import type { TorrentHost } from "./torrent-host.ts";
@@ -217,6 +218,7 @@ export class Swarm {
       peerId: this.#peerId,
       peerPort: this.peerPort,
       budget: this.#budget,
+      openStorage: Storage.open,
       connect: (endpoint, owner) => this.#connect(endpoint, owner),
       announce: (infohash) => this.#dht.announce(infohash, this.peerPort),
       strike: (peer, reason) => this.#strike(peer, reason),

@@ -1,6 +1,6 @@
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import type { Peer, PeerOwner } from "./peer.ts";
-import type { Clock, Endpoint, SwarmLog } from "./types.ts";
+import type { Clock, Endpoint, OpenStorage, SwarmLog } from "./types.ts";
 
 /** What the swarm gives each of its torrents. */
 export interface TorrentHost {
@@ -11,6 +11,7 @@ export interface TorrentHost {
   readonly peerId: Uint8Array;
   readonly peerPort: number;
   readonly budget: AssemblyBudget;
+  readonly openStorage: OpenStorage;
   /** Connects to a peer on behalf of the torrent; undefined if there is no place for it. */
   connect(endpoint: Endpoint, owner: PeerOwner): Peer | undefined;
   /** Looks up peers in the DHT and announces the torrent. */

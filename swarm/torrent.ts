@@ -25,9 +25,16 @@ import type { Peer, PeerOwner } from "./peer.ts";
 import { PeerBook } from "./peer-book.ts";
 import { PieceExchange } from "./piece-exchange.ts";
 import { RateMeter } from "./rate.ts";
-import { Storage } from "./storage.ts";
 import type { TorrentHost } from "./torrent-host.ts";
-import type { AddTorrentOptions, Endpoint, PieceSource, TorrentEvents, TorrentInfo, TorrentStatus } from "./types.ts";
+import type {
+  AddTorrentOptions,
+  Endpoint,
+  PieceSource,
+  PieceStorage,
+  TorrentEvents,
+  TorrentInfo,
+  TorrentStatus,
+} from "./types.ts";
 import { type Block, encodeExtended, encodeHandshake, type Handshake, WireError, type WireMessage } from "./wire.ts";
 
 /** How often timeouts, connections and slots are looked after. */
@@ -50,7 +57,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   readonly #sources = new Set<PieceSource>();
   readonly #metadata: MetadataExchange;
   #info: TorrentInfo | undefined;
-  #storage: Storage | undefined;
+  #storage: PieceStorage | undefined;
   #pieces: PieceExchange | undefined;
   #opening: Promise<void> = Promise.resolve();
   readonly #abort = new AbortController();
@@ -214,7 +221,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     const { dataPath, havePath, complete = false } = this.#options;
     const { signal } = this.#abort;
     try {
-      this.#storage = await Storage.open({ info, dataPath, havePath, complete }, signal);
+      this.#storage = await this.#host.openStorage({ info, dataPath, havePath, complete }, signal);
     } catch (error) {
       if (!signal.aborted) this.#fail(error as Error);
       return;
@@ -227,7 +234,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#checkComplete();
   }
 
-  #openPieces(info: TorrentInfo, storage: Storage): PieceExchange {
+  #openPieces(info: TorrentInfo, storage: PieceStorage): PieceExchange {
     const { clock, random, log, budget } = this.#host;
     return new PieceExchange({
       ...{ info, storage, clock, random, log, budget },

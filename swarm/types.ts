@@ -3,6 +3,8 @@
  * images, catalogs or caches.
  */
 
+import type { Bitfield } from "./bitfield.ts";
+
 /** An address and port; TCP for peers, UDP for DHT nodes. */
 export interface Endpoint {
   host: string;
@@ -23,6 +25,58 @@ export interface TorrentInfo {
   pieceHashes: Uint8Array;
   /** The bencoded info dictionary exactly as hashed; what ut_metadata (BEP 9) serves and what a node keeps. */
   infoBytes: Uint8Array;
+}
+
+/** What is to be stored, and where. */
+export interface StorageOptions {
+  info: TorrentInfo;
+  dataPath: string;
+  /** Absent where the data is complete and stays so. */
+  havePath?: string | undefined;
+  /** Take all pieces as verified. */
+  complete: boolean;
+}
+
+/** A torrent's data: a file (`storage.ts`), or what a simulation takes for one. */
+export interface PieceStorage {
+  /** The pieces that are verified and stored. */
+  readonly have: Bitfield;
+  /** Bytes of verified pieces. */
+  readonly doneBytes: number;
+  /** Where a fault is told that belongs to no single call. */
+  onFault: (error: Error) => void;
+  /** Whether the bytes are the piece's. They must not change until the answer is there. */
+  verify(index: number, piece: Uint8Array): Promise<boolean>;
+  /** Writes a verified piece and takes note that it is here. The bytes must not change until then. */
+  write(index: number, piece: Uint8Array): Promise<void>;
+  /** Reads bytes of verified pieces; the view stays valid, but must not be written to. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Makes what has come outlast a crash. */
+  flush(): Promise<void>;
+  /** Flushes, then lets go of the data. */
+  close(): Promise<void>;
+}
+
+/** Opens a torrent's storage; `signal` ends what takes long. It rejects with an Error of the file system. */
+export type OpenStorage = (options: StorageOptions, signal: AbortSignal) => Promise<PieceStorage>;
+
+/**
+ * What the engine needs of a connection's socket: node:net's fits, and a simulation brings its own. A chunk given to
+ * "data" may be used again once the listener returns.
+ */
+export interface PeerSocket {
+  /** Bytes written and not yet taken. */
+  readonly writableLength: number;
+  write(bytes: Uint8Array): unknown;
+  cork(): void;
+  uncork(): void;
+  pause(): unknown;
+  resume(): unknown;
+  destroy(): unknown;
+  setNoDelay(noDelay: boolean): unknown;
+  on(event: "data", listener: (chunk: Buffer) => void): unknown;
+  on(event: "drain" | "close", listener: () => void): unknown;
+  on(event: "error", listener: (error: Error) => void): unknown;
 }
 
 /** The log lines the engine writes; pino's loggers fit. */
