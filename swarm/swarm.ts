@@ -5,23 +5,14 @@
 import { randomBytes } from "node:crypto";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import { AssemblyBudget } from "./assembly-budget.ts";
+import { Connections } from "./connections.ts";
 import { Dht } from "./dht.ts";
-import { keyOf } from "./endpoint.ts";
-import {
-  connectionsMaxDefault,
-  connectTimeoutMs,
-  handshakesMax,
-  handshakeTimeoutMs,
-  ownEndpointsMax,
-} from "./limits.ts";
-import { Peer, type PeerOwner } from "./peer.ts";
+import { connectionsMaxDefault, connectTimeoutMs } from "./limits.ts";
 import { RateLimit, RateMeter } from "./rate.ts";
 import { Storage } from "./storage.ts";
-import { Strikes } from "./strikes.ts";
 import { Torrent } from "./torrent.ts";
 import type { TorrentHost } from "./torrent-host.ts";
 import type { AddTorrentOptions, Clock, Endpoint, SwarmLog, SwarmOptions } from "./types.ts";
-import type { Handshake } from "./wire.ts";
 
 /** Peer ids in Azureus' style (BEP 20): two letters and a version. */
 const peerIdPrefix = "-BW0100-";
@@ -58,18 +49,10 @@ export class Swarm {
   readonly #clock: Clock;
   readonly #random: () => number;
   readonly #log: SwarmLog;
-  readonly #connectionsMax: number;
   readonly #torrents = new Map<string, Torrent>();
-  readonly #connections = new Set<Peer>();
-  /** Inbound connections that have not said yet what they are about. */
-  readonly #strangers = new Set<Peer>();
+  readonly #connections: Connections;
   readonly #peerId = Buffer.concat([Buffer.from(peerIdPrefix), randomBytes(12)]);
   readonly #budget = new AssemblyBudget();
-  readonly #strikes = new Strikes();
-  /** Addresses at which this node has met itself, and the one it listens on: the DHT names them like any other. */
-  readonly #ownEndpoints = new Set<string>();
-  readonly #uploadLimit: RateLimit;
-  readonly #downloadLimit: RateLimit;
   readonly #received: RateMeter;
   readonly #sent: RateMeter;
   #verifyFailures = 0;
@@ -84,12 +67,18 @@ export class Swarm {
     this.#clock = clock;
     this.#random = options.random ?? Math.random;
     this.#log = options.log ?? silentLog;
-    this.#connectionsMax = options.connectionsMax ?? connectionsMaxDefault;
-    this.#uploadLimit = new RateLimit(options.uploadBytesPerSecondMax ?? 0, nowMs);
-    this.#downloadLimit = new RateLimit(options.downloadBytesPerSecondMax ?? 0, nowMs);
+    this.#connections = new Connections({
+      clock,
+      log: this.#log,
+      connectionsMax: options.connectionsMax ?? connectionsMaxDefault,
+      uploadLimit: new RateLimit(options.uploadBytesPerSecondMax ?? 0, nowMs),
+      downloadLimit: new RateLimit(options.downloadBytesPerSecondMax ?? 0, nowMs),
+      dial: (endpoint) => this.#dial(endpoint),
+      torrentOf: (infohash) => this.#torrents.get(infohash),
+    });
     this.#received = new RateMeter(nowMs);
     this.#sent = new RateMeter(nowMs);
-    this.#noteOwn({ host: options.host, port: this.peerPort });
+    this.#connections.noteOwn({ host: options.host, port: this.peerPort });
     server.on("connection", (socket) => this.#onConnection(socket));
     server.on("error", (error) => this.#log.warn({ error: error.message }, "peer listener"));
   }
@@ -171,7 +160,7 @@ export class Swarm {
   status(): SwarmStatus {
     const nowMs = this.#clock.now();
     return {
-      peers: this.#connections.size - this.#strangers.size,
+      peers: this.#connections.peerCount,
       dhtNodes: this.#dht.nodeCount,
       torrents: this.#torrents.size,
       downBytesPerSecond: this.#received.bytesPerSecond(nowMs),
@@ -190,11 +179,12 @@ export class Swarm {
 
   async #end(): Promise<void> {
     this.#closed = true;
+    this.#connections.stop();
     this.#cancelReannounce?.();
     const ended = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     // One that cannot write down its last pieces must not keep the others from closing.
     const results = await Promise.allSettled([...this.#torrents.values()].map((torrent) => torrent.close()));
-    for (const peer of [...this.#connections]) peer.close();
+    this.#connections.close();
     await Promise.all([ended, this.#dht.close()]);
     for (const result of results) if (result.status === "rejected") throw result.reason;
   }
@@ -219,12 +209,12 @@ export class Swarm {
       peerPort: this.peerPort,
       budget: this.#budget,
       openStorage: Storage.open,
-      connect: (endpoint, owner) => this.#connect(endpoint, owner),
+      connect: (endpoint, owner) => this.#connections.connect(endpoint, owner),
       announce: (infohash) => this.#dht.announce(infohash, this.peerPort),
-      strike: (peer, reason) => this.#strike(peer, reason),
-      isOwn: (endpoint) => this.#ownEndpoints.has(keyOf(endpoint)),
-      noteOwn: (endpoint) => this.#noteOwn(endpoint),
-      isStruck: (endpoint) => this.#strikes.isStruck({ address: endpoint }, this.#clock.now()),
+      strike: (peer, reason) => this.#connections.strike(peer, reason),
+      isOwn: (endpoint) => this.#connections.isOwn(endpoint),
+      noteOwn: (endpoint) => this.#connections.noteOwn(endpoint),
+      isStruck: (endpoint) => this.#connections.isStruck(endpoint),
       countReceived: (bytes) => this.#received.add(bytes, this.#clock.now()),
       countSent: (bytes) => this.#sent.add(bytes, this.#clock.now()),
       countVerifyFailure: () => this.#verifyFailures++,
@@ -232,71 +222,17 @@ export class Swarm {
     };
   }
 
-  #noteOwn(endpoint: Endpoint): void {
-    if (this.#ownEndpoints.size < ownEndpointsMax) this.#ownEndpoints.add(keyOf(endpoint));
-  }
-
-  #strike(peer: Peer, reason: string): void {
-    this.#log.warn({ peer: peer.endpoint, reason }, "peer struck off");
-    this.#strikes.strike({ id: peer.id, address: peer.listens ?? peer.endpoint }, this.#clock.now());
-  }
-
   #onConnection(socket: Socket): void {
     // On a dual-stack listener an IPv4 address comes in IPv6's clothes.
     const host = (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
-    const endpoint = { host, port: socket.remotePort ?? 0 };
-    const struck = this.#strikes.isStruck({ address: endpoint }, this.#clock.now());
-    if (
-      this.#closed ||
-      struck ||
-      this.#connections.size >= this.#connectionsMax ||
-      this.#strangers.size >= handshakesMax
-    ) {
-      socket.destroy();
-      return;
-    }
-    const peer = this.#newPeer(socket, endpoint, "inbound", this.#reception);
-    this.#strangers.add(peer);
-    const cancelTimer = this.#clock.after(handshakeTimeoutMs, () => {
-      if (this.#strangers.has(peer)) peer.close(new Error("no handshake in time"));
-    });
-    socket.once("close", cancelTimer);
+    this.#connections.accept(socket, { host, port: socket.remotePort ?? 0 });
   }
 
-  /** Owns inbound connections until their handshake. */
-  readonly #reception: PeerOwner = {
-    onHandshake: (peer: Peer, handshake: Handshake) => {
-      this.#strangers.delete(peer);
-      const torrent = this.#torrents.get(handshake.infohash);
-      const isStruck = this.#strikes.isStruck({ id: peer.id, address: peer.endpoint }, this.#clock.now());
-      if (!torrent || isStruck || !torrent.hasPlace) peer.close();
-      else torrent.adopt(peer, handshake);
-    },
-    onMessage: () => {},
-    onBlockStart: () => undefined,
-    onBlockEnd: () => {},
-    onReadError: () => undefined,
-    onSent: () => {},
-    onClose: () => {},
-  };
-
-  #connect(endpoint: Endpoint, owner: PeerOwner): Peer | undefined {
-    if (this.#closed || this.#connections.size >= this.#connectionsMax) return undefined;
+  #dial(endpoint: Endpoint): Socket {
     const socket = connect({ host: endpoint.host, port: endpoint.port });
     const cancelTimer = this.#clock.after(connectTimeoutMs, () => socket.destroy());
     socket.once("connect", cancelTimer);
     socket.once("close", cancelTimer);
-    return this.#newPeer(socket, endpoint, "outbound", owner);
-  }
-
-  #newPeer(socket: Socket, endpoint: Endpoint, direction: "inbound" | "outbound", owner: PeerOwner): Peer {
-    const limits = { uploadLimit: this.#uploadLimit, downloadLimit: this.#downloadLimit };
-    const peer = new Peer({ socket, endpoint, direction, clock: this.#clock, ...limits }, owner);
-    this.#connections.add(peer);
-    socket.once("close", () => {
-      this.#connections.delete(peer);
-      this.#strangers.delete(peer);
-    });
-    return peer;
+    return socket;
   }
 }

@@ -1,0 +1,132 @@
+/**
+ * One node's connections: lets them in and out within bounds, keeps out who was struck off, and hands each inbound one
+ * to the torrent that its handshake names. Sockets are passed in, so that a simulation runs this code too.
+ */
+import { keyOf } from "./endpoint.ts";
+import { handshakesMax, handshakeTimeoutMs, ownEndpointsMax } from "./limits.ts";
+import { Peer, type PeerOwner } from "./peer.ts";
+import type { RateLimit } from "./rate.ts";
+import { Strikes } from "./strikes.ts";
+import type { Clock, Endpoint, PeerSocket, SwarmLog } from "./types.ts";
+import type { Handshake } from "./wire.ts";
+
+/** What an inbound connection may be handed to. */
+export interface Adopter {
+  readonly hasPlace: boolean;
+  adopt(peer: Peer, handshake: Handshake): void;
+}
+
+export interface ConnectionsOptions {
+  clock: Clock;
+  log: SwarmLog;
+  connectionsMax: number;
+  uploadLimit: RateLimit;
+  downloadLimit: RateLimit;
+  /** Opens a connection; the socket ends by itself if nobody answers. */
+  dial: (endpoint: Endpoint) => PeerSocket;
+  /** The torrent of an infohash, if it is here. */
+  torrentOf: (infohash: string) => Adopter | undefined;
+}
+
+export class Connections {
+  readonly #options: ConnectionsOptions;
+  readonly #peers = new Set<Peer>();
+  /** Inbound connections that have not said yet what they are about. */
+  readonly #strangers = new Set<Peer>();
+  readonly #strikes = new Strikes();
+  /** Addresses at which this node has met itself, and the one it listens on: the DHT names them like any other. */
+  readonly #ownEndpoints = new Set<string>();
+  #closed = false;
+
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
+  }
+
+  /** Connections of all kinds. */
+  get count(): number {
+    return this.#peers.size;
+  }
+
+  /** Connections that belong to a torrent. */
+  get peerCount(): number {
+    return this.#peers.size - this.#strangers.size;
+  }
+
+  isOwn(endpoint: Endpoint): boolean {
+    return this.#ownEndpoints.has(keyOf(endpoint));
+  }
+
+  noteOwn(endpoint: Endpoint): void {
+    if (this.#ownEndpoints.size < ownEndpointsMax) this.#ownEndpoints.add(keyOf(endpoint));
+  }
+
+  isStruck(endpoint: Endpoint): boolean {
+    return this.#strikes.isStruck({ address: endpoint }, this.#options.clock.now());
+  }
+
+  strike(peer: Peer, reason: string): void {
+    this.#options.log.warn({ peer: peer.endpoint, reason }, "peer struck off");
+    this.#strikes.strike({ id: peer.id, address: peer.listens ?? peer.endpoint }, this.#options.clock.now());
+  }
+
+  /** Connects on behalf of `owner`; undefined if there is no place. */
+  connect(endpoint: Endpoint, owner: PeerOwner): Peer | undefined {
+    if (this.#closed || this.#peers.size >= this.#options.connectionsMax) return undefined;
+    return this.#newPeer(this.#options.dial(endpoint), endpoint, "outbound", owner);
+  }
+
+  /** Takes an inbound connection, or turns it away. */
+  accept(socket: PeerSocket, endpoint: Endpoint): void {
+    const isFull = this.#peers.size >= this.#options.connectionsMax || this.#strangers.size >= handshakesMax;
+    if (this.#closed || isFull || this.isStruck(endpoint)) {
+      socket.destroy();
+      return;
+    }
+    const peer = this.#newPeer(socket, endpoint, "inbound", this.#reception);
+    this.#strangers.add(peer);
+    const cancelTimer = this.#options.clock.after(handshakeTimeoutMs, () => {
+      if (this.#strangers.has(peer)) peer.close(new Error("no handshake in time"));
+    });
+    socket.on("close", cancelTimer);
+  }
+
+  /** Takes and makes no more connections. */
+  stop(): void {
+    this.#closed = true;
+  }
+
+  /** Ends all that are left. */
+  close(): void {
+    this.stop();
+    for (const peer of [...this.#peers]) peer.close();
+  }
+
+  /** Owns inbound connections until their handshake. */
+  readonly #reception: PeerOwner = {
+    onHandshake: (peer: Peer, handshake: Handshake) => {
+      this.#strangers.delete(peer);
+      const torrent = this.#options.torrentOf(handshake.infohash);
+      const whose = { id: peer.id, address: peer.endpoint };
+      const isStruck = this.#strikes.isStruck(whose, this.#options.clock.now());
+      if (!torrent || isStruck || !torrent.hasPlace) peer.close();
+      else torrent.adopt(peer, handshake);
+    },
+    onMessage: () => {},
+    onBlockStart: () => undefined,
+    onBlockEnd: () => {},
+    onReadError: () => undefined,
+    onSent: () => {},
+    onClose: () => {},
+  };
+
+  #newPeer(socket: PeerSocket, endpoint: Endpoint, direction: "inbound" | "outbound", owner: PeerOwner): Peer {
+    const { clock, uploadLimit, downloadLimit } = this.#options;
+    const peer = new Peer({ socket, endpoint, direction, clock, uploadLimit, downloadLimit }, owner);
+    this.#peers.add(peer);
+    socket.on("close", () => {
+      this.#peers.delete(peer);
+      this.#strangers.delete(peer);
+    });
+    return peer;
+  }
+}
