@@ -1,0 +1,173 @@
+/** bootswarm as contender: a real seeder and real agents. With images that have no magnet link, plain HTTP. */
+import { execFile } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { AgentService } from "../../../proto/gen/bootswarm/agent/v1/agent_pb.js";
+import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
+import type { BenchImage, ContenderOptions, Field, Ready } from "./contender.ts";
+import { toolEnv } from "./lab.ts";
+import type { LabHost } from "./lab-plan.ts";
+import { LabProcess } from "./lab-process.ts";
+
+const program = join(import.meta.dirname, "../../../bin/bootswarm.js");
+const seederUrlPort = 7400;
+const peerPorts = { seeder: 7401, agent: 7411 };
+/** Agents that start at the same time: more than the machine's cores only take longer each. */
+const startsAtOnce = 4;
+/** How often an agent that is not ready yet is asked. The times measured are its own, so this costs no accuracy. */
+const pollMs = 1_000;
+
+interface Agent {
+  host: LabHost;
+  process: LabProcess;
+  service: Client<typeof AgentService>;
+}
+
+/** Starts the seeder, publishes the images with or without torrents, and starts the agents. */
+export async function startAgents(options: ContenderOptions, torrents: boolean): Promise<Field> {
+  const { lab, directory } = options;
+  const processes: LabProcess[] = [];
+  const killAll = async () => {
+    await Promise.all(processes.map((each) => each.kill()));
+  };
+  try {
+    const seeder = spawnSeeder(options);
+    processes.push(seeder);
+    await seeder.says("peerPort");
+    for (const image of options.images) await publish(options, image, torrents);
+    const agents: Agent[] = [];
+    const waiting = [...lab.plan.nodes];
+    const startSome = async () => {
+      for (let host = waiting.shift(); host; host = waiting.shift()) {
+        const agent = spawnAgent(options, host);
+        processes.push(agent.process);
+        await agent.process.says("peerPort");
+        agents.push(agent);
+      }
+    };
+    await Promise.all(Array.from({ length: startsAtOnce }, startSome));
+    for (const agent of agents) await untilJoined(agent, options.signal);
+    return {
+      seederPid: seeder.pid,
+      nodePids: agents.map((agent) => agent.process.pid),
+      fetchAll: async (onReady) => {
+        await Promise.all(agents.map((agent) => fetchOn(agent, options, onReady)));
+      },
+      seederPayloadBytes: () => seederPayloadBytes(options),
+      [Symbol.asyncDispose]: killAll,
+    };
+  } catch (error) {
+    await killAll();
+    throw error;
+  }
+
+  function spawnAgent({ agentSettings }: ContenderOptions, host: LabHost): Agent {
+    const socketPath = join(directory, `${host.name}.sock`);
+    const settings = [
+      `listen=unix:${socketPath}`,
+      `stateDirectory=${stateDirectoryOf(options, host)}`,
+      `name=${host.name}`,
+      `seeder.url=http://${lab.plan.seeder.address}:${seederUrlPort}`,
+      `swarm.host=${host.address}`,
+      `swarm.port=${peerPorts.agent}`,
+      `dht.port=${peerPorts.agent}`,
+      ...(lab.plan.zones.length > 1 ? [`zone=${host.zone}`] : []),
+      ...agentSettings,
+    ];
+    const process = spawnDaemon(options, "agent", host, settings);
+    const transport = createConnectTransport({
+      baseUrl: "http://localhost",
+      httpVersion: "1.1",
+      nodeOptions: { socketPath },
+    });
+    return { host, process, service: createClient(AgentService, transport) };
+  }
+}
+
+function spawnSeeder(options: ContenderOptions): LabProcess {
+  const { seeder } = options.lab.plan;
+  return spawnDaemon(options, "seeder", seeder, [
+    `listen=0.0.0.0:${seederUrlPort}`,
+    `dataDirectory=${stateDirectoryOf(options, seeder)}`,
+    `swarm.host=${seeder.address}`,
+    `swarm.advertiseHost=${seeder.address}`,
+    `swarm.port=${peerPorts.seeder}`,
+    `dht.port=${peerPorts.seeder}`,
+  ]);
+}
+
+function spawnDaemon(options: ContenderOptions, kind: "seeder" | "agent", host: LabHost, settings: string[]) {
+  const command = [process.execPath, program, kind, ...settings.flatMap((setting) => ["--set", setting])];
+  const log = options.logDirectory && join(options.logDirectory, `${host.name}.log`);
+  return new LabProcess(host.name, options.lab.commandOn(host, command), log);
+}
+
+function stateDirectoryOf({ directory }: ContenderOptions, host: LabHost): string {
+  const path = join(directory, host.name);
+  mkdirSync(path, { recursive: true });
+  return path;
+}
+
+/** Publishes from the seeder's own namespace, so that nothing of it goes through a link. */
+async function publish(options: ContenderOptions, image: BenchImage, torrent: boolean): Promise<void> {
+  const wanted = ["publish", image.path, "--name", image.name, "--sha256", image.sha256];
+  await onSeeder(options, [program, "--seeder", localSeederUrl, ...wanted, ...(torrent ? [] : ["--no-torrent"])]);
+}
+
+const localSeederUrl = `http://127.0.0.1:${seederUrlPort}`;
+
+async function onSeeder({ lab, signal }: ContenderOptions, args: string[]): Promise<string> {
+  const [command, ...rest] = lab.commandOn(lab.plan.seeder, [process.execPath, ...args]) as [string, ...string[]];
+  return (await promisify(execFile)(command, rest, { env: toolEnv, signal })).stdout;
+}
+
+/** Waits until an agent has spoken with the seeder and knows its DHT, as an agent does that has run for a while. */
+async function untilJoined({ service }: Agent, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const status = await service.getStatus({}, { signal });
+    if (status.seederReachable && status.dhtNodes > 0) return;
+    await sleep(100, undefined, { signal });
+  }
+}
+
+async function fetchOn(
+  { host, service }: Agent,
+  options: ContenderOptions,
+  onReady: (ready: Ready) => void,
+): Promise<void> {
+  const { signal } = options;
+  await Promise.all(options.images.map((image) => askFor(service, image.name, signal)));
+  const wanted = new Map(options.images.map((image) => [image.sha256, image.name]));
+  while (wanted.size > 0) {
+    const { fetches } = await service.listFetches({}, { signal });
+    for (const { digest, state, error, endedAt } of fetches) {
+      const image = wanted.get(digest);
+      if (image === undefined) continue;
+      if (state === FetchState.FAILED) throw new Error(`${host.name} failed to fetch ${image}: ${error}`);
+      if (state !== FetchState.READY || !endedAt) continue;
+      wanted.delete(digest);
+      const path = join(stateDirectoryOf(options, host), "images", digest, "data");
+      onReady({ node: host.name, image, atMs: timestampMs(endedAt), path });
+    }
+    if (wanted.size > 0) await sleep(pollMs, undefined, { signal });
+  }
+}
+
+/** Asks for an image and looks no further: a call that ends early leaves the fetch as it is. */
+async function askFor(service: Agent["service"], image: string, signal: AbortSignal): Promise<void> {
+  for await (const _first of service.ensureImage({ image }, { signal })) return;
+}
+
+const printMetrics = `process.stdout.write(await (await fetch("${localSeederUrl}/metrics")).text())`;
+
+async function seederPayloadBytes(options: ContenderOptions): Promise<number> {
+  const text = await onSeeder(options, ["--input-type=module", "--eval", printMetrics]);
+  return ["bootswarm_seeder_sent_bytes_total", "bootswarm_seeder_origin_sent_bytes_total"]
+    .map((name) => new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1])
+    .reduce((sum, value) => sum + Number(value ?? Number.NaN), 0);
+}

@@ -1,0 +1,44 @@
+/** What the benchmark compares: each contender brings the same images from the seeder to every node of the same lab. */
+import type { Lab } from "./lab.ts";
+
+/** An image to distribute. */
+export interface BenchImage {
+  name: string;
+  path: string;
+  sha256: string;
+  sizeBytes: number;
+}
+
+export interface ContenderOptions {
+  lab: Lab;
+  images: BenchImage[];
+  /** For the processes' files; an empty directory. */
+  directory: string;
+  /** Where each process's output is kept, if anywhere. */
+  logDirectory: string | undefined;
+  /** Settings of the agents, as KEY=VALUE. */
+  agentSettings: string[];
+  signal: AbortSignal;
+}
+
+/** An image became ready on a node. */
+export interface Ready {
+  node: string;
+  image: string;
+  /** When, in milliseconds of the wall clock. */
+  atMs: number;
+  /** The file, to be checked once all is over. */
+  path: string;
+}
+
+/** A contender that stands ready in the lab, its images published. */
+export interface Field extends AsyncDisposable {
+  seederPid: number;
+  nodePids: number[];
+  /** Asks every node for every image, at once; tells of each that is ready; resolves when all are. */
+  fetchAll(onReady: (ready: Ready) => void): Promise<void>;
+  /** Bytes of images that the seeder has sent. */
+  seederPayloadBytes(): Promise<number>;
+}
+
+export type Contender = (options: ContenderOptions) => Promise<Field>;

@@ -1,0 +1,100 @@
+/** The command line of bench:swarm. */
+import { tmpdir } from "node:os";
+import { parseArgs } from "node:util";
+
+export const usage = `Usage: npm run bench:swarm -- [options]        (as root)
+
+Images from one seeder to many nodes, each in a network namespace with a link of its own.
+
+  --preset targets    8 images of 20 MB, one of 100 MB, one of 20 MB
+  --preset table1     1, 2, 4 and 8 images of 20 MB: 1x192, 2x96, 4x48 and 8x24 VM requests on 24 nodes
+  --scenarios LIST    images x MB each, as in 8x20,1x100
+  --images N          images of the one scenario, without --preset and --scenarios (8)
+  --image-mb N        size of its images, in MB of 10^6 bytes (20)
+  --nodes N           (24)
+  --link-mbit N       rate of each link, each way (40)
+  --zones N           1, or 2 with a link between them (1)
+  --zone-link-mbit N  rate of that link, each way (40)
+  --contenders LIST   of bootswarm, http, libtorrent (bootswarm,http,libtorrent)
+  --rounds N          each contender in turn, so many times (1)
+  --set KEY=VALUE     a setting for every agent; may be repeated
+  --timeout-s N       longest that one run may take (60 s and three times what plain HTTP needs)
+  --directory DIR     where the nodes' files are for as long as the bench runs (${tmpdir()})
+  --keep-logs DIR     keep what every process says
+  --out FILE          write the results as JSON, and plots beside it
+`;
+
+export interface Scenario {
+  images: number;
+  imageBytes: number;
+}
+
+const presets: Record<string, string> = { targets: "8x20,1x100,1x20", table1: "1x20,2x20,4x20,8x20" };
+
+export type BenchOptions = ReturnType<typeof optionsFrom>;
+
+/** @throws Error for what makes no sense. */
+export function optionsFrom(args: string[]) {
+  const text = (value: string) => ({ type: "string", default: value }) as const;
+  const { values } = parseArgs({
+    args,
+    options: {
+      preset: { type: "string" },
+      scenarios: { type: "string" },
+      images: text("8"),
+      "image-mb": text("20"),
+      nodes: text("24"),
+      "link-mbit": text("40"),
+      zones: text("1"),
+      "zone-link-mbit": text("40"),
+      contenders: text("bootswarm,http,libtorrent"),
+      rounds: text("1"),
+      set: { type: "string", multiple: true, default: [] },
+      "timeout-s": { type: "string" },
+      directory: text(tmpdir()),
+      "keep-logs": { type: "string" },
+      out: { type: "string" },
+      help: { type: "boolean", short: "h" },
+    },
+  });
+  const zones = numberFrom("zones", values.zones);
+  if (zones !== 1 && zones !== 2) throw new Error(`--zones ${zones}: write 1 or 2`);
+  return {
+    help: values.help ?? false,
+    scenarios: scenariosFrom(values),
+    nodes: numberFrom("nodes", values.nodes),
+    linkBitsPerSecond: numberFrom("link-mbit", values["link-mbit"]) * 1e6,
+    zones: zones as 1 | 2,
+    zoneLinkBitsPerSecond: numberFrom("zone-link-mbit", values["zone-link-mbit"]) * 1e6,
+    contenders: values.contenders.split(","),
+    rounds: numberFrom("rounds", values.rounds),
+    agentSettings: values.set,
+    timeoutSeconds: values["timeout-s"] === undefined ? undefined : numberFrom("timeout-s", values["timeout-s"]),
+    directory: values.directory,
+    logDirectory: values["keep-logs"],
+    out: values.out,
+  };
+}
+
+function scenariosFrom(values: {
+  preset?: string;
+  scenarios?: string;
+  images: string;
+  "image-mb": string;
+}): Scenario[] {
+  const preset = values.preset === undefined ? undefined : presets[values.preset];
+  if (values.preset !== undefined && preset === undefined) {
+    throw new Error(`--preset ${values.preset}: there are ${Object.keys(presets).join(" and ")}`);
+  }
+  const list = values.scenarios ?? preset ?? `${values.images}x${values["image-mb"]}`;
+  return list.split(",").map((item) => {
+    const [images = "", megabytes = ""] = item.split("x");
+    return { images: numberFrom("scenarios", images), imageBytes: numberFrom("scenarios", megabytes) * 1e6 };
+  });
+}
+
+function numberFrom(name: string, text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new Error(`--${name} ${text}: write a number above 0`);
+  return value;
+}

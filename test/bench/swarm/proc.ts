@@ -1,0 +1,51 @@
+/** What Linux counts of processes and of the machine, from /proc. */
+import { readFileSync } from "node:fs";
+
+/** Ticks of the kernel's CPU accounting in a second; the same on every Linux that Node runs on. */
+const ticksPerSecond = 100;
+
+/** CPU seconds of a process and its threads since its start. */
+export function cpuSecondsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+  // Fields after the command's name, which may itself hold spaces and brackets; utime and stime are the 14th and 15th.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
+}
+
+/** The most memory that a process has had resident since its start, in bytes. */
+export function peakRssBytesOf(pid: number): number {
+  const match = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
+  if (!match) throw new Error(`/proc/${pid}/status has no VmHWM`);
+  return Number(match[1]) * 1024;
+}
+
+/** Bytes that have gone through a device of the network namespace that a process is in. */
+export function deviceBytesOf(pid: number, device: string): { received: number; sent: number } {
+  const line = readFileSync(`/proc/${pid}/net/dev`, "latin1")
+    .split("\n")
+    .find((candidate) => candidate.trim().startsWith(`${device}:`));
+  if (!line) throw new Error(`process ${pid} has no device ${device}`);
+  const fields = line
+    .slice(line.indexOf(":") + 1)
+    .trim()
+    .split(/\s+/);
+  return { received: Number(fields[0]), sent: Number(fields[8]) };
+}
+
+export interface MachineTicks {
+  idle: number;
+  all: number;
+}
+
+/** The machine's CPU time so far, over all cores. */
+export function machineTicks(): MachineTicks {
+  const [line = ""] = readFileSync("/proc/stat", "latin1").split("\n", 1);
+  // cpu user nice system idle iowait irq softirq steal; guests are in user.
+  const ticks = line.trim().split(/\s+/).slice(1, 9).map(Number);
+  return { idle: (ticks[3] ?? 0) + (ticks[4] ?? 0), all: ticks.reduce((sum, value) => sum + value, 0) };
+}
+
+/** Share of the machine's CPU time that was idle between two looks, in percent. */
+export function idlePercentBetween(from: MachineTicks, to: MachineTicks): number {
+  return (100 * (to.idle - from.idle)) / Math.max(to.all - from.all, 1);
+}

@@ -1,0 +1,93 @@
+/** What a run leaves, and the figures made of it: pure. */
+
+export interface RunResult {
+  contender: string;
+  images: number;
+  /** Of all images together. */
+  imageBytes: number;
+  nodes: number;
+  zones: number;
+  /** All images at the link's nominal rate. */
+  limitSeconds: number;
+  /** From the moment at which everything was asked for. */
+  readySeconds: { node: string; image: string; seconds: number }[];
+  /** Bytes of images that the seeder sent, over the images' bytes. */
+  seederPayloadOverImages: number;
+  /** The same with everything that left its interface. */
+  seederLinkOverImages: number;
+  /** What left the seeder's interface, second by second. */
+  seederSentBytes: number[];
+  seederCpuSeconds: number;
+  nodeCpuSeconds: number[];
+  /** Since each process's start. */
+  nodePeakRssBytes: number[];
+  /** What crossed the link between two zones, over the images' bytes; 0 with one zone. */
+  zoneLinkOverImages: number;
+  machineIdlePercent: number;
+}
+
+export interface Figures {
+  scenario: string;
+  contender: string;
+  limitSeconds: number;
+  /** The first image on any node. */
+  firstImageSeconds: number;
+  /** All of its images on the first node that has them. */
+  firstNodeSeconds: number;
+  /** All images on all nodes. */
+  allSeconds: number;
+  /** Mean over every image on every node. */
+  meanSeconds: number;
+  firstOverLimit: number;
+  allOverLimit: number;
+  seederPayloadOverImages: number;
+  seederLinkOverImages: number;
+  seederCpuSeconds: number;
+  nodeCpuSecondsMean: number;
+  nodePeakRssMibMean: number;
+  nodePeakRssMibMax: number;
+  zoneLinkOverImages: number;
+  machineIdlePercent: number;
+}
+
+/** VM requests on each host in the paper's Table 1. */
+export const requestsPerNode = 8;
+
+/** As the paper writes it: images x VM requests of each. */
+export function scenarioOf({ images, nodes }: Pick<RunResult, "images" | "nodes">): string {
+  return `${images}x${(nodes * requestsPerNode) / images}`;
+}
+
+export function figuresOf(result: RunResult): Figures {
+  const seconds = result.readySeconds.map((ready) => ready.seconds);
+  const nodeSeconds = new Map<string, number>();
+  for (const ready of result.readySeconds) {
+    nodeSeconds.set(ready.node, Math.max(ready.seconds, nodeSeconds.get(ready.node) ?? 0));
+  }
+  const firstNodeSeconds = Math.min(...nodeSeconds.values());
+  const allSeconds = Math.max(...seconds);
+  const rssMib = result.nodePeakRssBytes.map((bytes) => bytes / 2 ** 20);
+  return {
+    scenario: scenarioOf(result),
+    contender: result.contender,
+    limitSeconds: result.limitSeconds,
+    firstImageSeconds: Math.min(...seconds),
+    firstNodeSeconds,
+    allSeconds,
+    meanSeconds: mean(seconds),
+    firstOverLimit: firstNodeSeconds / result.limitSeconds,
+    allOverLimit: allSeconds / result.limitSeconds,
+    seederPayloadOverImages: result.seederPayloadOverImages,
+    seederLinkOverImages: result.seederLinkOverImages,
+    seederCpuSeconds: result.seederCpuSeconds,
+    nodeCpuSecondsMean: mean(result.nodeCpuSeconds),
+    nodePeakRssMibMean: mean(rssMib),
+    nodePeakRssMibMax: Math.max(...rssMib),
+    zoneLinkOverImages: result.zoneLinkOverImages,
+    machineIdlePercent: result.machineIdlePercent,
+  };
+}
+
+function mean(values: number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

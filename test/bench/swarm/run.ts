@@ -1,0 +1,114 @@
+/** One run: a contender brings a scenario's images to every node, and what that took. */
+import { createHash } from "node:crypto";
+import { createReadStream, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import type { BenchImage, Contender, Field, Ready } from "./contender.ts";
+import type { Lab } from "./lab.ts";
+import { cpuSecondsOf, deviceBytesOf, idlePercentBetween, machineTicks, peakRssBytesOf } from "./proc.ts";
+import type { RunResult } from "./results.ts";
+
+/** How often the seeder's link is read. */
+const sampleMs = 1_000;
+
+export interface RunOptions {
+  lab: Lab;
+  contenderName: string;
+  contender: Contender;
+  images: BenchImage[];
+  linkBitsPerSecond: number;
+  agentSettings: string[];
+  /** The run's files are made, and removed, below it. */
+  directory: string;
+  logDirectory: string | undefined;
+  timeoutSeconds: number;
+}
+
+/** Runs one contender from a fresh start to its end. @throws Error if an image is not ready in time, or is wrong. */
+export async function run(options: RunOptions): Promise<RunResult> {
+  const { lab, images } = options;
+  const directory = mkdtempSync(join(options.directory, "run-"));
+  if (options.logDirectory) mkdirSync(options.logDirectory, { recursive: true });
+  const timeout = new AbortController();
+  try {
+    await using field = await options.contender({ ...options, directory, signal: timeout.signal });
+    const timer = setTimeout(() => timeout.abort(), options.timeoutSeconds * 1_000);
+    const { ready, ...measured } = await measure(field, options).finally(() => clearTimeout(timer));
+    await checkFiles(ready, images);
+    return { ...identity(options), ...measured };
+  } catch (error) {
+    if (!timeout.signal.aborted) throw error;
+    const what = `${options.contenderName}: not all images were ready on ${lab.plan.nodes.length} nodes`;
+    throw new Error(`${what} within ${options.timeoutSeconds} s`, { cause: error });
+  } finally {
+    rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
+  }
+}
+
+function identity({ contenderName, images, lab, linkBitsPerSecond }: RunOptions) {
+  const imageBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0);
+  return {
+    contender: contenderName,
+    images: images.length,
+    imageBytes,
+    nodes: lab.plan.nodes.length,
+    zones: lab.plan.zones.length,
+    limitSeconds: (imageBytes * 8) / linkBitsPerSecond,
+  };
+}
+
+async function measure(field: Field, { lab, images }: RunOptions) {
+  const { device } = lab.plan.seeder;
+  const sentNow = () => deviceBytesOf(field.seederPid, device).sent;
+  const payloadBytesBefore = await field.seederPayloadBytes();
+  const before = {
+    ticks: machineTicks(),
+    seederCpu: cpuSecondsOf(field.seederPid),
+    nodeCpu: field.nodePids.map(cpuSecondsOf),
+    sent: sentNow(),
+    zoneLinkBytes: lab.zoneLinkBytes(),
+  };
+  const ready: Ready[] = [];
+  const seederSentBytes: number[] = [];
+  let lastSent = before.sent;
+  const sample = () => {
+    const now = sentNow();
+    seederSentBytes.push(now - lastSent);
+    lastSent = now;
+  };
+  const startMs = Date.now();
+  const sampler = setInterval(sample, sampleMs);
+  await field.fetchAll((one) => ready.push(one)).finally(() => clearInterval(sampler));
+  sample();
+  const after = {
+    ticks: machineTicks(),
+    seederCpu: cpuSecondsOf(field.seederPid),
+    nodeCpu: field.nodePids.map(cpuSecondsOf),
+    zoneLinkBytes: lab.zoneLinkBytes(),
+  };
+  const imageBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0);
+  const payloadBytes = (await field.seederPayloadBytes()) - payloadBytesBefore;
+  return {
+    ready,
+    readySeconds: ready.map(({ node, image, atMs }) => ({ node, image, seconds: (atMs - startMs) / 1_000 })),
+    seederPayloadOverImages: payloadBytes / imageBytes,
+    seederLinkOverImages: (lastSent - before.sent) / imageBytes,
+    seederSentBytes,
+    seederCpuSeconds: after.seederCpu - before.seederCpu,
+    nodeCpuSeconds: after.nodeCpu.map((seconds, index) => seconds - (before.nodeCpu[index] ?? 0)),
+    nodePeakRssBytes: field.nodePids.map(peakRssBytesOf),
+    zoneLinkOverImages: (after.zoneLinkBytes - before.zoneLinkBytes) / imageBytes,
+    machineIdlePercent: idlePercentBetween(before.ticks, after.ticks),
+  };
+}
+
+/** Every file that was called ready has the image's bytes. */
+async function checkFiles(ready: Ready[], images: BenchImage[]): Promise<void> {
+  const wanted = new Map(images.map((image) => [image.name, image.sha256]));
+  for (const { node, image, path } of ready) {
+    const hash = createHash("sha256");
+    await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), hash);
+    if (hash.digest("hex") !== wanted.get(image))
+      throw new Error(`${image} on ${node} differs from what was published`);
+  }
+}
