@@ -8,6 +8,12 @@ export class AssemblyBudget {
   #usedBytes = 0;
   #keptBytes = 0;
   readonly #free = new Map<number, Buffer[]>();
+  readonly #allocate: (bytes: number) => Buffer;
+
+  /** A simulation of ten thousand nodes has other buffers to give. */
+  constructor(allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow) {
+    this.#allocate = allocate;
+  }
 
   /** Whether a piece may be opened. One always may if nothing else is open, however large. */
   mayOpen(pieceBytes: number): boolean {
@@ -18,7 +24,7 @@ export class AssemblyBudget {
     this.#usedBytes += pieceBytes;
     const kept = this.#free.get(pieceBytes)?.pop();
     if (kept) this.#keptBytes -= pieceBytes;
-    return kept ?? Buffer.allocUnsafeSlow(pieceBytes);
+    return kept ?? this.#allocate(pieceBytes);
   }
 
   /** Nobody may write to the buffer after this. */
