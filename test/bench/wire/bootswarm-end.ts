@@ -13,17 +13,15 @@ const swarm = await Swarm.open({ host: "127.0.0.1", port: 0, dhtPort: 0 });
 if (role === "seed") {
   swarm.add({ infohash: info.infohash, info, dataPath, complete: true });
   report({ port: swarm.peerPort });
-  process.on("SIGTERM", () => {
-    report({ usage: process.resourceUsage() });
-    process.exit(0);
-  });
 } else {
   const startedAtMs = performance.now();
+  const cpuAtStart = process.cpuUsage();
   const peers = [{ host: "127.0.0.1", port: Number(port) }];
   const torrent = swarm.add({ infohash: info.infohash, info, dataPath, havePath: `${dataPath}.have`, peers });
   torrent.on("complete", async () => {
     const seconds = (performance.now() - startedAtMs) / 1_000;
-    report({ seconds, usage: process.resourceUsage() });
+    const cpu = process.cpuUsage(cpuAtStart);
+    report({ seconds, cpuSeconds: (cpu.user + cpu.system) / 1e6, peakMib: process.resourceUsage().maxRSS / 1024 });
     await swarm.close();
     process.exit(0);
   });

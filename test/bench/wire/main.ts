@@ -1,75 +1,71 @@
 /**
- * npm run bench:wire [-- --mib 1024 --rounds 5]: one seed to one leecher over loopback, engine against engine,
- * interleaved. Prints and writes, per engine, MB/s (median, spread) and CPU seconds per GB of both ends.
+ * npm run bench:wire [-- --mib 1024 --rounds 5 --engines bootswarm,libtorrent --out FILE]: one seed to one receiver over
+ * loopback, contender against contender, interleaved. Prints and writes, per contender, MB/s (median, spread), CPU seconds
+ * per GB and peak memory of both ends, and all of it over libtorrent's.
  */
-import { type ChildProcess, spawn } from "node:child_process";
-import { hash, randomFillSync } from "node:crypto";
-import { once } from "node:events";
+import { createHash, hash, randomFillSync } from "node:crypto";
 import { createReadStream, createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, tmpdir, totalmem } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { parseArgs } from "node:util";
 import { infoBytesOf, metainfoOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
-import type { WireReport } from "./report.ts";
+import { runFacts } from "../machine.ts";
+import { medians, rounded, spread } from "../statistics.ts";
+import { aria2 } from "./aria2.ts";
+import type { Contender, Job, Measurement, Transfer } from "./contender.ts";
+import { bootswarm, libtorrent, torrentStream } from "./engines.ts";
+import { nginx, origin } from "./http.ts";
 
-const engines: Record<string, string[]> = {
-  bootswarm: [process.execPath, join(import.meta.dirname, "bootswarm-end.ts")],
-  libtorrent: ["/usr/bin/python3", join(import.meta.dirname, "libtorrent-end.py")],
-  "torrent-stream": [process.execPath, join(import.meta.dirname, "torrent-stream-end.cjs")],
+const contenders: Record<string, Contender> = {
+  bootswarm,
+  libtorrent,
+  aria2c: aria2,
+  "torrent-stream": torrentStream,
+  "nginx+curl": nginx,
+  "origin+curl": origin,
 };
-
-interface Measurement {
-  mbPerSecond: number;
-  seedCpuSecondsPerGb: number;
-  leechCpuSecondsPerGb: number;
-  leechPeakMib: number;
-}
+const pieceLengthBytes = 1024 * 1024;
 
 const { values } = parseArgs({
   options: {
     mib: { type: "string", default: "1024" },
     rounds: { type: "string", default: "5" },
-    engines: { type: "string", default: Object.keys(engines).join(",") },
+    engines: { type: "string", default: Object.keys(contenders).join(",") },
     out: { type: "string" },
   },
 });
 const bytes = Number(values.mib) * 1024 * 1024;
-const pieceLengthBytes = 1024 * 1024;
+const names = values.engines.split(",");
+const unknown = names.filter((name) => !(name in contenders));
+if (unknown.length > 0) throw new Error(`no such engine: ${unknown}; there are ${Object.keys(contenders)}`);
+
 const folder = mkdtempSync(join(tmpdir(), "bootswarm-bench-"));
 try {
-  await main();
+  await using opened = new AsyncDisposableStack();
+  const data = await makeData();
+  const transfers = new Map<string, Transfer>();
+  for (const name of names) {
+    const own = mkdtempSync(join(folder, "contender-"));
+    transfers.set(name, await (contenders[name] as Contender).prepare({ ...data, folder: own }, opened));
+  }
+  const results = new Map<string, Measurement[]>(names.map((name) => [name, []]));
+  for (let round = 1; round <= Number(values.rounds); round++) {
+    for (const [name, transfer] of transfers) {
+      const measured = await measureOnce(name, transfer, data.dataPath);
+      results.get(name)?.push(measured);
+      const cpu = `CPU s/GB seed ${measured.seedCpuSecondsPerGb.toFixed(2)} leech ${measured.leechCpuSecondsPerGb.toFixed(2)}`;
+      console.log(`round ${round} ${name}: ${measured.mbPerSecond.toFixed(0)} MB/s, ${cpu}`);
+    }
+  }
+  tell(results);
 } finally {
   rmSync(folder, { recursive: true });
 }
 
-async function main(): Promise<void> {
-  const torrent = await makeTorrent();
-  const chosen = values.engines.split(",");
-  const results = new Map<string, Measurement[]>(chosen.map((name) => [name, []]));
-  for (let round = 1; round <= Number(values.rounds); round++) {
-    for (const name of chosen) {
-      const measured = await measure(engines[name] as string[], torrent);
-      results.get(name)?.push(measured);
-      const figures = `${measured.mbPerSecond.toFixed(0)} MB/s, CPU s/GB seed ${measured.seedCpuSecondsPerGb.toFixed(2)}`;
-      console.log(`round ${round} ${name}: ${figures} leech ${measured.leechCpuSecondsPerGb.toFixed(2)}`);
-    }
-  }
-  const summary = Object.fromEntries([...results].map(([name, runs]) => [name, summaryOf(runs)]));
-  console.table(
-    Object.fromEntries(Object.entries(summary).map(([name, { medians, spread }]) => [name, { ...medians, spread }])),
-  );
-  if (values.out) {
-    const machine = `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB`;
-    const run = { date: new Date().toISOString(), machine, node: process.version, bytes, pieceLengthBytes, summary };
-    writeFileSync(values.out, `${JSON.stringify({ ...run, rounds: Object.fromEntries(results) }, undefined, 2)}\n`);
-  }
-}
-
 /** Random data in `folder`/seed/data, and its torrent. */
-async function makeTorrent(): Promise<string> {
+async function makeData(): Promise<Omit<Job, "folder">> {
   mkdirSync(join(folder, "seed"));
   const hashes: Buffer[] = [];
   const pieces = function* () {
@@ -79,55 +75,24 @@ async function makeTorrent(): Promise<string> {
       yield piece;
     }
   };
-  await pipeline(Readable.from(pieces()), createWriteStream(join(folder, "seed/data")));
+  const dataPath = join(folder, "seed/data");
+  await pipeline(Readable.from(pieces()), createWriteStream(dataPath));
   const fields = { name: "data", lengthBytes: bytes, pieceLengthBytes, pieceHashes: Buffer.concat(hashes) };
-  const path = join(folder, "data.torrent");
-  writeFileSync(path, metainfoOf(torrentInfoFromInfoBytes(infoBytesOf(fields))));
-  return path;
+  const info = torrentInfoFromInfoBytes(infoBytesOf(fields));
+  const torrentPath = join(folder, "data.torrent");
+  writeFileSync(torrentPath, metainfoOf(info));
+  return { torrentPath, infohash: info.infohash, dataPath, bytes };
 }
 
-async function measure(command: string[], torrent: string): Promise<Measurement> {
-  const target = mkdtempSync(join(folder, "leech-"));
-  const seed = start([...command, "seed", torrent, join(folder, "seed/data")]);
+async function measureOnce(name: string, transfer: Transfer, dataPath: string): Promise<Measurement> {
+  const target = mkdtempSync(join(folder, "target-"));
   try {
-    const { port } = await seed.next("port");
-    const leech = start([...command, "leech", torrent, join(target, "data"), String(port)]);
-    const { seconds, usage } = await leech.next("seconds");
-    await leech.ended;
-    seed.child.kill("SIGTERM");
-    const { usage: seedUsage } = await seed.next("usage");
-    // Others end while their last writes are still on the way; every one of them checks its pieces, as we do.
-    if (command === engines.bootswarm) await sameBytes(join(folder, "seed/data"), join(target, "data"));
-    return {
-      mbPerSecond: bytes / 1e6 / (seconds as number),
-      seedCpuSecondsPerGb: cpuSeconds(seedUsage) / (bytes / 1e9),
-      leechCpuSecondsPerGb: cpuSeconds(usage) / (bytes / 1e9),
-      leechPeakMib: (usage?.maxRSS ?? 0) / 1024,
-    };
+    const measured = await transfer(join(target, "data"));
+    if (contenders[name]?.isComparable) await sameBytes(dataPath, join(target, "data"));
+    return measured;
   } finally {
-    seed.child.kill("SIGKILL");
-    await seed.ended;
     rmSync(target, { recursive: true });
   }
-}
-
-function start(command: string[]) {
-  const child: ChildProcess = spawn(command[0] as string, command.slice(1), { stdio: ["ignore", "pipe", "inherit"] });
-  const ended = once(child, "exit");
-  const lines = createInterface({ input: child.stdout as Readable })[Symbol.asyncIterator]();
-  const next = async (key: keyof WireReport): Promise<WireReport> => {
-    for (;;) {
-      const { value, done } = await lines.next();
-      if (done) throw new Error(`${command.join(" ")} ended before it told its ${key}`);
-      const line = JSON.parse(value) as WireReport;
-      if (line[key] !== undefined) return line;
-    }
-  };
-  return { child, ended, next };
-}
-
-function cpuSeconds(usage: WireReport["usage"]): number {
-  return usage ? (usage.userCPUTime + usage.systemCPUTime) / 1e6 : Number.NaN;
 }
 
 async function sameBytes(one: string, other: string): Promise<void> {
@@ -136,25 +101,45 @@ async function sameBytes(one: string, other: string): Promise<void> {
 }
 
 async function digestOf(path: string): Promise<string> {
-  const { createHash } = await import("node:crypto");
   const digest = createHash("sha1");
   await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), digest);
   return digest.digest("hex");
 }
 
-function summaryOf(runs: Measurement[]) {
-  const medianOf = (key: keyof Measurement) => {
-    const sorted = runs.map((run) => run[key]).sort((a, b) => a - b);
-    return Number((sorted[Math.floor(sorted.length / 2)] as number).toFixed(2));
-  };
-  const rates = runs.map((run) => Math.round(run.mbPerSecond));
-  return {
-    medians: {
-      mbPerSecond: medianOf("mbPerSecond"),
-      seedCpuSecondsPerGb: medianOf("seedCpuSecondsPerGb"),
-      leechCpuSecondsPerGb: medianOf("leechCpuSecondsPerGb"),
-      leechPeakMib: medianOf("leechPeakMib"),
-    },
-    spread: `${Math.min(...rates)}-${Math.max(...rates)}`,
-  };
+/** Prints the summary, and writes it with all rounds where asked to. */
+function tell(results: ReadonlyMap<string, Measurement[]>): void {
+  const summary = Object.fromEntries(
+    [...results].map(([name, rounds]) => [
+      name,
+      { ...medians<keyof Measurement & string>(rounds), spread: spread(rounds.map((round) => round.mbPerSecond)) },
+    ]),
+  );
+  console.table(summary);
+  const reference = results.get("libtorrent");
+  const ratios = reference && ratiosTo(reference, results);
+  if (ratios) {
+    console.log("over libtorrent's");
+    console.table(ratios);
+  }
+  if (!values.out) return;
+  const run = { ...runFacts(), bytes, pieceLengthBytes, summary, overLibtorrent: ratios };
+  writeFileSync(values.out, `${JSON.stringify({ ...run, rounds: Object.fromEntries(results) }, undefined, 2)}\n`);
+}
+
+/** Each contender's medians over the reference's; CPU is that of both ends together. */
+function ratiosTo(reference: readonly Measurement[], results: ReadonlyMap<string, Measurement[]>) {
+  const figuresOf = (rounds: readonly Measurement[]) =>
+    medians(
+      rounds.map(({ mbPerSecond, seedCpuSecondsPerGb, leechCpuSecondsPerGb, seedPeakMib, leechPeakMib }) => ({
+        ...{ mbPerSecond, seedPeakMib, leechPeakMib },
+        cpuSecondsPerGb: seedCpuSecondsPerGb + leechCpuSecondsPerGb,
+      })),
+    );
+  const base = figuresOf(reference);
+  const entries = [...results].map(([name, rounds]) => {
+    const figures = figuresOf(rounds);
+    const keys = Object.keys(base) as (keyof typeof base)[];
+    return [name, Object.fromEntries(keys.map((key) => [key, rounded(figures[key] / base[key])]))];
+  });
+  return Object.fromEntries(entries) as Record<string, Record<keyof typeof base, number>>;
 }

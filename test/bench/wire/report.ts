@@ -4,8 +4,10 @@ export interface WireReport {
   port?: number;
   /** From the leecher's start, its process excluded, to the last piece on disk. */
   seconds?: number;
-  /** As Node counts: microseconds of CPU, kilobytes of peak memory. */
-  usage?: { userCPUTime: number; systemCPUTime: number; maxRSS: number };
+  /** CPU of the same span. */
+  cpuSeconds?: number;
+  /** Most memory that the process has had resident. */
+  peakMib?: number;
 }
 
 export function report(line: WireReport): void {

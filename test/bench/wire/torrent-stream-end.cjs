@@ -6,6 +6,7 @@ const torrentStream = require("torrent-stream");
 const [role, torrentPath, dataPath, port] = process.argv.slice(2);
 const report = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 const startedAtMs = performance.now();
+const cpuAtStart = process.cpuUsage();
 const engine = torrentStream(readFileSync(torrentPath), {
   path: dirname(dataPath),
   dht: false,
@@ -20,14 +21,14 @@ engine.on("ready", () => {
   engine.files[0].select();
   engine.connect(`127.0.0.1:${port}`);
 });
-if (role === "seed") {
-  process.on("SIGTERM", () => {
-    report({ usage: process.resourceUsage() });
-    process.exit(0);
-  });
-} else {
+if (role === "leech") {
   engine.on("idle", () => {
-    report({ seconds: (performance.now() - startedAtMs) / 1_000, usage: process.resourceUsage() });
+    const cpu = process.cpuUsage(cpuAtStart);
+    report({
+      seconds: (performance.now() - startedAtMs) / 1_000,
+      cpuSeconds: (cpu.user + cpu.system) / 1e6,
+      peakMib: process.resourceUsage().maxRSS / 1024,
+    });
     process.exit(0);
   });
 }
