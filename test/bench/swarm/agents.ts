@@ -9,12 +9,11 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { AgentService } from "../../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
-import type { BenchImage, ContenderOptions, Field, Ready } from "./contender.ts";
+import type { BenchImage, ContenderOptions, Field, Ready, SeederPayload } from "./contender.ts";
 import { toolEnv } from "./lab.ts";
 import type { LabHost } from "./lab-plan.ts";
 import { LabProcess } from "./lab-process.ts";
 
-const program = join(import.meta.dirname, "../../../bin/bootswarm.js");
 const seederUrlPort = 7400;
 const peerPorts = { seeder: 7401, agent: 7411 };
 /** Agents that start at the same time: more than the machine's cores only take longer each. */
@@ -30,68 +29,44 @@ interface Agent {
 
 /** Starts the seeder, publishes the images with or without torrents, and starts the agents. */
 export async function startAgents(options: ContenderOptions, torrents: boolean): Promise<Field> {
-  const { lab, directory } = options;
+  const { lab, images, signal } = options;
   const processes: LabProcess[] = [];
   const killAll = async () => {
     await Promise.all(processes.map((each) => each.kill()));
   };
   try {
-    const seeder = spawnSeeder(options);
-    processes.push(seeder);
-    await seeder.says("peerPort");
-    for (const image of options.images) await publish(options, image, torrents);
+    const seeder = await startSeeder(options, processes);
+    const warmUp = options.agents.warmUp;
+    for (const image of warmUp ? [warmUp, ...images] : images) await publish(options, image, torrents);
     const agents: Agent[] = [];
     const waiting = [...lab.plan.nodes];
     const startSome = async () => {
       for (let host = waiting.shift(); host; host = waiting.shift()) {
-        const agent = spawnAgent(options, host);
-        processes.push(agent.process);
-        await agent.process.says("peerPort");
-        agents.push(agent);
+        agents.push(await startAgent(options, host, processes));
       }
     };
     await Promise.all(Array.from({ length: startsAtOnce }, startSome));
-    for (const agent of agents) await untilJoined(agent, options.signal);
+    for (const agent of agents) await untilJoined(agent, signal);
+    const fetchAll = async (wanted: BenchImage[], onReady: (ready: Ready) => void) => {
+      await Promise.all(agents.map((agent) => fetchOn(agent, options, wanted, onReady)));
+    };
+    if (warmUp) await fetchAll([warmUp], () => {});
     return {
       seederPid: seeder.pid,
       nodePids: agents.map((agent) => agent.process.pid),
-      fetchAll: async (onReady) => {
-        await Promise.all(agents.map((agent) => fetchOn(agent, options, onReady)));
-      },
-      seederPayloadBytes: () => seederPayloadBytes(options),
+      fetchAll: (onReady) => fetchAll(images, onReady),
+      seederPayload: () => seederPayload(options),
       [Symbol.asyncDispose]: killAll,
     };
   } catch (error) {
     await killAll();
     throw error;
   }
-
-  function spawnAgent({ agentSettings }: ContenderOptions, host: LabHost): Agent {
-    const socketPath = join(directory, `${host.name}.sock`);
-    const settings = [
-      `listen=unix:${socketPath}`,
-      `stateDirectory=${stateDirectoryOf(options, host)}`,
-      `name=${host.name}`,
-      `seeder.url=http://${lab.plan.seeder.address}:${seederUrlPort}`,
-      `swarm.host=${host.address}`,
-      `swarm.port=${peerPorts.agent}`,
-      `dht.port=${peerPorts.agent}`,
-      ...(lab.plan.zones.length > 1 ? [`zone=${host.zone}`] : []),
-      ...agentSettings,
-    ];
-    const process = spawnDaemon(options, "agent", host, settings);
-    const transport = createConnectTransport({
-      baseUrl: "http://localhost",
-      httpVersion: "1.1",
-      nodeOptions: { socketPath },
-    });
-    return { host, process, service: createClient(AgentService, transport) };
-  }
 }
 
-function spawnSeeder(options: ContenderOptions): LabProcess {
+async function startSeeder(options: ContenderOptions, processes: LabProcess[]): Promise<LabProcess> {
   const { seeder } = options.lab.plan;
-  return spawnDaemon(options, "seeder", seeder, [
+  const process = spawnDaemon(options, "seeder", seeder, [
     `listen=0.0.0.0:${seederUrlPort}`,
     `dataDirectory=${stateDirectoryOf(options, seeder)}`,
     `swarm.host=${seeder.address}`,
@@ -99,10 +74,41 @@ function spawnSeeder(options: ContenderOptions): LabProcess {
     `swarm.port=${peerPorts.seeder}`,
     `dht.port=${peerPorts.seeder}`,
   ]);
+  processes.push(process);
+  await process.says("peerPort");
+  return process;
+}
+
+async function startAgent(options: ContenderOptions, host: LabHost, processes: LabProcess[]): Promise<Agent> {
+  const { lab, directory, agents } = options;
+  const socketPath = join(directory, `${host.name}.sock`);
+  const process = spawnDaemon(options, "agent", host, [
+    `listen=unix:${socketPath}`,
+    `stateDirectory=${stateDirectoryOf(options, host)}`,
+    `name=${host.name}`,
+    `seeder.url=http://${lab.plan.seeder.address}:${seederUrlPort}`,
+    `swarm.host=${host.address}`,
+    `swarm.port=${peerPorts.agent}`,
+    `dht.port=${peerPorts.agent}`,
+    ...(lab.plan.zones.length > 1 && agents.knowZones ? [`zone=${host.zone}`] : []),
+    ...agents.settings,
+  ]);
+  processes.push(process);
+  await process.says("peerPort");
+  const transport = createConnectTransport({
+    baseUrl: "http://localhost",
+    httpVersion: "1.1",
+    nodeOptions: { socketPath },
+  });
+  return { host, process, service: createClient(AgentService, transport) };
+}
+
+function programOf({ agents }: ContenderOptions): string {
+  return join(agents.checkout, "bin/bootswarm.js");
 }
 
 function spawnDaemon(options: ContenderOptions, kind: "seeder" | "agent", host: LabHost, settings: string[]) {
-  const command = [process.execPath, program, kind, ...settings.flatMap((setting) => ["--set", setting])];
+  const command = [process.execPath, programOf(options), kind, ...settings.flatMap((setting) => ["--set", setting])];
   const log = options.logDirectory && join(options.logDirectory, `${host.name}.log`);
   return new LabProcess(host.name, options.lab.commandOn(host, command), log);
 }
@@ -116,7 +122,13 @@ function stateDirectoryOf({ directory }: ContenderOptions, host: LabHost): strin
 /** Publishes from the seeder's own namespace, so that nothing of it goes through a link. */
 async function publish(options: ContenderOptions, image: BenchImage, torrent: boolean): Promise<void> {
   const wanted = ["publish", image.path, "--name", image.name, "--sha256", image.sha256];
-  await onSeeder(options, [program, "--seeder", localSeederUrl, ...wanted, ...(torrent ? [] : ["--no-torrent"])]);
+  await onSeeder(options, [
+    programOf(options),
+    "--seeder",
+    localSeederUrl,
+    ...wanted,
+    ...(torrent ? [] : ["--no-torrent"]),
+  ]);
 }
 
 const localSeederUrl = `http://127.0.0.1:${seederUrlPort}`;
@@ -138,11 +150,12 @@ async function untilJoined({ service }: Agent, signal: AbortSignal): Promise<voi
 async function fetchOn(
   { host, service }: Agent,
   options: ContenderOptions,
+  images: BenchImage[],
   onReady: (ready: Ready) => void,
 ): Promise<void> {
   const { signal } = options;
-  await Promise.all(options.images.map((image) => askFor(service, image.name, signal)));
-  const wanted = new Map(options.images.map((image) => [image.sha256, image.name]));
+  await Promise.all(images.map((image) => askFor(service, image.name, signal)));
+  const wanted = new Map(images.map((image) => [image.sha256, image.name]));
   while (wanted.size > 0) {
     const { fetches } = await service.listFetches({}, { signal });
     for (const { digest, state, error, endedAt } of fetches) {
@@ -165,9 +178,11 @@ async function askFor(service: Agent["service"], image: string, signal: AbortSig
 
 const printMetrics = `process.stdout.write(await (await fetch("${localSeederUrl}/metrics")).text())`;
 
-async function seederPayloadBytes(options: ContenderOptions): Promise<number> {
+async function seederPayload(options: ContenderOptions): Promise<SeederPayload> {
   const text = await onSeeder(options, ["--input-type=module", "--eval", printMetrics]);
-  return ["bootswarm_seeder_sent_bytes_total", "bootswarm_seeder_origin_sent_bytes_total"]
-    .map((name) => new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1])
-    .reduce((sum, value) => sum + Number(value ?? Number.NaN), 0);
+  const counter = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1] ?? Number.NaN);
+  return {
+    swarmBytes: counter("bootswarm_seeder_sent_bytes_total"),
+    httpBytes: counter("bootswarm_seeder_origin_sent_bytes_total"),
+  };
 }

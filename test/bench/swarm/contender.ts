@@ -9,6 +9,18 @@ export interface BenchImage {
   sizeBytes: number;
 }
 
+/** What concerns bootswarm alone. */
+export interface AgentOptions {
+  /** Settings of the agents, as KEY=VALUE. */
+  settings: string[];
+  /** The checkout whose program is run. */
+  checkout: string;
+  /** Whether the agents of that checkout have a setting "zone". */
+  knowZones: boolean;
+  /** An image that every agent fetches before the clock starts. */
+  warmUp: BenchImage | undefined;
+}
+
 export interface ContenderOptions {
   lab: Lab;
   images: BenchImage[];
@@ -16,8 +28,7 @@ export interface ContenderOptions {
   directory: string;
   /** Where each process's output is kept, if anywhere. */
   logDirectory: string | undefined;
-  /** Settings of the agents, as KEY=VALUE. */
-  agentSettings: string[];
+  agents: AgentOptions;
   signal: AbortSignal;
 }
 
@@ -31,14 +42,19 @@ export interface Ready {
   path: string;
 }
 
+export interface SeederPayload {
+  swarmBytes: number;
+  httpBytes: number;
+}
+
 /** A contender that stands ready in the lab, its images published. */
 export interface Field extends AsyncDisposable {
   seederPid: number;
   nodePids: number[];
   /** Asks every node for every image, at once; tells of each that is ready; resolves when all are. */
   fetchAll(onReady: (ready: Ready) => void): Promise<void>;
-  /** Bytes of images that the seeder has sent. */
-  seederPayloadBytes(): Promise<number>;
+  /** Bytes of images that the seeder has sent so far. */
+  seederPayload(): Promise<SeederPayload>;
 }
 
 export type Contender = (options: ContenderOptions) => Promise<Field>;

@@ -1,11 +1,11 @@
 /** npm run bench:swarm: the time until every node has every image, contender against contender. See options.ts. */
-import { createHash, randomFillSync } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { startAgents } from "./agents.ts";
-import type { BenchImage, Contender } from "./contender.ts";
+import type { AgentOptions, BenchImage, Contender } from "./contender.ts";
+import { makeImage } from "./images.ts";
 import { Lab } from "./lab.ts";
+import { startLibtorrent } from "./libtorrent.ts";
 import { singleStreamShare } from "./link-check.ts";
 import { type BenchOptions, optionsFrom, type Scenario, usage } from "./options.ts";
 import { printFigures } from "./print.ts";
@@ -15,9 +15,10 @@ import { run } from "./run.ts";
 const contenders: Record<string, Contender> = {
   bootswarm: (options) => startAgents(options, true),
   http: (options) => startAgents(options, false),
+  libtorrent: startLibtorrent,
 };
 
-// The lab goes at the process's end, whichever way that comes.
+// The lab and the files go at the process's end, whichever way that comes.
 for (const [signal, status] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
   process.once(signal, () => process.exit(status));
 }
@@ -30,71 +31,78 @@ try {
   process.exit(1);
 }
 
+/** What all runs share. */
+interface Bench {
+  options: BenchOptions;
+  lab: Lab;
+  directory: string;
+  agents: AgentOptions;
+}
+
 async function bench(options: BenchOptions): Promise<void> {
   for (const name of options.contenders) {
     if (!contenders[name]) throw new Error(`there is no contender ${name}; there are ${Object.keys(contenders)}`);
   }
-  using lab = Lab.make(options);
   const directory = mkdtempSync(join(options.directory, "bootswarm-bench-"));
-  const removeDirectory = () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
-  process.once("exit", removeDirectory);
+  // Listeners run in the order in which they were added: the lab's processes end before their files go.
+  const lab = Lab.make(options);
+  process.once("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
   const share = await singleStreamShare(lab, options.linkBitsPerSecond);
   console.log(`one TCP stream reaches ${share.toFixed(3)} of a link's nominal rate`);
+  const agents = {
+    settings: options.agentSettings,
+    checkout: options.checkout,
+    knowZones: await agentsKnowZones(options.checkout),
+    warmUp: options.warmUpBytes > 0 ? await makeImage(directory, "warm-up", options.warmUpBytes) : undefined,
+  };
+  if (options.zones > 1 && !agents.knowZones)
+    console.log('these agents have no setting "zone"; they will not know theirs');
   const results: RunResult[] = [];
   for (const scenario of options.scenarios) {
-    const images = await makeImages(directory, scenario);
-    for (let round = 1; round <= options.rounds; round++) {
-      for (const contenderName of options.contenders) {
-        const result = await runOne(options, lab, directory, images, contenderName, round);
-        results.push(result);
-        printFigures([figuresOf(result)]);
-      }
-    }
-    for (const image of images) rmSync(image.path);
+    results.push(...(await runScenario({ options, lab, directory, agents }, scenario)));
   }
   if (results.length > 1) printFigures(results.map(figuresOf));
-  removeDirectory();
-  process.removeListener("exit", removeDirectory);
+  process.exit(0);
 }
 
-async function runOne(
-  options: BenchOptions,
-  lab: Lab,
-  directory: string,
-  images: BenchImage[],
-  contenderName: string,
-  round: number,
-): Promise<RunResult> {
+async function runScenario(bench: Bench, scenario: Scenario): Promise<RunResult[]> {
+  const { options, directory } = bench;
+  const results: RunResult[] = [];
+  const images: BenchImage[] = [];
+  for (let number = 1; number <= scenario.images; number++) {
+    images.push(await makeImage(directory, `image-${number}`, scenario.imageBytes));
+  }
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const contenderName of options.contenders) {
+      const result = await runOne(bench, images, contenderName, round);
+      results.push(result);
+      printFigures([figuresOf(result)]);
+    }
+  }
+  for (const image of images) rmSync(image.path);
+  return results;
+}
+
+async function runOne({ options, ...bench }: Bench, images: BenchImage[], contenderName: string, round: number) {
   const imageBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0);
   const httpSeconds = (options.nodes * imageBytes * 8) / options.linkBitsPerSecond;
   const label = `${scenarioOf({ images: images.length, nodes: options.nodes })}-${imageBytes / images.length / 1e6}mb`;
+  const logDirectory = options.logDirectory && join(options.logDirectory, `${label}-${contenderName}-${round}`);
+  if (logDirectory) mkdirSync(logDirectory, { recursive: true });
   return await run({
-    lab,
+    ...bench,
     contenderName,
     contender: contenders[contenderName]!,
     images,
     linkBitsPerSecond: options.linkBitsPerSecond,
-    agentSettings: options.agentSettings,
-    directory,
-    logDirectory: options.logDirectory && join(options.logDirectory, `${label}-${contenderName}-${round}`),
+    logDirectory,
     timeoutSeconds: options.timeoutSeconds ?? 60 + 3 * httpSeconds,
   });
 }
 
-/** Images of random bytes. */
-async function makeImages(directory: string, { images, imageBytes }: Scenario): Promise<BenchImage[]> {
-  const made: BenchImage[] = [];
-  const chunk = Buffer.alloc(1_000_000);
-  for (let number = 1; number <= images; number++) {
-    const path = join(directory, `image-${number}`);
-    const hash = createHash("sha256");
-    await using file = await open(path, "w");
-    for (let at = 0; at < imageBytes; at += chunk.length) {
-      const bytes = randomFillSync(chunk).subarray(0, Math.min(chunk.length, imageBytes - at));
-      hash.update(bytes);
-      await file.writeFile(bytes);
-    }
-    made.push({ name: `image-${number}`, path, sha256: hash.digest("hex"), sizeBytes: imageBytes });
-  }
-  return made;
+async function agentsKnowZones(checkout: string): Promise<boolean> {
+  const { agentConfigSchema } = (await import(join(checkout, "agent/config.ts"))) as {
+    agentConfigSchema: { shape: object };
+  };
+  return "zone" in agentConfigSchema.shape;
 }

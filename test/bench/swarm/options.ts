@@ -1,5 +1,6 @@
 /** The command line of bench:swarm. */
 import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 export const usage = `Usage: npm run bench:swarm -- [options]        (as root)
@@ -18,6 +19,9 @@ Images from one seeder to many nodes, each in a network namespace with a link of
   --contenders LIST   of bootswarm, http, libtorrent (bootswarm,http,libtorrent)
   --rounds N          each contender in turn, so many times (1)
   --set KEY=VALUE     a setting for every agent; may be repeated
+  --checkout DIR      the checkout of bootswarm to run (this one)
+  --warm-up-mb N      an image that every agent fetches before the clock starts, as one that has run for a while has
+                      (0: none). Two dozen cold processes share a few cores here, and each compiles its own code.
   --timeout-s N       longest that one run may take (60 s and three times what plain HTTP needs)
   --directory DIR     where the nodes' files are for as long as the bench runs (${tmpdir()})
   --keep-logs DIR     keep what every process says
@@ -50,6 +54,8 @@ export function optionsFrom(args: string[]) {
       contenders: text("bootswarm,http,libtorrent"),
       rounds: text("1"),
       set: { type: "string", multiple: true, default: [] },
+      checkout: text(join(import.meta.dirname, "../../..")),
+      "warm-up-mb": text("0"),
       "timeout-s": { type: "string" },
       directory: text(tmpdir()),
       "keep-logs": { type: "string" },
@@ -69,6 +75,8 @@ export function optionsFrom(args: string[]) {
     contenders: values.contenders.split(","),
     rounds: numberFrom("rounds", values.rounds),
     agentSettings: values.set,
+    checkout: resolve(values.checkout),
+    warmUpBytes: values["warm-up-mb"] === "0" ? 0 : numberFrom("warm-up-mb", values["warm-up-mb"]) * 1e6,
     timeoutSeconds: values["timeout-s"] === undefined ? undefined : numberFrom("timeout-s", values["timeout-s"]),
     directory: values.directory,
     logDirectory: values["keep-logs"],

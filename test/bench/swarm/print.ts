@@ -14,11 +14,13 @@ export function printFigures(figures: Figures[]): void {
       "first/limit": rounded(run.firstOverLimit, 2),
       "all/limit": rounded(run.allOverLimit, 2),
       "seeder sent/images": rounded(run.seederPayloadOverImages, 2),
+      "by HTTP": rounded(run.seederHttpOverImages, 2),
       "on its link": rounded(run.seederLinkOverImages, 2),
       ...(run.zoneLinkOverImages > 0 ? { "between zones": rounded(run.zoneLinkOverImages, 2) } : {}),
       "seeder CPU s": rounded(run.seederCpuSeconds, 1),
       "agent CPU s": rounded(run.nodeCpuSecondsMean, 1),
       "agent MiB": `${rounded(run.nodePeakRssMibMean, 0)} (max ${rounded(run.nodePeakRssMibMax, 0)})`,
+      "own CPU %": rounded(run.machineOwnPercent, 0),
       "idle %": rounded(run.machineIdlePercent, 0),
     })),
   );

@@ -45,7 +45,7 @@ export function machineTicks(): MachineTicks {
   return { idle: (ticks[3] ?? 0) + (ticks[4] ?? 0), all: ticks.reduce((sum, value) => sum + value, 0) };
 }
 
-/** Share of the machine's CPU time that was idle between two looks, in percent. */
-export function idlePercentBetween(from: MachineTicks, to: MachineTicks): number {
-  return (100 * (to.idle - from.idle)) / Math.max(to.all - from.all, 1);
+/** What became of the machine's CPU time between two looks, over all cores. */
+export function cpuBetween(from: MachineTicks, to: MachineTicks): { seconds: number; idleSeconds: number } {
+  return { seconds: (to.all - from.all) / ticksPerSecond, idleSeconds: (to.idle - from.idle) / ticksPerSecond };
 }

@@ -13,6 +13,8 @@ export interface RunResult {
   readySeconds: { node: string; image: string; seconds: number }[];
   /** Bytes of images that the seeder sent, over the images' bytes. */
   seederPayloadOverImages: number;
+  /** The part of it that went by HTTP. */
+  seederHttpOverImages: number;
   /** The same with everything that left its interface. */
   seederLinkOverImages: number;
   /** What left the seeder's interface, second by second. */
@@ -23,7 +25,10 @@ export interface RunResult {
   nodePeakRssBytes: number[];
   /** What crossed the link between two zones, over the images' bytes; 0 with one zone. */
   zoneLinkOverImages: number;
+  /** Of the machine's CPU time, over all cores. */
   machineIdlePercent: number;
+  /** What the contender's processes took of it. What is neither was the kernel's, the driver's or somebody else's. */
+  machineOwnPercent: number;
 }
 
 export interface Figures {
@@ -41,6 +46,7 @@ export interface Figures {
   firstOverLimit: number;
   allOverLimit: number;
   seederPayloadOverImages: number;
+  seederHttpOverImages: number;
   seederLinkOverImages: number;
   seederCpuSeconds: number;
   nodeCpuSecondsMean: number;
@@ -48,6 +54,7 @@ export interface Figures {
   nodePeakRssMibMax: number;
   zoneLinkOverImages: number;
   machineIdlePercent: number;
+  machineOwnPercent: number;
 }
 
 /** VM requests on each host in the paper's Table 1. */
@@ -78,6 +85,7 @@ export function figuresOf(result: RunResult): Figures {
     firstOverLimit: firstNodeSeconds / result.limitSeconds,
     allOverLimit: allSeconds / result.limitSeconds,
     seederPayloadOverImages: result.seederPayloadOverImages,
+    seederHttpOverImages: result.seederHttpOverImages,
     seederLinkOverImages: result.seederLinkOverImages,
     seederCpuSeconds: result.seederCpuSeconds,
     nodeCpuSecondsMean: mean(result.nodeCpuSeconds),
@@ -85,6 +93,7 @@ export function figuresOf(result: RunResult): Figures {
     nodePeakRssMibMax: Math.max(...rssMib),
     zoneLinkOverImages: result.zoneLinkOverImages,
     machineIdlePercent: result.machineIdlePercent,
+    machineOwnPercent: result.machineOwnPercent,
   };
 }
 

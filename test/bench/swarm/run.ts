@@ -1,15 +1,17 @@
 /** One run: a contender brings a scenario's images to every node, and what that took. */
 import { createHash } from "node:crypto";
-import { createReadStream, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { createReadStream, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import type { BenchImage, Contender, Field, Ready } from "./contender.ts";
+import type { AgentOptions, BenchImage, Contender, Field, Ready } from "./contender.ts";
 import type { Lab } from "./lab.ts";
-import { cpuSecondsOf, deviceBytesOf, idlePercentBetween, machineTicks, peakRssBytesOf } from "./proc.ts";
+import { cpuBetween, cpuSecondsOf, deviceBytesOf, machineTicks, peakRssBytesOf } from "./proc.ts";
 import type { RunResult } from "./results.ts";
 
 /** How often the seeder's link is read. */
 const sampleMs = 1_000;
+/** Longest that starting all processes and publishing may take. */
+const startTimeoutMs = 300_000;
 
 export interface RunOptions {
   lab: Lab;
@@ -17,7 +19,7 @@ export interface RunOptions {
   contender: Contender;
   images: BenchImage[];
   linkBitsPerSecond: number;
-  agentSettings: string[];
+  agents: AgentOptions;
   /** The run's files are made, and removed, below it. */
   directory: string;
   logDirectory: string | undefined;
@@ -26,21 +28,24 @@ export interface RunOptions {
 
 /** Runs one contender from a fresh start to its end. @throws Error if an image is not ready in time, or is wrong. */
 export async function run(options: RunOptions): Promise<RunResult> {
-  const { lab, images } = options;
+  const { images } = options;
   const directory = mkdtempSync(join(options.directory, "run-"));
-  if (options.logDirectory) mkdirSync(options.logDirectory, { recursive: true });
   const timeout = new AbortController();
+  let timer = setTimeout(() => timeout.abort(), startTimeoutMs);
   try {
     await using field = await options.contender({ ...options, directory, signal: timeout.signal });
-    const timer = setTimeout(() => timeout.abort(), options.timeoutSeconds * 1_000);
-    const { ready, ...measured } = await measure(field, options).finally(() => clearTimeout(timer));
+    clearTimeout(timer);
+    timer = setTimeout(() => timeout.abort(), options.timeoutSeconds * 1_000);
+    const { ready, ...measured } = await measure(field, options);
+    clearTimeout(timer);
     await checkFiles(ready, images);
     return { ...identity(options), ...measured };
   } catch (error) {
     if (!timeout.signal.aborted) throw error;
-    const what = `${options.contenderName}: not all images were ready on ${lab.plan.nodes.length} nodes`;
-    throw new Error(`${what} within ${options.timeoutSeconds} s`, { cause: error });
+    const what = `${options.contenderName}: not all images were ready on all nodes in time`;
+    throw new Error(`${what} (--timeout-s; ${options.timeoutSeconds} s)`, { cause: error });
   } finally {
+    clearTimeout(timer);
     rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
   }
 }
@@ -60,7 +65,7 @@ function identity({ contenderName, images, lab, linkBitsPerSecond }: RunOptions)
 async function measure(field: Field, { lab, images }: RunOptions) {
   const { device } = lab.plan.seeder;
   const sentNow = () => deviceBytesOf(field.seederPid, device).sent;
-  const payloadBytesBefore = await field.seederPayloadBytes();
+  const payloadBefore = await field.seederPayload();
   const before = {
     ticks: machineTicks(),
     seederCpu: cpuSecondsOf(field.seederPid),
@@ -87,18 +92,26 @@ async function measure(field: Field, { lab, images }: RunOptions) {
     zoneLinkBytes: lab.zoneLinkBytes(),
   };
   const imageBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0);
-  const payloadBytes = (await field.seederPayloadBytes()) - payloadBytesBefore;
+  const payload = await field.seederPayload();
+  const httpBytes = payload.httpBytes - payloadBefore.httpBytes;
+  const payloadBytes = payload.swarmBytes - payloadBefore.swarmBytes + httpBytes;
+  const machine = cpuBetween(before.ticks, after.ticks);
+  const seederCpuSeconds = after.seederCpu - before.seederCpu;
+  const nodeCpuSeconds = after.nodeCpu.map((seconds, index) => seconds - (before.nodeCpu[index] ?? 0));
+  const ownCpuSeconds = nodeCpuSeconds.reduce((sum, seconds) => sum + seconds, seederCpuSeconds);
   return {
     ready,
     readySeconds: ready.map(({ node, image, atMs }) => ({ node, image, seconds: (atMs - startMs) / 1_000 })),
     seederPayloadOverImages: payloadBytes / imageBytes,
+    seederHttpOverImages: httpBytes / imageBytes,
     seederLinkOverImages: (lastSent - before.sent) / imageBytes,
     seederSentBytes,
-    seederCpuSeconds: after.seederCpu - before.seederCpu,
-    nodeCpuSeconds: after.nodeCpu.map((seconds, index) => seconds - (before.nodeCpu[index] ?? 0)),
+    seederCpuSeconds,
+    nodeCpuSeconds,
     nodePeakRssBytes: field.nodePids.map(peakRssBytesOf),
     zoneLinkOverImages: (after.zoneLinkBytes - before.zoneLinkBytes) / imageBytes,
-    machineIdlePercent: idlePercentBetween(before.ticks, after.ticks),
+    machineIdlePercent: (100 * machine.idleSeconds) / machine.seconds,
+    machineOwnPercent: (100 * ownCpuSeconds) / machine.seconds,
   };
 }
 
