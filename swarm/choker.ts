@@ -2,6 +2,8 @@
 
 export interface Served<Peer> {
   peer: Peer;
+  /** It is in our own zone, or zones play no part. */
+  isNear: boolean;
   /** It wants something that we have. */
   interested: boolean;
   /** It is served now. */
@@ -12,16 +14,32 @@ export interface Served<Peer> {
   bytesPerSecond: number;
 }
 
+/** Part of the slots, and at least so many, that peers of other zones get before those of our own zone get more. */
+const farShare = 1 / 4;
+const farSlotsMin = 2;
+
 /**
  * The peers to serve from now on, at most `slots`.
  *
  * The network is cooperative: nobody must earn a slot, so whoever is interested gets a free one at once. When there are
- * more takers than slots, slots change hands only when it is time to `rotate`: the faster half of those served keeps its
- * slots, for they pass pieces on soonest, and the rest go to those who have waited longest.
+ * more takers than slots, those of our own zone go first, but for a share that is reserved for others: a zone that starts
+ * late must get its first copy.
  */
 export function chooseUnchoked<Peer>(peers: readonly Served<Peer>[], slots: number, rotate: boolean): Set<Peer> {
   const interested = peers.filter((served) => served.interested);
   if (interested.length <= slots) return new Set(interested.map((served) => served.peer));
+  const near = interested.filter(({ isNear }) => isNear);
+  const far = interested.filter(({ isNear }) => !isNear);
+  const reserved = Math.max(farSlotsMin, Math.floor(slots * farShare));
+  const farSlots = Math.min(slots, far.length, Math.max(reserved, slots - near.length));
+  return new Set([...share(near, slots - farSlots, rotate), ...share(far, farSlots, rotate)]);
+}
+
+/**
+ * Slots change hands only when it is time to `rotate`: the faster half of those served keeps its slots, for they pass
+ * pieces on soonest, and the rest go to those who have waited longest.
+ */
+function share<Peer>(interested: readonly Served<Peer>[], slots: number, rotate: boolean): Set<Peer> {
   const keptMax = rotate ? Math.ceil(slots / 2) : slots;
   const fastest = interested
     .filter((served) => served.unchoked)

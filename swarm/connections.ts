@@ -2,6 +2,7 @@
  * One node's connections: lets them in and out within bounds, keeps out who was struck off, and hands each inbound one
  * to the torrent that its handshake names. Sockets are passed in, so that a simulation runs this code too.
  */
+import { overShare, type Sharer } from "./connection-shares.ts";
 import { keyOf } from "./endpoint.ts";
 import { handshakesMax, handshakeTimeoutMs, ownEndpointsMax } from "./limits.ts";
 import { Peer, type PeerOwner } from "./peer.ts";
@@ -11,8 +12,11 @@ import type { Clock, Endpoint, PeerSocket, SwarmLog } from "./types.ts";
 import type { Handshake } from "./wire.ts";
 
 /** What an inbound connection may be handed to. */
-export interface Adopter {
-  readonly hasPlace: boolean;
+export interface Adopter extends Sharer {
+  /** Whether it has a place, or makes one. */
+  makePlace(): boolean;
+  /** Gives up a connection; false if there is none. */
+  giveUpOne(): boolean;
   adopt(peer: Peer, handshake: Handshake): void;
 }
 
@@ -26,6 +30,8 @@ export interface ConnectionsOptions {
   dial: (endpoint: Endpoint) => PeerSocket;
   /** The torrent of an infohash, if it is here. */
   torrentOf: (infohash: string) => Adopter | undefined;
+  /** All torrents that are here. */
+  torrents: () => Iterable<Adopter>;
 }
 
 export class Connections {
@@ -70,15 +76,15 @@ export class Connections {
   }
 
   /** Connects on behalf of `owner`; undefined if there is no place. */
-  connect(endpoint: Endpoint, owner: PeerOwner): Peer | undefined {
-    if (this.#closed || this.#peers.size >= this.#options.connectionsMax) return undefined;
+  connect(endpoint: Endpoint, owner: PeerOwner & Adopter): Peer | undefined {
+    if (this.#closed || !this.#makePlaceFor(owner, 1)) return undefined;
     return this.#newPeer(this.#options.dial(endpoint), endpoint, "outbound", owner);
   }
 
   /** Takes an inbound connection, or turns it away. */
   accept(socket: PeerSocket, endpoint: Endpoint): void {
-    const isFull = this.#peers.size >= this.#options.connectionsMax || this.#strangers.size >= handshakesMax;
-    if (this.#closed || isFull || this.isStruck(endpoint)) {
+    // A full node takes strangers too: one may be there for a torrent that has less than its share.
+    if (this.#closed || this.#strangers.size >= handshakesMax || this.isStruck(endpoint)) {
       socket.destroy();
       return;
     }
@@ -108,7 +114,7 @@ export class Connections {
       const torrent = this.#options.torrentOf(handshake.infohash);
       const whose = { id: peer.id, address: peer.endpoint };
       const isStruck = this.#strikes.isStruck(whose, this.#options.clock.now());
-      if (!torrent || isStruck || !torrent.hasPlace) peer.close();
+      if (!torrent || isStruck || !torrent.makePlace() || !this.#makePlaceFor(torrent, 0)) peer.close();
       else torrent.adopt(peer, handshake);
     },
     onMessage: () => {},
@@ -118,6 +124,12 @@ export class Connections {
     onSent: () => {},
     onClose: () => {},
   };
+
+  /** Whether there is room for `more` connections of the torrent; one that has more than its share gives one up for it. */
+  #makePlaceFor(torrent: Adopter, more: number): boolean {
+    if (this.peerCount + more <= this.#options.connectionsMax) return true;
+    return overShare(this.#options.torrents(), torrent)?.giveUpOne() ?? false;
+  }
 
   #newPeer(socket: PeerSocket, endpoint: Endpoint, direction: "inbound" | "outbound", owner: PeerOwner): Peer {
     const { clock, uploadLimit, downloadLimit } = this.#options;

@@ -6,10 +6,12 @@ export function keyOf(endpoint: Endpoint): string {
   return `${endpoint.host}:${endpoint.port}`;
 }
 
-/** Whether a peer can be there at all. */
+/** Whether a peer can be there at all: no wildcard, multicast or broadcast address. */
 export function isDialable({ host, port }: Endpoint): boolean {
-  return Number.isInteger(port) && port > 0 && port <= 65_535 && host !== "" && host !== "0.0.0.0" && host !== "::";
+  return Number.isInteger(port) && port > 0 && port <= 65_535 && host !== "" && !nobodysHost.test(host);
 }
+
+const nobodysHost = /^(0\.|22[4-9]\.|2[345]\d\.|::$|ff[0-9a-f]{2}:)/i;
 
 /** Behind one loopback address live many nodes: in tests, and on a hypervisor that plays several. */
 export function isLoopback(host: string): boolean {

@@ -38,6 +38,12 @@ export const connectionsMaxDefault = 400;
 /** Connections of one torrent: enough for a well-mixed graph, few enough for a node to serve all of them. */
 export const connectionsPerTorrentMax = 60;
 
+/**
+ * Neighbours that a torrent looks for itself. A graph of 30 random edges a node is connected and a few hops across at any
+ * size; as many places again are left to those who dial us, so that newcomers find nodes that are not full.
+ */
+export const neighboursWanted = 30;
+
 /** Connections accepted but not yet past their handshake. */
 export const handshakesMax = 128;
 
@@ -120,3 +126,24 @@ export const metadataRestMsMax = 30_000;
 
 /** Metadata kept of peers that let their time pass, per torrent, so that what comes later can complete it. */
 export const metadataKeptBytesMax = 8 * 1024 * 1024;
+
+/** Addresses of one kind and family in a ut_pex message: what BEP 11 allows, and twice that of what comes in. */
+export const pexEntriesSentMax = 50;
+export const pexEntriesMax = 100;
+
+/**
+ * Time between ut_pex messages to one peer (BEP 11: a minute). Among our own nodes the first ones follow each other sooner,
+ * doubling from the first wait to the last: in a flash crowd everybody's neighbours change within seconds.
+ */
+export const pexIntervalMs = 60_000;
+export const pexIntervalMsMin = 1_000;
+
+/** ut_pex messages that a peer may send at once, and how often a further one: beyond that it floods and is struck off. */
+export const pexMessagesMax = 16;
+export const pexMessageEveryMs = 5_000;
+
+/** Addresses of hearsay (ut_pex) remembered per torrent: false ones must not crowd out what the DHT names. */
+export const hearsayPeersMax = 1_000;
+
+/** A zone's name: it travels in every extension handshake and stands in tables. */
+export const zoneBytesMax = 64;

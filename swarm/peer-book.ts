@@ -1,6 +1,6 @@
 /** The addresses at which a torrent's peers may be, and when to try them: pure but for the time it is told. */
 import { isDialable, isLoopback, keyOf } from "./endpoint.ts";
-import { knownPeersMax, knownPeersPerHostMax } from "./limits.ts";
+import { hearsayPeersMax, knownPeersMax, knownPeersPerHostMax } from "./limits.ts";
 import type { Endpoint } from "./types.ts";
 
 /**
@@ -11,13 +11,26 @@ const retryMsMin = 1_000;
 const retryMsMax = 10_000;
 /** An address that failed this often in a row is forgotten, unless it was given; the DHT names it again if it lives. */
 const failuresMax = 10;
+/** The same of hearsay: a peer that lives is heard of again. */
+const hearsayFailuresMax = 2;
 /** An address that is named again while it waits need not wait longer, once in this time. */
 const namedAgainMsMin = 5_000;
 
+/** Where an address comes from, the most trusted first. */
+export interface Naming {
+  /** Given by whoever added the torrent: never forgotten, never crowded out. */
+  isGiven?: boolean;
+  /** A peer's word alone (ut_pex): soon forgotten, and the first to give way. */
+  isHearsay?: boolean;
+  /** Said to be in our own zone, or known to be. */
+  isNear?: boolean;
+}
+
 interface KnownPeer {
   readonly endpoint: Endpoint;
-  /** Given by whoever added the torrent: never forgotten, never crowded out. */
   isGiven: boolean;
+  isHearsay: boolean;
+  isNear: boolean;
   failures: number;
   nextTryAtMs: number;
   hastenedAtMs: number;
@@ -29,7 +42,9 @@ export class PeerBook {
   readonly #peers = new Map<string, KnownPeer>();
   readonly #random: () => number;
   #seen = 0;
-  #isNewestsTurn = false;
+  #hearsay = 0;
+  #turn = 0;
+  #nearTurn = 0;
 
   constructor(random: () => number) {
     this.#random = random;
@@ -41,38 +56,49 @@ export class PeerBook {
   }
 
   /** Notes an address, or that it was named again. True if it may be tried now and could not before. */
-  add(endpoint: Endpoint, nowMs: number, options: { isGiven?: boolean } = {}): boolean {
+  add(endpoint: Endpoint, nowMs: number, naming: Naming = {}): boolean {
     if (!isDialable(endpoint)) return false;
-    const isGiven = options.isGiven ?? false;
+    const { isGiven = false, isHearsay = false, isNear = false } = naming;
     const known = this.#peers.get(keyOf(endpoint));
     if (known) {
       known.isGiven ||= isGiven;
+      known.isNear ||= isNear;
+      if (isHearsay) return false;
+      this.#confirm(known);
       return hasten(known, nowMs);
     }
-    if (!this.#makeRoom(endpoint.host, isGiven)) return false;
+    if (isHearsay && this.#hearsay >= hearsayPeersMax) return false;
+    if (!this.#makeRoom(endpoint.host, { isGiven, isHearsay })) return false;
     this.#peers.set(keyOf(endpoint), {
-      ...{ endpoint, isGiven, failures: 0, busy: false },
+      ...{ endpoint, isGiven, isHearsay, isNear, failures: 0, busy: false },
       ...{ nextTryAtMs: nowMs, hastenedAtMs: Number.NEGATIVE_INFINITY },
     });
     this.#seen++;
+    if (isHearsay) this.#hearsay++;
     return true;
   }
 
+  /** Whether there is an address to connect to now. */
+  hasNext(nowMs: number): boolean {
+    for (const peer of this.#peers.values()) if (!peer.busy && peer.nextTryAtMs <= nowMs) return true;
+    return false;
+  }
+
   /**
-   * An address to connect to now; it is busy until `ended` or `postponed`. Those given come first. Of the others, the one
-   * that waited longest and the newest take turns: many false addresses delay a true one that comes after them little.
+   * An address to connect to now; it is busy until `ended` or `postponed`. Those given come first, and three times of
+   * four those of our own zone. Otherwise hearsay and the rest take turns, and so do the address that waited longest and
+   * the newest: many false addresses delay a true one that comes after them little.
    */
   next(nowMs: number): Endpoint | undefined {
-    let oldest: KnownPeer | undefined;
-    let newest: KnownPeer | undefined;
+    const ready = { near: new Queue(), sure: new Queue(), hearsay: new Queue() };
     for (const peer of this.#peers.values()) {
       if (peer.busy || peer.nextTryAtMs > nowMs) continue;
       if (peer.isGiven) return this.#take(peer);
-      oldest ??= peer;
-      if (peer.failures === 0) newest = peer;
+      if (peer.isNear) ready.near.add(peer);
+      ready[peer.isHearsay ? "hearsay" : "sure"].add(peer);
     }
-    this.#isNewestsTurn = !this.#isNewestsTurn;
-    const chosen = this.#isNewestsTurn ? (newest ?? oldest) : oldest;
+    const isNearsTurn = ready.near.oldest !== undefined && this.#nearTurn++ % 4 < 3;
+    const chosen = isNearsTurn ? ready.near.oldest : this.#inTurn(ready.sure, ready.hearsay);
     return chosen && this.#take(chosen);
   }
 
@@ -80,7 +106,15 @@ export class PeerBook {
   connected(endpoint: Endpoint, nowMs: number): void {
     this.add(endpoint, nowMs);
     const peer = this.#peers.get(keyOf(endpoint));
-    if (peer) Object.assign(peer, { busy: true, failures: 0 });
+    if (!peer) return;
+    this.#confirm(peer);
+    Object.assign(peer, { busy: true, failures: 0 });
+  }
+
+  /** The peer there has told its zone. */
+  placed(endpoint: Endpoint, isNear: boolean): void {
+    const peer = this.#peers.get(keyOf(endpoint));
+    if (peer) peer.isNear = isNear;
   }
 
   /** The connection or the attempt ended; the address may be tried again after a while, `waitMs` at the least. */
@@ -89,8 +123,8 @@ export class PeerBook {
     if (!peer) return;
     peer.busy = false;
     peer.failures++;
-    if (peer.failures > failuresMax && !peer.isGiven) {
-      this.#peers.delete(keyOf(endpoint));
+    if (peer.failures > (peer.isHearsay ? hearsayFailuresMax - 1 : failuresMax) && !peer.isGiven) {
+      this.forget(endpoint);
       return;
     }
     const backoffMs = Math.min(retryMsMin * 2 ** (peer.failures - 1), retryMsMax);
@@ -107,12 +141,27 @@ export class PeerBook {
   struckOff(endpoint: Endpoint, nowMs: number, waitMs: number): void {
     const peer = this.#peers.get(keyOf(endpoint));
     if (!peer) return;
-    if (!peer.isGiven) this.#peers.delete(keyOf(endpoint));
+    if (!peer.isGiven) this.forget(endpoint);
     else Object.assign(peer, { busy: false, nextTryAtMs: nowMs + waitMs });
   }
 
   forget(endpoint: Endpoint): void {
-    this.#peers.delete(keyOf(endpoint));
+    const key = keyOf(endpoint);
+    if (this.#peers.get(key)?.isHearsay) this.#hearsay--;
+    this.#peers.delete(key);
+  }
+
+  /** It is more than hearsay. */
+  #confirm(peer: KnownPeer): void {
+    if (peer.isHearsay) this.#hearsay--;
+    peer.isHearsay = false;
+  }
+
+  #inTurn(sure: Queue, hearsay: Queue): KnownPeer | undefined {
+    const turn = this.#turn++;
+    const [first, second] = turn % 4 < 2 ? [sure, hearsay] : [hearsay, sure];
+    const queue = first.oldest ? first : second;
+    return turn % 2 === 0 ? queue.newest : queue.oldest;
   }
 
   #take(peer: KnownPeer): Endpoint {
@@ -123,23 +172,40 @@ export class PeerBook {
     return peer.endpoint;
   }
 
-  /** Whether a further address of the host may come in; where there is no room, one that failed gives way. */
-  #makeRoom(host: string, isGiven: boolean): boolean {
+  /** Whether a further address of the host may come in; where there is no room, one of less worth gives way. */
+  #makeRoom(host: string, { isGiven, isHearsay }: { isGiven: boolean; isHearsay: boolean }): boolean {
     const all = [...this.#peers.values()];
     if (!isGiven && !isLoopback(host)) {
       const sameHost = all.filter(({ endpoint }) => endpoint.host === host);
-      if (sameHost.length >= knownPeersPerHostMax) return this.#dropWorst(sameHost);
+      if (sameHost.length >= knownPeersPerHostMax) return this.#dropWorst(sameHost, isHearsay);
     }
-    return all.length < knownPeersMax || this.#dropWorst(all);
+    return all.length < knownPeersMax || this.#dropWorst(all, isHearsay);
   }
 
-  /** Forgets the address that failed most often, if one that is not in use failed at all. */
-  #dropWorst(peers: readonly KnownPeer[]): boolean {
+  /** Forgets the address that failed most often or, for what is more than hearsay, the oldest hearsay. */
+  #dropWorst(peers: readonly KnownPeer[], forHearsay: boolean): boolean {
     let worst: KnownPeer | undefined;
     for (const peer of peers) {
       if (!peer.busy && !peer.isGiven && peer.failures > (worst?.failures ?? 0)) worst = peer;
     }
-    return worst !== undefined && this.#peers.delete(keyOf(worst.endpoint));
+    if (!forHearsay) worst ??= peers.find(({ isHearsay, busy }) => isHearsay && !busy);
+    if (worst) this.forget(worst.endpoint);
+    return worst !== undefined;
+  }
+}
+
+/** Of addresses in order: the first, and the last that has not failed yet. */
+class Queue {
+  oldest: KnownPeer | undefined;
+  #untried: KnownPeer | undefined;
+
+  get newest(): KnownPeer | undefined {
+    return this.#untried ?? this.oldest;
+  }
+
+  add(peer: KnownPeer): void {
+    this.oldest ??= peer;
+    if (peer.failures === 0) this.#untried = peer;
   }
 }
 

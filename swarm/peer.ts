@@ -69,6 +69,10 @@ export interface PeerExtensions {
   /** The peer's id for ut_metadata messages; 0 if it has none. */
   metadataId: number;
   metadataBytes: number;
+  /** Its id for ut_pex messages; 0 if it has none. */
+  pexId: number;
+  /** It takes the first ut_pex messages in quick succession, as our own nodes do. */
+  takesQuickPex: boolean;
 }
 
 export class Peer {
@@ -82,7 +86,9 @@ export class Peer {
   extended = false;
   /** Where it listens, if it is known. */
   listens: Endpoint | undefined;
-  extensions: PeerExtensions = { metadataId: 0, metadataBytes: 0 };
+  extensions: PeerExtensions = { metadataId: 0, metadataBytes: 0, pexId: 0, takesQuickPex: false };
+  /** Where it says that it is: nodes of one zone are near to each other. */
+  zone: string | undefined;
   /** Pieces it has; undefined until the torrent's info is known. */
   has: Bitfield | undefined;
   /** Its bitfield, kept until the info is known. */

@@ -50,6 +50,7 @@ export class Swarm {
   readonly #random: () => number;
   readonly #log: SwarmLog;
   readonly #torrents = new Map<string, Torrent>();
+  readonly #zone: string | undefined;
   readonly #connections: Connections;
   readonly #peerId = Buffer.concat([Buffer.from(peerIdPrefix), randomBytes(12)]);
   readonly #budget = new AssemblyBudget();
@@ -67,6 +68,7 @@ export class Swarm {
     this.#clock = clock;
     this.#random = options.random ?? Math.random;
     this.#log = options.log ?? silentLog;
+    this.#zone = options.zone;
     this.#connections = new Connections({
       clock,
       log: this.#log,
@@ -75,6 +77,7 @@ export class Swarm {
       downloadLimit: new RateLimit(options.downloadBytesPerSecondMax ?? 0, nowMs),
       dial: (endpoint) => this.#dial(endpoint),
       torrentOf: (infohash) => this.#torrents.get(infohash),
+      torrents: () => this.#torrents.values(),
     });
     this.#received = new RateMeter(nowMs);
     this.#sent = new RateMeter(nowMs);
@@ -207,6 +210,7 @@ export class Swarm {
       log: this.#log,
       peerId: this.#peerId,
       peerPort: this.peerPort,
+      zone: this.#zone,
       budget: this.#budget,
       openStorage: Storage.open,
       connect: (endpoint, owner) => this.#connections.connect(endpoint, owner),

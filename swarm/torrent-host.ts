@@ -1,4 +1,5 @@
 import type { AssemblyBudget } from "./assembly-budget.ts";
+import type { Adopter } from "./connections.ts";
 import type { Peer, PeerOwner } from "./peer.ts";
 import type { Clock, Endpoint, OpenStorage, SwarmLog } from "./types.ts";
 
@@ -10,10 +11,12 @@ export interface TorrentHost {
   /** 20 bytes. */
   readonly peerId: Uint8Array;
   readonly peerPort: number;
+  /** Where this node is; nodes of the same zone are preferred. */
+  readonly zone?: string | undefined;
   readonly budget: AssemblyBudget;
   readonly openStorage: OpenStorage;
   /** Connects to a peer on behalf of the torrent; undefined if there is no place for it. */
-  connect(endpoint: Endpoint, owner: PeerOwner): Peer | undefined;
+  connect(endpoint: Endpoint, owner: PeerOwner & Adopter): Peer | undefined;
   /** Looks up peers in the DHT and announces the torrent. */
   announce(infohash: string): void;
   strike(peer: Peer, reason: string): void;

@@ -7,22 +7,20 @@
 import { EventEmitter } from "node:events";
 import { AnnounceSchedule } from "./announce-schedule.ts";
 import { chooseUnchoked } from "./choker.ts";
-import { keyOf } from "./endpoint.ts";
-import { encodeExtensionHandshake, extensionHandshakeId, extensionsFrom, ourMetadataId } from "./extension.ts";
+import { PeerExchange } from "./exchange.ts";
 import {
-  connectionsPerTorrentMax,
-  connectsPerTorrentMax,
-  handshakeTimeoutMs,
-  idleTimeoutMs,
-  keepAliveIntervalMs,
-  rechokeIntervalMs,
-  strikeOffMs,
-  unchokedMax,
-} from "./limits.ts";
+  encodeExtensionHandshake,
+  extensionHandshakeId,
+  extensionsFrom,
+  ourMetadataId,
+  ourPexId,
+} from "./extension.ts";
+import { rechokeIntervalMs, unchokedMax } from "./limits.ts";
 import { MetadataExchange } from "./metadata-exchange.ts";
 import { torrentInfoFromInfoBytes } from "./metainfo.ts";
+import { Neighbours } from "./neighbours.ts";
 import type { Peer, PeerOwner } from "./peer.ts";
-import { PeerBook } from "./peer-book.ts";
+import type { Naming } from "./peer-book.ts";
 import { PieceExchange } from "./piece-exchange.ts";
 import { RateMeter } from "./rate.ts";
 import type { TorrentHost } from "./torrent-host.ts";
@@ -41,8 +39,6 @@ import { type Block, encodeExtended, encodeHandshake, type Handshake, WireError,
 const tickMs = 250;
 /** With this many peers there is no hurry to find more. */
 const peersEnough = 20;
-/** A peer that was of no use to us is left alone for this long. */
-const uselessPeerMs = 60_000;
 /** Have messages kept for a torrent whose size is not known yet; a bitfield would have said more. */
 const earlyHavesMax = 4_096;
 
@@ -50,10 +46,8 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   readonly infohash: string;
   readonly #options: AddTorrentOptions;
   readonly #host: TorrentHost;
-  readonly #book: PeerBook;
-  /** Peers past their handshake, and connections that are not there yet. */
-  readonly #peers = new Set<Peer>();
-  readonly #pending = new Set<Peer>();
+  readonly #neighbours: Neighbours;
+  readonly #exchange: PeerExchange;
   readonly #sources = new Set<PieceSource>();
   readonly #metadata: MetadataExchange;
   #info: TorrentInfo | undefined;
@@ -80,7 +74,9 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#options = options;
     this.#host = host;
     const nowMs = host.clock.now();
-    this.#book = new PeerBook(host.random);
+    const isLooking = () => !this.#completed;
+    this.#neighbours = new Neighbours({ infohash: options.infohash, host, owner: this, isLooking });
+    const { peers } = this.#neighbours;
     this.#announcements = new AnnounceSchedule(host.random);
     this.#down = new RateMeter(nowMs);
     this.#up = new RateMeter(nowMs);
@@ -89,12 +85,14 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       infohash: options.infohash,
       clock: host.clock,
       expectedLengthBytes: options.expectedLengthBytes,
-      peers: this.#peers,
+      peers,
       onInfoBytes: (infoBytes) => this.#learnInfo(infoBytes),
     });
-    for (const endpoint of options.peers ?? []) {
-      if (!host.isOwn(endpoint)) this.#book.add(endpoint, nowMs, { isGiven: true });
-    }
+    this.#exchange = new PeerExchange({
+      ...{ clock: host.clock, random: host.random, zone: host.zone, peers },
+      onAddresses: (endpoints, from) => this.#hear(endpoints, from),
+    });
+    for (const endpoint of options.peers ?? []) this.#neighbours.name(endpoint, { isGiven: true });
     // The first tick comes in its own turn, so that the caller can listen for events first.
     this.#cancelTick = host.clock.after(0, () => {
       this.#isStarted = true;
@@ -108,20 +106,33 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   /** A peer's address, from the DHT or elsewhere. */
-  addPeer(endpoint: Endpoint): void {
-    const nowMs = this.#host.clock.now();
-    if (this.#host.isOwn(endpoint) || this.#host.isStruck(endpoint) || !this.#book.add(endpoint, nowMs)) return;
-    if (this.#isStarted && !this.#completed && !this.#failed && !this.#closing) this.#connect(nowMs);
+  addPeer(endpoint: Endpoint, naming: Naming = {}): void {
+    if (this.#neighbours.name(endpoint, naming)) this.#dial();
   }
 
-  /** Announces anew at the next tick, as when the DHT has got its first nodes. */
+  /** Announces anew, as when the DHT has got its first nodes. */
   announceSoon(): void {
     this.#announcements.hasten();
+    if (this.#isRunning) this.#announce(this.#host.clock.now());
   }
 
-  /** Whether a further inbound connection may come in. */
-  get hasPlace(): boolean {
-    return !this.#closing && !this.#failed && this.#peers.size < connectionsPerTorrentMax;
+  get isComplete(): boolean {
+    return this.#completed;
+  }
+
+  /** Connections that there are, and those that are being made. */
+  get connections(): number {
+    return this.#neighbours.count;
+  }
+
+  /** Whether a further inbound connection may come in; a neighbour of little worth gives way to it. */
+  makePlace(): boolean {
+    return !this.#closing && !this.#failed && this.#neighbours.makePlace();
+  }
+
+  /** Gives up a connection, so that another torrent can have it; false if there is none. */
+  giveUpOne(): boolean {
+    return this.#neighbours.giveUpOne();
   }
 
   /** Adds a source beside the peers, such as HTTP; the function returned takes it away again. */
@@ -141,8 +152,8 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       lengthBytes: this.#info?.lengthBytes ?? 0,
       doneBytes: this.#storage?.doneBytes ?? 0,
       complete: this.#completed,
-      peers: this.#peers.size,
-      peersSeen: this.#book.seen,
+      peers: this.#neighbours.peers.size,
+      peersSeen: this.#neighbours.seen,
       swarmBytes: this.#received.peer,
       sourceBytes: this.#received.source,
       sentBytes: this.#up.total,
@@ -184,7 +195,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   #disconnect(): void {
     this.#cancelTick();
-    for (const peer of [...this.#peers, ...this.#pending]) peer.close();
+    this.#neighbours.closeAll();
   }
 
   // --- info and storage
@@ -213,7 +224,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#info = info;
     this.#metadata.infoBytes = info.infoBytes;
     // Peers that came before were told that we lack it: now they can ask us.
-    for (const peer of [...this.#peers]) this.#sendExtensionHandshake(peer);
+    for (const peer of [...this.#neighbours.peers]) this.#sendExtensionHandshake(peer);
     this.#opening = this.#openStorage(info);
   }
 
@@ -230,7 +241,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#storage.onFault = (error) => this.#fail(error);
     this.#pieces = this.#openPieces(info, this.#storage);
     for (const source of this.#sources) this.#pieces.addSource(source);
-    for (const peer of this.#peers) this.#pieces.greet(peer);
+    for (const peer of this.#neighbours.peers) this.#pieces.greet(peer);
     this.#checkComplete();
   }
 
@@ -238,7 +249,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     const { clock, random, log, budget } = this.#host;
     return new PieceExchange({
       ...{ info, storage, clock, random, log, budget },
-      peers: this.#peers,
+      peers: this.#neighbours.peers,
       strike: (peer, reason) => this.#strike(peer, reason),
       onProgress: (bytes, from) => this.#countReceived(bytes, from),
       onVerifyFailure: () => {
@@ -282,72 +293,34 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   onHandshake(peer: Peer, handshake: Handshake): void {
-    this.#pending.delete(peer);
-    const fault = this.#handshakeFault(peer, handshake);
-    if (fault) {
-      peer.close(new Error(fault));
-      return;
-    }
-    this.#peers.add(peer);
-    if (peer.listens) this.#book.connected(peer.listens, this.#host.clock.now());
+    if (!this.#neighbours.admit(peer, handshake)) return;
     this.#sendExtensionHandshake(peer);
     this.#pieces?.greet(peer);
   }
 
   #sendExtensionHandshake(peer: Peer): void {
     if (!peer.extended) return;
-    const payload = encodeExtensionHandshake(this.#host.peerPort, this.#info?.infoBytes.length ?? 0);
-    peer.send(encodeExtended(extensionHandshakeId, payload));
-  }
-
-  #handshakeFault(peer: Peer, handshake: Handshake): string | undefined {
-    const ownId = Buffer.from(this.#host.peerId).toString("hex");
-    if (handshake.infohash !== this.infohash) return "the peer answered for another torrent";
-    if (peer.id === ownId) {
-      if (peer.direction === "outbound") this.#host.noteOwn(peer.endpoint);
-      return "connected to ourselves";
-    }
-    const twin = [...this.#peers].find((other) => other.id === peer.id);
-    if (!twin) return undefined;
-    // Both sides dialled: both must keep the same one, the one that the smaller id dialled.
-    const keptDirection = ownId < peer.id ? "outbound" : "inbound";
-    if (twin.direction === peer.direction || twin.direction === keptDirection) return "connected already";
-    twin.close();
-    return undefined;
+    const { peerPort, zone } = this.#host;
+    const metadataBytes = this.#info?.infoBytes.length ?? 0;
+    peer.send(encodeExtended(extensionHandshakeId, encodeExtensionHandshake({ peerPort, zone, metadataBytes })));
   }
 
   onClose(peer: Peer, error: Error | undefined): void {
-    this.#pending.delete(peer);
-    const wasPeer = this.#peers.delete(peer);
+    const wasPeer = this.#neighbours.left(peer);
     if (error)
       this.#host.log.debug({ peer: peer.endpoint, infohash: this.infohash, error: error.message }, "peer lost");
-    this.#noteEnd(peer, wasPeer);
     if (!wasPeer) return;
     if (error instanceof WireError) this.#strike(peer, error.message);
     this.#metadata.peerLeft(peer);
+    this.#exchange.peerLeft(peer);
     this.#pieces?.peerLeft(peer);
     this.#rechoke(false);
-  }
-
-  /** When the address may be dialled again. */
-  #noteEnd(peer: Peer, wasPeer: boolean): void {
-    if (!peer.listens) return;
-    if (this.#host.isOwn(peer.listens)) {
-      this.#book.forget(peer.listens);
-      return;
-    }
-    // Of two connections to one peer, the other goes on.
-    const key = keyOf(peer.listens);
-    for (const { listens } of this.#peers) if (listens && keyOf(listens) === key) return;
-    // It has said what it has, and we have it. Of one that had not come to that, nothing is known.
-    const wasUseless = this.#completed || (peer.usefulPieces === 0 && (peer.has?.count ?? 0) > 0);
-    this.#book.ended(peer.listens, this.#host.clock.now(), wasPeer && wasUseless ? uselessPeerMs : 0);
   }
 
   #strike(peer: Peer, reason: string): void {
     this.#host.strike(peer, reason);
     peer.close(new Error(reason));
-    if (peer.listens) this.#book.struckOff(peer.listens, this.#host.clock.now(), strikeOffMs);
+    this.#neighbours.struck(peer);
   }
 
   // --- messages
@@ -413,23 +386,34 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     try {
       if (id === extensionHandshakeId) this.#onExtensionHandshake(peer, payload);
       else if (id === ourMetadataId) this.#metadata.onPayload(peer, payload);
+      else if (id === ourPexId) this.#exchange.onPayload(peer, payload);
     } catch (error) {
       this.#strike(peer, (error as Error).message);
     }
   }
 
   #onExtensionHandshake(peer: Peer, payload: Uint8Array): void {
-    const { peerPort, ...extensions } = extensionsFrom(payload);
+    const { peerPort, zone, ...extensions } = extensionsFrom(payload);
     // It may be sent again (BEP 10), such as once the peer has the metadata; what it leaves out stays as it was.
+    const known = peer.extensions;
     peer.extensions = {
-      metadataId: extensions.metadataId || peer.extensions.metadataId,
-      metadataBytes: extensions.metadataBytes || peer.extensions.metadataBytes,
+      metadataId: extensions.metadataId || known.metadataId,
+      metadataBytes: extensions.metadataBytes || known.metadataBytes,
+      pexId: extensions.pexId || known.pexId,
+      takesQuickPex: extensions.takesQuickPex || known.takesQuickPex,
     };
-    if (!peer.listens && peerPort > 0) {
-      peer.listens = { host: peer.endpoint.host, port: peerPort };
-      this.#book.connected(peer.listens, this.#host.clock.now());
-    }
+    peer.zone ??= zone;
+    this.#neighbours.placed(peer, peerPort);
+    this.#exchange.peerChanged(peer);
     this.#metadata.ask();
+  }
+
+  /** Addresses that a peer told. */
+  #hear(endpoints: readonly Endpoint[], from: Peer): void {
+    if (this.#completed) return;
+    const isNear = from.zone !== undefined && from.zone === this.#host.zone;
+    for (const endpoint of endpoints) this.#neighbours.name(endpoint, { isHearsay: true, isNear });
+    this.#dial();
   }
 
   onBlockStart(peer: Peer, index: number, begin: number, length: number): Uint8Array | undefined {
@@ -458,63 +442,46 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   #tick(): void {
     if (this.#failed || this.#closing) return;
     const nowMs = this.#host.clock.now();
-    this.#dropSilentPeers(nowMs);
+    this.#neighbours.dropSilent(nowMs);
+    this.#neighbours.exchangeOne(nowMs);
+    this.#neighbours.dial(nowMs);
+    this.#releaseOverdue(nowMs);
     this.#metadata.tick(nowMs);
-    if (!this.#completed) this.#connect(nowMs);
+    this.#exchange.tick(nowMs);
     if (nowMs - this.#rotatedAtMs > rechokeIntervalMs) this.#rechoke(true);
     if (this.#announcements.isDue(nowMs)) this.#announce(nowMs);
     this.#pieces?.requestFromAll();
     this.#cancelTick = this.#host.clock.after(tickMs, () => this.#tick());
   }
 
-  #dropSilentPeers(nowMs: number): void {
-    for (const peer of this.#pending) {
-      if (nowMs - peer.connectedAtMs > handshakeTimeoutMs) peer.close(new Error("no handshake in time"));
-    }
-    for (const peer of this.#peers) {
-      peer.keepAlive(nowMs, keepAliveIntervalMs);
-      if (nowMs - peer.lastHeardAtMs > idleTimeoutMs) peer.close(new Error("silent for too long"));
-      else if (peer.isOverdue(nowMs)) this.#pieces?.onOverdue(peer, nowMs);
+  #releaseOverdue(nowMs: number): void {
+    for (const peer of this.#neighbours.peers) {
+      if (peer.isOverdue(nowMs)) this.#pieces?.onOverdue(peer, nowMs);
       else this.#pieces?.releaseStale(peer, nowMs);
     }
   }
 
-  #connect(nowMs: number): void {
-    while (this.#pending.size < connectsPerTorrentMax && this.#connections < connectionsPerTorrentMax) {
-      const endpoint = this.#book.next(nowMs);
-      if (!endpoint) return;
-      if (this.#host.isOwn(endpoint)) {
-        this.#book.forget(endpoint);
-        continue;
-      }
-      if (this.#host.isStruck(endpoint)) {
-        this.#book.struckOff(endpoint, nowMs, strikeOffMs);
-        continue;
-      }
-      const peer = this.#host.connect(endpoint, this);
-      if (!peer) {
-        this.#book.postponed(endpoint, nowMs);
-        return;
-      }
-      this.#pending.add(peer);
-      peer.send(encodeHandshake(this.infohash, this.#host.peerId));
-    }
+  /** Whether it may dial and announce: not before its first tick, nor after its end. */
+  get #isRunning(): boolean {
+    return this.#isStarted && !this.#failed && !this.#closing;
   }
 
-  get #connections(): number {
-    return this.#peers.size + this.#pending.size;
+  #dial(): void {
+    if (this.#isRunning) this.#neighbours.dial(this.#host.clock.now());
   }
 
   #announce(nowMs: number): void {
     this.#host.announce(this.infohash);
-    this.#announcements.announced(nowMs, this.#completed || this.#peers.size >= peersEnough);
+    this.#announcements.announced(nowMs, this.#completed || this.#neighbours.peers.size >= peersEnough);
   }
 
   #rechoke(rotate: boolean): void {
     const nowMs = this.#host.clock.now();
     if (rotate) this.#rotatedAtMs = nowMs;
-    const served = [...this.#peers].map((peer) => ({
+    const { zone } = this.#host;
+    const served = [...this.#neighbours.peers].map((peer) => ({
       peer,
+      isNear: zone === undefined || peer.zone === zone,
       interested: peer.interested,
       unchoked: !peer.amChoking,
       changedAtMs: peer.chokeChangedAtMs,

@@ -105,6 +105,8 @@ export interface SwarmOptions {
   bootstrap?: readonly Endpoint[];
   /** Connections over all torrents. */
   connectionsMax?: number;
+  /** Where the node is: a short name, see `isZone`. Nodes of the same zone are preferred, never exclusively. */
+  zone?: string | undefined;
   /** Bytes per second sent to all peers; 0 is no limit. */
   uploadBytesPerSecondMax?: number;
   /** Bytes per second taken from all peers; 0 is no limit. */

@@ -25,7 +25,7 @@ import { Strikes } from "../../../swarm/strikes.ts";
 
 describe("whom to serve", () => {
   const served = (peer: string, fields: Partial<Served<string>> = {}): Served<string> => ({
-    ...{ peer, interested: true, unchoked: false, changedAtMs: 0, bytesPerSecond: 0 },
+    ...{ peer, isNear: true, interested: true, unchoked: false, changedAtMs: 0, bytesPerSecond: 0 },
     ...fields,
   });
 
@@ -55,7 +55,7 @@ describe("whom to serve", () => {
 
   test("never more than the slots", () => {
     const peer = fc.record({
-      peer: fc.uuid(),
+      ...{ peer: fc.uuid(), isNear: fc.boolean() },
       ...{ interested: fc.boolean(), unchoked: fc.boolean(), changedAtMs: fc.nat(), bytesPerSecond: fc.nat() },
     });
     fc.assert(

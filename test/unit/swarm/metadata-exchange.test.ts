@@ -174,7 +174,7 @@ test("a peer that gets the metadata later is asked once it says so", async () =>
   peer.onRequest = peer.answerFrom(infoBytes);
   const { torrent } = await leechByClock([peer.endpoint]);
   await until(() => torrent.status().peers === 1);
-  const handshake = encodeExtensionHandshake(peer.endpoint.port, infoBytes.length);
+  const handshake = encodeExtensionHandshake({ peerPort: peer.endpoint.port, metadataBytes: infoBytes.length });
   connection?.write(encodeExtended(extensionHandshakeId, handshake));
   await until(() => torrent.info !== undefined);
 });

@@ -75,7 +75,10 @@ export class WirePeer {
       {
         onHandshake: () => {
           socket.write(encodeHandshake(infohash, this.peerId));
-          const extensions = encodeExtensionHandshake(this.endpoint.port, this.metadataBytes);
+          const extensions = encodeExtensionHandshake({
+            peerPort: this.endpoint.port,
+            metadataBytes: this.metadataBytes,
+          });
           socket.write(encodeExtended(extensionHandshakeId, extensions));
           this.onHandshake(socket);
         },
