@@ -8,6 +8,7 @@
  */
 import type { Bitfield } from "./bitfield.ts";
 import { blockBytes } from "./limits.ts";
+import type { PieceSet } from "./locality.ts";
 import type { Block } from "./wire.ts";
 
 /** How many requesters one block is asked of in the endgame. */
@@ -105,12 +106,12 @@ export class Picker<Requester extends object> {
   }
 
   /**
-   * Up to `count` blocks to ask of a requester that has the pieces `has`. New pieces are opened only while `mayOpen`
+   * Up to `count` blocks to ask of a requester, of those of the pieces `has`. New pieces are opened only while `mayOpen`
    * allows: their buffers take memory. A requester that is `idle` is given blocks of the endgame too.
    */
   pick(
     requester: Requester,
-    has: Bitfield,
+    has: PieceSet,
     count: number,
     mayOpen: (index: number) => boolean,
     idle: boolean,
@@ -287,7 +288,7 @@ export class Picker<Requester extends object> {
   }
 
   /** The unopened piece that the fewest peers have, of those in `has`; ties fall at random. */
-  #rarest(has: Bitfield | undefined): number | undefined {
+  #rarest(has: PieceSet | undefined): number | undefined {
     const count = this.#unopened.length;
     const start = Math.floor(this.#options.random() * count);
     let best: number | undefined;
@@ -333,7 +334,7 @@ export class Picker<Requester extends object> {
     }
   }
 
-  #takeRequested(requester: Requester, has: Bitfield, count: number, blocks: Block[]): void {
+  #takeRequested(requester: Requester, has: PieceSet, count: number, blocks: Block[]): void {
     for (const assembly of this.#assemblies.values()) {
       if (has.has(assembly.index) && !assembly.exclusive) this.#takeRequestedOf(assembly, requester, count, blocks);
     }

@@ -5,6 +5,7 @@
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
 import { badPiecesMax, blockBytesMax, requestAgeMsMax, retractionsMax } from "./limits.ts";
+import type { Locality } from "./locality.ts";
 import { pieceBytesOf } from "./metainfo.ts";
 import type { Peer } from "./peer.ts";
 import { Picker } from "./picker.ts";
@@ -29,6 +30,8 @@ export interface PieceExchangeOptions {
   budget: AssemblyBudget;
   /** Peers past their handshake. */
   peers: ReadonlySet<Peer>;
+  /** Where the node is in a zone: what to ask of other zones. */
+  locality: Locality<Peer> | undefined;
   /** The peer lies or breaks the rules: away with it. */
   strike: (peer: Peer, reason: string) => void;
   /** Blocks came in. */
@@ -225,7 +228,8 @@ export class PieceExchange implements FeedTarget {
     const depth = peer.requestDepth(nowMs);
     const room = depth - peer.requestsLive;
     if (room <= 0 || room < Math.min(depth / refillShare, peer.requestsLive)) return;
-    const blocks = picker.pick(peer, peer.has, room, this.#mayOpen, peer.requestsLive === 0);
+    const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
+    const blocks = picker.pick(peer, has, room, this.#mayOpen, peer.requestsLive === 0);
     for (const { index } of blocks) this.#ensureBuffer(index);
     peer.request(blocks);
   }

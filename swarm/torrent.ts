@@ -16,6 +16,7 @@ import {
   ourPexId,
 } from "./extension.ts";
 import { rechokeIntervalMs, unchokedMax } from "./limits.ts";
+import { Locality } from "./locality.ts";
 import { MetadataExchange } from "./metadata-exchange.ts";
 import { torrentInfoFromInfoBytes } from "./metainfo.ts";
 import { Neighbours } from "./neighbours.ts";
@@ -250,6 +251,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     return new PieceExchange({
       ...{ info, storage, clock, random, log, budget },
       peers: this.#neighbours.peers,
+      locality: this.#locality(info),
       strike: (peer, reason) => this.#strike(peer, reason),
       onProgress: (bytes, from) => this.#countReceived(bytes, from),
       onVerifyFailure: () => {
@@ -263,6 +265,13 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       onFault: (error) => this.#fail(error),
       onSourceError: (source, error) => this.emit("sourceError", source, error),
     });
+  }
+
+  #locality(info: TorrentInfo): Locality<Peer> | undefined {
+    const { zone } = this.#host;
+    if (zone === undefined) return undefined;
+    const ownId = Buffer.from(this.#host.peerId).toString("hex");
+    return new Locality({ zone, ownId, pieceCount: info.pieceCount, peers: this.#neighbours.peers });
   }
 
   #countReceived(bytes: number, from: "peer" | "source"): void {
