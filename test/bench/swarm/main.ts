@@ -43,7 +43,7 @@ async function bench(options: BenchOptions): Promise<void> {
   for (const name of options.contenders) {
     if (!contenders[name]) throw new Error(`there is no contender ${name}; there are ${Object.keys(contenders)}`);
   }
-  const directory = mkdtempSync(join(options.directory, "bootswarm-bench-"));
+  const directory = mkdtempSync(join(options.directory, "bootswarm-lab-"));
   // Listeners run in the order in which they were added: the lab's processes end before their files go.
   const lab = Lab.make(options);
   process.once("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
