@@ -5,22 +5,20 @@
 import type { Bitfield } from "./bitfield.ts";
 import {
   blockBytes,
-  peerRequestsMax,
   piecesMax,
   requestsInFlightMax,
   requestsInFlightMin,
   requestTimeoutMsMax,
   requestTimeoutMsMin,
-  sendBufferBytesMax,
   unaskedBytesMax,
   unsentBytesMax,
 } from "./limits.ts";
 import { type RateLimit, RateMeter } from "./rate.ts";
 import type { Clock, Endpoint, PeerSocket } from "./types.ts";
+import { type ReadBlocks, UploadQueue } from "./upload-queue.ts";
 import {
   type Block,
-  encodeBlockMessage,
-  encodePieceHead,
+  encodeBlockMessages,
   encodeSignal,
   type Handshake,
   keepAlive,
@@ -32,17 +30,15 @@ import {
 const requestsAhead = 16;
 /** How many seconds of a peer's rate are asked for ahead. */
 const secondsAhead = 0.5;
-/** Blocks gathered into one write to the socket. */
-const blocksPerWrite = 16;
 
 export interface PeerOwner {
   onHandshake(peer: Peer, handshake: Handshake): void;
   onMessage(peer: Peer, message: WireMessage): void;
   onBlockStart(peer: Peer, index: number, begin: number, length: number): Uint8Array | undefined;
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void;
-  /** A block that the peer asked for cannot be read; it is refused. */
-  onReadError(peer: Peer, block: Block, error: Error): void;
-  /** A block that the peer asked for has been given to its socket. */
+  /** Blocks that the peer asked for cannot be read; they are refused. */
+  onReadError(peer: Peer, blocks: readonly Block[], error: Error): void;
+  /** Blocks that the peer asked for have been given to its socket. */
   onSent(peer: Peer, bytes: number): void;
   /** The connection is over; `error` says why if it was a fault. */
   onClose(peer: Peer, error: Error | undefined): void;
@@ -120,9 +116,7 @@ export class Peer {
   readonly #options: PeerOptions;
   readonly #inFlight = new Map<number, InFlight>();
   #live = 0;
-  #uploads: Block[] = [];
-  #serving = false;
-  #readBlock: ((block: Block) => Promise<Uint8Array>) | undefined;
+  readonly #uploads: UploadQueue;
   #lastSentAtMs: number;
   #closed = false;
   #cancelTimers: (() => void)[] = [];
@@ -152,6 +146,17 @@ export class Peer {
       },
       { bitfieldBytesMax: Math.ceil(piecesMax / 8) },
     );
+    this.#uploads = new UploadQueue({
+      socket: options.socket,
+      clock: options.clock,
+      limit: options.uploadLimit,
+      after: (delayMs, run) => this.#after(delayMs, run),
+      onSent: (_blocks, bytes) => this.#noteSent(bytes),
+      onReadError: (blocks, error) => {
+        this.owner.onReadError(this, blocks, error);
+        this.refuse(blocks);
+      },
+    });
     this.#listen();
   }
 
@@ -197,8 +202,7 @@ export class Peer {
     this.send(encodeSignal(choking ? "choke" : "unchoke"));
     if (!choking) return;
     // BEP 6: what will not be served after a choke is refused one by one.
-    for (const block of this.#uploads) this.refuse(block);
-    this.#uploads = [];
+    this.refuse(this.#uploads.clear());
   }
 
   // --- what we ask of it
@@ -207,14 +211,14 @@ export class Peer {
     if (blocks.length === 0) return;
     const sentAtMs = this.#options.clock.now();
     if (this.#live === 0) this.lastBlockAtMs = sentAtMs;
-    for (const block of blocks) {
-      const key = keyOf(block.index, block.begin);
+    for (const { index, begin, length } of blocks) {
+      const key = keyOf(index, begin);
       if (this.#inFlight.get(key)?.released !== false) this.#live++;
       // To the end of the line: the map's order is that of time.
       this.#inFlight.delete(key);
-      this.#inFlight.set(key, { ...block, sentAtMs, released: false });
+      this.#inFlight.set(key, { index, begin, length, sentAtMs, released: false });
     }
-    this.send(Buffer.concat(blocks.map((block) => encodeBlockMessage("request", block))));
+    this.send(encodeBlockMessages("request", blocks));
   }
 
   /** Whether the block was asked of this peer, given up since or not. */
@@ -250,14 +254,14 @@ export class Peer {
   /** Whether the very block is arriving. */
   isArriving(index: number, begin: number): boolean {
     const arriving = this.#decoder.arriving;
-    return arriving?.index === index && arriving.begin === begin;
+    return !this.#closed && arriving?.index === index && arriving.begin === begin;
   }
 
   /** Tells the peer that the block is not needed any more. */
   cancel(block: Block): void {
     if (!this.settle(block.index, block.begin)) return;
     this.dropArriving(block.index, block.begin);
-    this.send(encodeBlockMessage("cancel", block));
+    this.send(encodeBlockMessages("cancel", [block]));
   }
 
   /** If this very block is arriving, the rest of it is dropped: somebody else has completed it. */
@@ -290,28 +294,29 @@ export class Peer {
   // --- what it asks of us
 
   /** Where blocks for it are read. */
-  serveFrom(readBlock: (block: Block) => Promise<Uint8Array>): void {
-    this.#readBlock = readBlock;
+  serveFrom(readBlocks: ReadBlocks): void {
+    this.#uploads.readBlocks = readBlocks;
   }
 
-  /** Queues a block to be sent. False if its queue is full, which no client of good will fills. */
+  /** Queues a block to be sent. False if its queue is full. */
   queueUpload(block: Block): boolean {
-    if (this.#uploads.length >= peerRequestsMax) return false;
-    this.#uploads.push(block);
-    this.#serve();
-    return true;
+    return this.#uploads.push(block);
   }
 
   cancelUpload(block: Block): void {
-    const at = this.#uploads.findIndex(({ index, begin }) => index === block.index && begin === block.begin);
-    if (at < 0) return;
-    this.#uploads.splice(at, 1);
     // BEP 6: a cancelled request is answered too.
-    this.refuse(block);
+    if (this.#uploads.cancel(block)) this.refuse([block]);
   }
 
-  refuse(block: Block): void {
-    if (this.fast) this.send(encodeBlockMessage("reject", block));
+  refuse(blocks: readonly Block[]): void {
+    if (this.fast && blocks.length > 0) this.send(encodeBlockMessages("reject", blocks));
+  }
+
+  #noteSent(bytes: number): void {
+    const nowMs = this.#options.clock.now();
+    this.#lastSentAtMs = nowMs;
+    this.up.add(bytes, nowMs);
+    this.owner.onSent(this, bytes);
   }
 
   keepAlive(nowMs: number, intervalMs: number): void {
@@ -323,7 +328,7 @@ export class Peer {
     this.#closed = true;
     for (const cancel of this.#cancelTimers) cancel();
     this.#decoder.stop();
-    this.#uploads = [];
+    this.#uploads.close();
     this.#socket.destroy();
     this.owner.onClose(this, error);
   }
@@ -332,7 +337,7 @@ export class Peer {
     const socket = this.#socket;
     socket.setNoDelay(true);
     socket.on("data", (chunk: Buffer) => this.#onData(chunk));
-    socket.on("drain", () => this.#serve());
+    socket.on("drain", () => this.#uploads.serve());
     socket.on("error", (error) => this.close(error));
     socket.on("close", () => this.close());
   }
@@ -353,46 +358,6 @@ export class Peer {
     if (waitMs > 0) {
       this.#socket.pause();
       this.#after(waitMs, () => this.#socket.resume());
-    }
-  }
-
-  /** Sends queued blocks until the socket or the rate limit has enough. */
-  #serve(): void {
-    if (this.#serving || this.#closed || !this.#readBlock) return;
-    this.#serving = true;
-    this.#serveBatches(this.#readBlock)
-      .catch((error: Error) => this.close(error))
-      .finally(() => {
-        this.#serving = false;
-      });
-  }
-
-  async #serveBatches(readBlock: (block: Block) => Promise<Uint8Array>): Promise<void> {
-    const { clock, uploadLimit } = this.#options;
-    while (this.#uploads.length > 0 && !this.#closed && this.#socket.writableLength < sendBufferBytesMax) {
-      const waitMs = uploadLimit.waitMs(clock.now());
-      if (waitMs > 0) {
-        this.#after(waitMs, () => this.#serve());
-        return;
-      }
-      this.#socket.cork();
-      for (let sent = 0; sent < blocksPerWrite && this.#uploads.length > 0; sent++) {
-        if (uploadLimit.waitMs(clock.now()) > 0) break;
-        const block = this.#uploads.shift() as Block;
-        const bytes = await readBlock(block).catch((error: Error) => this.owner.onReadError(this, block, error));
-        if (this.#closed) return;
-        if (!bytes) {
-          this.refuse(block);
-          continue;
-        }
-        this.send(encodePieceHead(block));
-        this.send(bytes);
-        const nowMs = clock.now();
-        uploadLimit.take(block.length, nowMs);
-        this.up.add(block.length, nowMs);
-        this.owner.onSent(this, block.length);
-      }
-      this.#socket.uncork();
     }
   }
 

@@ -4,7 +4,7 @@
  */
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
-import { badPiecesMax, blockBytesMax, requestAgeMsMax, retractionsMax } from "./limits.ts";
+import { badPiecesMax, blockBytes, blockBytesMax, requestAgeMsMax, retractionsMax } from "./limits.ts";
 import type { Locality } from "./locality.ts";
 import { pieceBytesOf } from "./metainfo.ts";
 import type { Peer } from "./peer.ts";
@@ -52,8 +52,8 @@ export class PieceExchange implements FeedTarget {
   readonly #storage: PieceStorage;
   /** Absent once nothing is missing. */
   #picker: Picker<Requester> | undefined;
-  /** The bytes of each piece being assembled. */
-  readonly #buffers = new Map<number, Buffer>();
+  /** The bytes of each piece being assembled, and who writes to which block of it as it arrives. */
+  readonly #buffers = new Map<number, { bytes: Buffer; writers: (Peer | undefined)[] }>();
   readonly #feeds = new Map<PieceSource, SourceFeed>();
   readonly #writes = new Set<Promise<void>>();
   readonly #suspicions = new Suspicions<Requester>();
@@ -92,8 +92,8 @@ export class PieceExchange implements FeedTarget {
     if (peer.fast && have.isFull) peer.send(encodeSignal("haveAll"));
     else if (peer.fast && have.count === 0) peer.send(encodeSignal("haveNone"));
     else if (have.count > 0) peer.send(encodeBitfield(have.bytes));
-    peer.serveFrom((block) =>
-      this.#storage.read(block.index * this.#info.pieceLengthBytes + block.begin, block.length),
+    peer.serveFrom((first, buffers) =>
+      this.#storage.read(first.index * this.#info.pieceLengthBytes + first.begin, buffers),
     );
     peer.bitfieldBytesMax = have.bytes.length;
     peer.has = new Bitfield(this.#info.pieceCount);
@@ -168,7 +168,7 @@ export class PieceExchange implements FeedTarget {
       return;
     }
     if (peer.amChoking || !this.#storage.have.has(block.index)) {
-      peer.refuse(block);
+      peer.refuse([block]);
       return;
     }
     const { index, begin, length } = block;
@@ -239,12 +239,13 @@ export class PieceExchange implements FeedTarget {
 
   #ensureBuffer(index: number): void {
     if (this.#buffers.has(index)) return;
-    this.#buffers.set(index, this.#options.budget.take(pieceBytesOf(this.#info, index)));
+    const bytes = this.#options.budget.take(pieceBytesOf(this.#info, index));
+    this.#buffers.set(index, { bytes, writers: new Array(Math.ceil(bytes.length / blockBytes)) });
   }
 
   #freeBuffer(index: number): void {
     const buffer = this.#buffers.get(index);
-    if (buffer) this.#options.budget.give(buffer);
+    if (buffer) this.#options.budget.give(buffer.bytes);
     this.#buffers.delete(index);
   }
 
@@ -255,13 +256,16 @@ export class PieceExchange implements FeedTarget {
     const { index, begin, length } = block;
     if (!peer.isAsked(index, begin, length) || !this.#picker?.isWanted(peer, index, begin)) return undefined;
     peer.aside = undefined;
-    for (const other of this.#options.peers) {
-      if (other === peer || !other.isArriving(index, begin)) continue;
+    const buffer = this.#buffers.get(index);
+    if (!buffer) return undefined;
+    const writer = buffer.writers[begin / blockBytes];
+    if (writer && writer !== peer && writer.isArriving(index, begin)) {
       // Two at once would mix; this one is put in its place when it is whole.
       peer.aside = Buffer.allocUnsafe(length);
       return peer.aside;
     }
-    return this.#buffers.get(index)?.subarray(begin, begin + length);
+    buffer.writers[begin / blockBytes] = peer;
+    return buffer.bytes.subarray(begin, begin + length);
   }
 
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void {
@@ -280,12 +284,12 @@ export class PieceExchange implements FeedTarget {
 
   #take(peer: Peer, block: Block): void {
     const { index, begin } = block;
-    if (peer.aside) this.#buffers.get(index)?.set(peer.aside, begin);
+    if (peer.aside) this.#buffers.get(index)?.bytes.set(peer.aside, begin);
     peer.aside = undefined;
     const { others, authors } = (this.#picker as Picker<Requester>).receive(peer, index, begin);
     this.#settleBlock(block, others, peer);
     if (!authors) return;
-    const piece = this.#buffers.get(index) as Buffer;
+    const piece = this.#buffers.get(index)?.bytes as Buffer;
     this.#keepWaitingFor(
       this.#storage.verify(index, piece).then((isGood) => {
         if (isGood) return this.#write(index, piece);
@@ -299,7 +303,8 @@ export class PieceExchange implements FeedTarget {
   /** A block is here: whoever else was to send it need not, and whoever is sending it writes nowhere any more. */
   #settleBlock(block: Block, others: readonly Requester[], from: Requester): void {
     for (const other of others) if (!(other instanceof SourceFeed)) other.cancel(block);
-    for (const peer of this.#options.peers) if (peer !== from) peer.dropArriving(block.index, block.begin);
+    const writer = this.#buffers.get(block.index)?.writers[block.begin / blockBytes];
+    if (writer && writer !== from) writer.dropArriving(block.index, block.begin);
   }
 
   /** Writes a verified piece. */
@@ -397,7 +402,7 @@ export class PieceExchange implements FeedTarget {
       return false;
     }
     const settled = this.#picker?.receiveWhole(feed, index);
-    const piece = this.#buffers.get(index);
+    const piece = this.#buffers.get(index)?.bytes;
     if (!settled || !piece) return true;
     for (const { block, others } of settled) this.#settleBlock(block, others, feed);
     piece.set(bytes);

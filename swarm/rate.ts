@@ -6,6 +6,8 @@ const bucketCount = 12;
 /** Bytes per second over the last three seconds. */
 export class RateMeter {
   readonly #buckets = new Float64Array(bucketCount);
+  /** Of all buckets. */
+  #sum = 0;
   #bucket: number;
   readonly #startedAtMs: number;
   total = 0;
@@ -18,6 +20,7 @@ export class RateMeter {
   add(bytes: number, nowMs: number): void {
     this.#advance(nowMs);
     this.#buckets[this.#bucket % bucketCount]! += bytes;
+    this.#sum += bytes;
     this.total += bytes;
   }
 
@@ -25,13 +28,17 @@ export class RateMeter {
     this.#advance(nowMs);
     const spanMs = Math.min((bucketCount - 1) * bucketMs + (nowMs % bucketMs), nowMs - this.#startedAtMs);
     // A rate over less than one bucket says more about scheduling than about the peer.
-    return (this.#buckets.reduce((sum, bytes) => sum + bytes, 0) * 1_000) / Math.max(spanMs, bucketMs);
+    return (this.#sum * 1_000) / Math.max(spanMs, bucketMs);
   }
 
   #advance(nowMs: number): void {
     const bucket = Math.floor(nowMs / bucketMs);
     const steps = Math.min(bucket - this.#bucket, bucketCount);
-    for (let step = 0; step < steps; step++) this.#buckets[(bucket - step) % bucketCount] = 0;
+    for (let step = 0; step < steps; step++) {
+      const passed = (bucket - step) % bucketCount;
+      this.#sum -= this.#buckets[passed]!;
+      this.#buckets[passed] = 0;
+    }
     this.#bucket = Math.max(this.#bucket, bucket);
   }
 }
@@ -48,12 +55,13 @@ export class RateLimit {
   /** `bytesPerSecond` 0 is no limit. */
   constructor(bytesPerSecond: number, nowMs: number) {
     this.#bytesPerSecond = bytesPerSecond;
-    this.#allowance = this.#burst;
+    this.#allowance = this.burstBytes;
     this.#filledAtMs = nowMs;
   }
 
-  get #burst(): number {
-    return this.#bytesPerSecond / 10;
+  /** What may come at once: a tenth of a second's bytes. */
+  get burstBytes(): number {
+    return this.#bytesPerSecond === 0 ? Number.POSITIVE_INFINITY : this.#bytesPerSecond / 10;
   }
 
   take(bytes: number, nowMs: number): void {
@@ -71,7 +79,7 @@ export class RateLimit {
 
   #fill(nowMs: number): void {
     const earned = ((nowMs - this.#filledAtMs) * this.#bytesPerSecond) / 1_000;
-    this.#allowance = Math.min(this.#allowance + earned, this.#burst);
+    this.#allowance = Math.min(this.#allowance + earned, this.burstBytes);
     this.#filledAtMs = nowMs;
   }
 }

@@ -4,22 +4,16 @@
  * A bit is set in the bitmap's file only after its piece has been synced to disk, so that a crash at any moment loses at
  * most pieces, never the truth about them. Syncs go by group: once a second while pieces come, and at close. The bitmap
  * file is the wire's bitfield and a CRC-32 of it; one that is torn is not believed, and all pieces are hashed anew.
- *
- * Reads for peers come in chunks of several blocks, kept for the blocks that will be asked for next.
  */
 import { hash } from "node:crypto";
 import { type FileHandle, open, readFile, rename } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { Bitfield } from "./bitfield.ts";
-import { blockBytes } from "./limits.ts";
 import { pieceBytesOf, pieceHashOf } from "./metainfo.ts";
 import type { PieceStorage, StorageOptions } from "./types.ts";
 
 /** How long a verified piece may wait for its bit in the bitmap's file. */
 const flushIntervalMs = 1_000;
-/** What is read for peers at once, and how many such chunks are kept per torrent. */
-const chunkBytes = 256 * 1024;
-const chunksKeptMax = 16;
 const checksumBytes = 4;
 
 export class Storage implements PieceStorage {
@@ -27,9 +21,8 @@ export class Storage implements PieceStorage {
   onFault: (error: Error) => void = () => {};
   readonly #options: StorageOptions;
   readonly #file: FileHandle;
-  /** Chunks by number, the longest unused first. */
-  readonly #chunks = new Map<number, Promise<Uint8Array>>();
   #flushTimer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> = Promise.resolve();
   #flushing: Promise<void> = Promise.resolve();
   #dirty = false;
 
@@ -84,26 +77,22 @@ export class Storage implements PieceStorage {
 
   /** One positioned write, as a rule. */
   async write(index: number, piece: Uint8Array): Promise<void> {
-    const offset = index * this.#options.info.pieceLengthBytes;
-    for (let written = 0; written < piece.length; ) {
-      const { bytesWritten } = await this.#file.write(piece, written, piece.length - written, offset + written);
-      written += bytesWritten;
-    }
+    // One after the other: writers of one file would only wait for each other in the kernel, and burn a core with it.
+    const writing = this.#writing.then(() => this.#writePiece(index, piece));
+    this.#writing = writing.catch(() => {});
+    await writing;
     this.have.add(index);
-    this.#forgetChunks(offset, piece.length);
     this.#noteChange();
   }
 
-  async read(offset: number, length: number): Promise<Uint8Array> {
-    const number = Math.floor(offset / chunkBytes);
-    const start = offset - number * chunkBytes;
-    // A block across two chunks is rare: blocks and chunks are powers of two, and begin where blocks do.
-    if (start + length > chunkBytes) return this.#readFile(offset, length);
-    const chunk = await this.#chunk(number);
-    if (chunk.length < start + length) return this.#readFile(offset, length);
-    const bytes = chunk.subarray(start, start + length);
-    // A view keeps its whole chunk alive while it waits to be sent: too much for a few bytes.
-    return length < blockBytes ? Uint8Array.from(bytes) : bytes;
+  async read(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
+    let rest = [...buffers];
+    for (let at = offset; rest.length > 0; ) {
+      const { bytesRead } = await this.#file.readv(rest, at);
+      if (bytesRead === 0) throw new Error(`${this.#options.dataPath} ends at ${at}, before its torrent does`);
+      at += bytesRead;
+      rest = restAfter(rest, bytesRead);
+    }
   }
 
   flush(): Promise<void> {
@@ -136,10 +125,12 @@ export class Storage implements PieceStorage {
     }
   }
 
-  /** A chunk that was read before the piece was written may hold a hole in its place. */
-  #forgetChunks(offset: number, length: number): void {
-    const last = Math.floor((offset + length - 1) / chunkBytes);
-    for (let number = Math.floor(offset / chunkBytes); number <= last; number++) this.#chunks.delete(number);
+  async #writePiece(index: number, piece: Uint8Array): Promise<void> {
+    const offset = index * this.#options.info.pieceLengthBytes;
+    for (let written = 0; written < piece.length; ) {
+      const { bytesWritten } = await this.#file.write(piece, written, piece.length - written, offset + written);
+      written += bytesWritten;
+    }
   }
 
   #noteChange(): void {
@@ -147,45 +138,34 @@ export class Storage implements PieceStorage {
     this.#flushTimer ??= setTimeout(() => this.flush().catch((error: Error) => this.onFault(error)), flushIntervalMs);
   }
 
-  #chunk(number: number): Promise<Uint8Array> {
-    const kept = this.#chunks.get(number);
-    if (kept) {
-      this.#chunks.delete(number);
-      this.#chunks.set(number, kept);
-      return kept;
-    }
-    const offset = number * chunkBytes;
-    const reading = this.#readFile(offset, Math.min(chunkBytes, this.#options.info.lengthBytes - offset));
-    this.#chunks.set(number, reading);
-    reading.catch(() => this.#chunks.delete(number));
-    if (this.#chunks.size > chunksKeptMax) this.#chunks.delete(this.#chunks.keys().next().value as number);
-    return reading;
-  }
-
-  async #readFile(offset: number, length: number): Promise<Uint8Array> {
-    const bytes = Buffer.allocUnsafe(length);
-    for (let filled = 0; filled < length; ) {
-      const { bytesRead } = await this.#file.read(bytes, filled, length - filled, offset + filled);
-      if (bytesRead === 0)
-        throw new Error(`${this.#options.dataPath} ends at ${offset + filled}, before its torrent does`);
-      filled += bytesRead;
-    }
-    return bytes;
-  }
-
   async #hashAll(signal: AbortSignal): Promise<void> {
     const { info } = this.#options;
+    const buffer = Buffer.allocUnsafe(info.pieceLengthBytes);
     for (let index = 0; index < info.pieceCount; index++) {
       signal.throwIfAborted();
       // What cannot be read is fetched again like what is wrong.
-      const piece = await this.#readFile(index * info.pieceLengthBytes, pieceBytesOf(info, index)).catch(
-        () => undefined,
+      const piece = buffer.subarray(0, pieceBytesOf(info, index));
+      const isRead = await this.read(index * info.pieceLengthBytes, [piece]).then(
+        () => true,
+        () => false,
       );
-      if (piece && (await this.verify(index, piece))) this.have.add(index);
+      if (isRead && (await this.verify(index, piece))) this.have.add(index);
     }
     this.#dirty = true;
     await this.flush();
   }
+}
+
+/** What is left to be filled of `buffers` after so many bytes. */
+function restAfter(buffers: Uint8Array[], bytes: number): Uint8Array[] {
+  let filled = bytes;
+  const first = buffers.findIndex((buffer) => {
+    if (filled < buffer.length) return true;
+    filled -= buffer.length;
+    return false;
+  });
+  if (first < 0) return [];
+  return [(buffers[first] as Uint8Array).subarray(filled), ...buffers.slice(first + 1)];
 }
 
 async function flagsFor(path: string): Promise<"r+" | "w+"> {

@@ -363,7 +363,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
         break;
       case "request":
         if (this.#pieces) this.#pieces.onRequest(peer, message);
-        else peer.refuse(message);
+        else peer.refuse([message]);
         break;
       case "cancel":
         peer.cancelUpload(message);
@@ -433,10 +433,11 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#pieces?.onBlockEnd(peer, block, kept);
   }
 
-  onReadError(peer: Peer, block: Block, error: Error): undefined {
+  onReadError(peer: Peer, blocks: readonly Block[], error: Error): void {
     const { infohash } = this;
+    const [first] = blocks;
     this.#host.log.warn(
-      { infohash, piece: block.index, peer: peer.endpoint, error: error.message },
+      { infohash, piece: first?.index, peer: peer.endpoint, error: error.message },
       "cannot read a piece",
     );
   }

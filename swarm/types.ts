@@ -49,8 +49,8 @@ export interface PieceStorage {
   verify(index: number, piece: Uint8Array): Promise<boolean>;
   /** Writes a verified piece and takes note that it is here. The bytes must not change until then. */
   write(index: number, piece: Uint8Array): Promise<void>;
-  /** Reads bytes of verified pieces; the view stays valid, but must not be written to. */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  /** Reads bytes of verified pieces from `offset` on, until each of the buffers is full, in order. */
+  read(offset: number, buffers: readonly Uint8Array[]): Promise<void>;
   /** Makes what has come outlast a crash. */
   flush(): Promise<void>;
   /** Flushes, then lets go of the data. */
@@ -67,9 +67,8 @@ export type OpenStorage = (options: StorageOptions, signal: AbortSignal) => Prom
 export interface PeerSocket {
   /** Bytes written and not yet taken. */
   readonly writableLength: number;
-  write(bytes: Uint8Array): unknown;
-  cork(): void;
-  uncork(): void;
+  /** `taken` is called once the bytes' memory may be used again, sent or not. */
+  write(bytes: Uint8Array, taken?: () => void): unknown;
   pause(): unknown;
   resume(): unknown;
   destroy(): unknown;
@@ -105,7 +104,7 @@ export interface SwarmOptions {
   bootstrap?: readonly Endpoint[];
   /** Connections over all torrents. */
   connectionsMax?: number;
-  /** Where the node is: a short name, see `isZone`. Nodes of the same zone are preferred, never exclusively. */
+  /** Where the node is: a short name, see zone.ts. Nodes of the same zone are preferred, never exclusively. */
   zone?: string | undefined;
   /** Bytes per second sent to all peers; 0 is no limit. */
   uploadBytesPerSecondMax?: number;

@@ -273,6 +273,9 @@ export function encodeHandshake(infohash: string, peerId: Uint8Array): Buffer {
   return bytes;
 }
 
+/** Length of a request, cancel or reject. */
+const blockMessageBytes = 17;
+
 export const keepAlive: Buffer = Buffer.alloc(4);
 
 /** A message without a body. */
@@ -294,22 +297,30 @@ export function encodeBitfield(field: Uint8Array): Buffer {
   return bytes;
 }
 
-export function encodeBlockMessage(type: "request" | "cancel" | "reject", block: Block): Buffer {
-  const bytes = withHead(messageIds[type], 12);
-  bytes.writeUInt32BE(block.index, 5);
-  bytes.writeUInt32BE(block.begin, 9);
-  bytes.writeUInt32BE(block.length, 13);
+/** One message for each of the blocks. */
+export function encodeBlockMessages(type: "request" | "cancel" | "reject", blocks: readonly Block[]): Buffer {
+  const bytes = Buffer.allocUnsafe(blocks.length * blockMessageBytes);
+  let at = 0;
+  for (const { index, begin, length } of blocks) {
+    bytes.writeUInt32BE(blockMessageBytes - 4, at);
+    bytes[at + 4] = messageIds[type];
+    bytes.writeUInt32BE(index, at + 5);
+    bytes.writeUInt32BE(begin, at + 9);
+    bytes.writeUInt32BE(length, at + 13);
+    at += blockMessageBytes;
+  }
   return bytes;
 }
 
-/** What goes before a block's bytes. */
-export function encodePieceHead(block: Block): Buffer {
-  const bytes = Buffer.allocUnsafe(13);
-  bytes.writeUInt32BE(9 + block.length, 0);
-  bytes[4] = messageIds.piece;
-  bytes.writeUInt32BE(block.index, 5);
-  bytes.writeUInt32BE(block.begin, 9);
-  return bytes;
+/** Length of what goes before a block's bytes. */
+export const pieceHeadBytes = 13;
+
+/** Writes what goes before a block's bytes. */
+export function writePieceHead(target: Buffer, at: number, block: Block): void {
+  target.writeUInt32BE(9 + block.length, at);
+  target[at + 4] = messageIds.piece;
+  target.writeUInt32BE(block.index, at + 5);
+  target.writeUInt32BE(block.begin, at + 9);
 }
 
 export function encodeExtended(id: number, payload: Uint8Array): Buffer {

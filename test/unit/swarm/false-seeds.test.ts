@@ -9,16 +9,10 @@ import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.t
 import { Swarm } from "../../../swarm/swarm.ts";
 import type { Torrent } from "../../../swarm/torrent.ts";
 import type { Endpoint } from "../../../swarm/types.ts";
-import {
-  type Block,
-  encodeHandshake,
-  encodePieceHead,
-  encodeSignal,
-  WireDecoder,
-  type WireMessage,
-} from "../../../swarm/wire.ts";
+import { type Block, encodeHandshake, encodeSignal, WireDecoder, type WireMessage } from "../../../swarm/wire.ts";
 import { eventually } from "../../fixtures/processes.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
+import { encodePieceHead } from "./wire-peer.ts";
 
 const pieceLengthBytes = 64 * 1024;
 const data = randomBytes(10 * pieceLengthBytes);

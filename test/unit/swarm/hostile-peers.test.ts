@@ -8,15 +8,8 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { Bitfield } from "../../../swarm/bitfield.ts";
 import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
 import { Swarm } from "../../../swarm/swarm.ts";
-import {
-  encodeBitfield,
-  encodeBlockMessage,
-  encodeExtended,
-  encodeHandshake,
-  encodeHave,
-  encodePieceHead,
-  encodeSignal,
-} from "../../../swarm/wire.ts";
+import { encodeBitfield, encodeExtended, encodeHandshake, encodeHave, encodeSignal } from "../../../swarm/wire.ts";
+import { encodeBlockMessage, encodePieceHead } from "./wire-peer.ts";
 
 const pieceLengthBytes = 64 * 1024;
 const data = randomBytes(1_000_000);

@@ -10,7 +10,15 @@ import {
   metadataMessageFrom,
 } from "../../../swarm/metadata.ts";
 import type { Endpoint } from "../../../swarm/types.ts";
-import { encodeExtended, encodeHandshake, WireDecoder } from "../../../swarm/wire.ts";
+import {
+  type Block,
+  encodeBlockMessages,
+  encodeExtended,
+  encodeHandshake,
+  pieceHeadBytes,
+  WireDecoder,
+  writePieceHead,
+} from "../../../swarm/wire.ts";
 
 /** A peer made of a listening socket and the wire's codec alone, whose manners the test decides. */
 export class WirePeer {
@@ -96,4 +104,16 @@ export class WirePeer {
     );
     socket.on("data", (chunk) => decoder.push(chunk));
   }
+}
+
+/** One request, cancel or reject. */
+export function encodeBlockMessage(type: "request" | "cancel" | "reject", block: Block): Buffer {
+  return encodeBlockMessages(type, [block]);
+}
+
+/** What goes before a block's bytes. */
+export function encodePieceHead(block: Block): Buffer {
+  const head = Buffer.alloc(pieceHeadBytes);
+  writePieceHead(head, 0, block);
+  return head;
 }

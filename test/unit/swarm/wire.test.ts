@@ -3,11 +3,9 @@ import { expect, test } from "vitest";
 import { blockBytesMax, controlMessageBytesMax } from "../../../swarm/limits.ts";
 import {
   encodeBitfield,
-  encodeBlockMessage,
   encodeExtended,
   encodeHandshake,
   encodeHave,
-  encodePieceHead,
   encodeSignal,
   type Handshake,
   keepAlive,
@@ -15,6 +13,7 @@ import {
   WireError,
   type WireMessage,
 } from "../../../swarm/wire.ts";
+import { encodeBlockMessage, encodePieceHead } from "./wire-peer.ts";
 
 interface Received {
   handshakes: Handshake[];

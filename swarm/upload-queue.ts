@@ -1,0 +1,138 @@
+/**
+ * The blocks that one peer has asked for and not yet got. They are sent in batches of neighbours: one read from the
+ * disk and one write to the socket each, from memory that is used again.
+ */
+import { peerRequestsMax, sendBufferBytesMax } from "./limits.ts";
+import type { RateLimit } from "./rate.ts";
+import { giveSlab, slabBytes, takeSlab } from "./send-slabs.ts";
+import type { Clock, PeerSocket } from "./types.ts";
+import { type Block, pieceHeadBytes, writePieceHead } from "./wire.ts";
+
+/** Fills each of the buffers with the bytes that follow those of the one before, from the first block's begin on. */
+export type ReadBlocks = (first: Block, buffers: readonly Uint8Array[]) => Promise<void>;
+
+export interface UploadQueueOptions {
+  socket: PeerSocket;
+  clock: Clock;
+  limit: RateLimit;
+  /** Calls `run` after a while, unless the connection is over by then. */
+  after: (delayMs: number, run: () => void) => void;
+  /** Blocks have been given to the socket. */
+  onSent: (blocks: readonly Block[], bytes: number) => void;
+  /** Blocks that cannot be read; they will not be sent. */
+  onReadError: (blocks: readonly Block[], error: Error) => void;
+}
+
+export class UploadQueue {
+  readonly #options: UploadQueueOptions;
+  #blocks: Block[] = [];
+  #readBlocks: ReadBlocks | undefined;
+  #serving = false;
+  #closed = false;
+
+  constructor(options: UploadQueueOptions) {
+    this.#options = options;
+  }
+
+  /** Where blocks are read; until this is known, they wait. */
+  set readBlocks(readBlocks: ReadBlocks) {
+    this.#readBlocks = readBlocks;
+  }
+
+  /** False if the queue is full, which no client of good will fills. */
+  push(block: Block): boolean {
+    if (this.#blocks.length >= peerRequestsMax) return false;
+    this.#blocks.push(block);
+    this.serve();
+    return true;
+  }
+
+  /** False if the block does not wait here, or not any more. */
+  cancel({ index, begin }: Block): boolean {
+    const at = this.#blocks.findIndex((block) => block.index === index && block.begin === begin);
+    if (at < 0) return false;
+    this.#blocks.splice(at, 1);
+    return true;
+  }
+
+  /** Takes out all blocks that wait. */
+  clear(): Block[] {
+    const blocks = this.#blocks;
+    this.#blocks = [];
+    return blocks;
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#blocks = [];
+  }
+
+  /** Sends blocks until the socket or the rate limit has enough. */
+  serve(): void {
+    if (this.#serving || this.#closed || !this.#readBlocks || this.#blocks.length === 0) return;
+    this.#serving = true;
+    void this.#serveBatches(this.#readBlocks).finally(() => {
+      this.#serving = false;
+    });
+  }
+
+  async #serveBatches(readBlocks: ReadBlocks): Promise<void> {
+    const { socket, clock, limit, after } = this.#options;
+    while (this.#blocks.length > 0 && !this.#closed && socket.writableLength < sendBufferBytesMax) {
+      const nowMs = clock.now();
+      const waitMs = limit.waitMs(nowMs);
+      if (waitMs > 0) {
+        after(waitMs, () => this.serve());
+        return;
+      }
+      const batch = takeBatch(this.#blocks, Math.min(slabBytes, limit.burstBytes));
+      // Before the read, so that other peers' batches see it.
+      limit.take(bytesOf(batch), nowMs);
+      await this.#send(batch, readBlocks);
+    }
+  }
+
+  async #send(batch: readonly Block[], readBlocks: ReadBlocks): Promise<void> {
+    const slab = takeSlab();
+    const buffers: Uint8Array[] = [];
+    let end = 0;
+    for (const block of batch) {
+      writePieceHead(slab, end, block);
+      const start = end + pieceHeadBytes;
+      end = start + block.length;
+      buffers.push(slab.subarray(start, end));
+    }
+    try {
+      await readBlocks(batch[0] as Block, buffers);
+    } catch (error) {
+      giveSlab(slab);
+      if (!this.#closed) this.#options.onReadError(batch, error as Error);
+      return;
+    }
+    if (this.#closed) {
+      giveSlab(slab);
+      return;
+    }
+    this.#options.socket.write(slab.subarray(0, end), () => giveSlab(slab));
+    this.#options.onSent(batch, bytesOf(batch));
+  }
+}
+
+/** Takes the first block and those that follow it at once in the same piece, as many as fit into `bytesMax` with their heads. */
+function takeBatch(blocks: Block[], bytesMax: number): Block[] {
+  let count = 0;
+  let bytes = 0;
+  let last: Block | undefined;
+  for (const block of blocks) {
+    if (last && (block.index !== last.index || block.begin !== last.begin + last.length)) break;
+    bytes += pieceHeadBytes + block.length;
+    if (last && bytes > bytesMax) break;
+    last = block;
+    count++;
+  }
+  return blocks.splice(0, count);
+}
+
+function bytesOf(blocks: readonly Block[]): number {
+  return blocks.reduce((sum, { length }) => sum + length, 0);
+}
