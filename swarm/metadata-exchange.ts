@@ -73,7 +73,7 @@ export class MetadataExchange {
 
   /** @throws Error if the peer sends what makes no sense, or a dictionary that is not the infohash's. */
   onPayload(peer: Peer, payload: Uint8Array): void {
-    const message = metadataMessageFrom(payload);
+    const message = metadataMessageFrom(payload, peer.extensions.metadataBytes);
     if (message?.type === "request") {
       // A peer that has not said how to answer it cannot be answered.
       if (peer.extensions.metadataId === 0) return;

@@ -25,9 +25,11 @@ const messageTypes = ["request", "data", "reject"] as const;
 /**
  * Undefined for a type that we do not know, which BEP 9 says to pass over.
  *
+ * @param namedBytes what the peer's extension handshake named as the dictionary's length: torrent-stream leaves it out
+ *   of its data messages
  * @throws Error if the payload is no ut_metadata message.
  */
-export function metadataMessageFrom(payload: Uint8Array): MetadataMessage | undefined {
+export function metadataMessageFrom(payload: Uint8Array, namedBytes = 0): MetadataMessage | undefined {
   const head = decodeBencodeHead(payload) as Record<string, unknown>;
   const typeId = head?.msg_type;
   const part = head?.piece;
@@ -38,7 +40,7 @@ export function metadataMessageFrom(payload: Uint8Array): MetadataMessage | unde
     throw new Error("a ut_metadata message has no valid piece");
   }
   if (type !== "data") return { type, part };
-  const totalBytes = head.total_size;
+  const totalBytes = head.total_size ?? namedBytes;
   if (typeof totalBytes !== "number" || part * partBytes >= totalBytes) {
     throw new Error("a ut_metadata message has no valid total size");
   }

@@ -246,6 +246,13 @@ describe("metadata", () => {
       expect(() => new MetadataDownload(infohash, size)).toThrow(/between/);
   });
 
+  test("may come without its total size, as from torrent-stream, if the handshake has told it", () => {
+    const bytes = infoBytes.subarray(32_768);
+    const payload = Buffer.concat([Buffer.from("d8:msg_typei1e5:piecei2ee"), bytes]);
+    expect(metadataMessageFrom(payload, infoBytes.length)).toEqual({ ...answer(2), bytes: Buffer.from(bytes) });
+    expect(() => metadataMessageFrom(payload)).toThrow(/total size/);
+  });
+
   test("beyond its end, or not here yet, is rejected", () => {
     expect(answer(3)).toEqual({ type: "reject", part: 3 });
     expect(answerMetadataRequest(undefined, 0)).toEqual({ type: "reject", part: 0 });
