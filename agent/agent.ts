@@ -127,7 +127,8 @@ async function openParts(
   opened.defer(() => fetches.close());
   metrics.observe({ cache, fetches, swarm, origin });
   const images = new Images({ cache, fetches, seeding, catalog, link, now, log });
-  const identity = { id: nodeId, name: config.name || hostname(), version: programVersion(), apiUrl: "" };
+  const { zone, name } = config;
+  const identity = { id: nodeId, name: name || hostname(), version: programVersion(), zone, apiUrl: "" };
   return { config, log, clock, random, seeder, cache, swarm, entry, seeding, fetches, images, metrics, identity };
 }
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { logLevels } from "../daemon/log.ts";
+import { isZone, zoneRule } from "../swarm/zone.ts";
 
 /** HOST:PORT or [IPV6]:PORT. */
 const endpointPattern = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/;
@@ -18,6 +19,11 @@ export const agentConfigSchema = z.strictObject({
     .default("/var/lib/bootswarm/agent")
     .describe("Directory of the cache and the node's identity; made if it does not exist."),
   name: z.string().max(253).default("").describe("The node's name for people. Empty: the host name."),
+  zone: z
+    .string()
+    .refine((name) => name === "" || isZone(name), zoneRule)
+    .default("")
+    .describe("Where the node is, as a rack, room or site: peers of the same zone are preferred. Empty: nowhere."),
   advertiseUrl: z
     .union([z.literal(""), z.url({ protocol: /^https?$/, error: "must be an http or https URL, or empty" })])
     .default("")

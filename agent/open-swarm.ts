@@ -19,7 +19,13 @@ export async function openSwarm(config: AgentConfig, knownNodes: readonly Endpoi
     return endpoint;
   });
   try {
-    return await Swarm.open({ ...swarm, dhtPort: dht.port, bootstrap: [...configured, ...knownNodes], log });
+    return await Swarm.open({
+      ...swarm,
+      zone: config.zone || undefined,
+      dhtPort: dht.port,
+      bootstrap: [...configured, ...knownNodes],
+      log,
+    });
   } catch (error) {
     throw swarmProblem(error, config);
   }

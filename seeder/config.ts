@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { logLevels } from "../daemon/log.ts";
+import { isZone, zoneRule } from "../swarm/zone.ts";
 import { importConfigSchema } from "./import/config.ts";
 
 /** HOST:PORT or [IPV6]:PORT. */
@@ -19,6 +20,11 @@ export const seederConfigSchema = z.strictObject({
     .min(1)
     .default("/var/lib/bootswarm/seeder")
     .describe("Directory of the images and the database; made if it does not exist."),
+  zone: z
+    .string()
+    .refine((name) => name === "" || isZone(name), zoneRule)
+    .default("")
+    .describe("Where the seeder is, as a rack, room or site: peers of the same zone are preferred. Empty: nowhere."),
   upload: z
     .strictObject({
       concurrency: z

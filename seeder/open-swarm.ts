@@ -15,6 +15,7 @@ export async function openSwarm(config: SeederConfig, log: Log): Promise<Swarm> 
     return await Swarm.open({
       host,
       port,
+      zone: config.zone || undefined,
       dhtPort: config.dht.port,
       bootstrap: config.dht.bootstrap.map(endpointFrom),
       connectionsMax,

@@ -1,8 +1,9 @@
 /** The extension handshake (BEP 10): what we say of ourselves, and what we take from a peer's. */
 import bencode from "bencode";
 import { decodeBencodeHead, isDictionary } from "./bencode.ts";
-import { infoBytesMax, peerRequestsMax, zoneBytesMax } from "./limits.ts";
+import { infoBytesMax, peerRequestsMax } from "./limits.ts";
 import type { PeerExtensions } from "./peer.ts";
+import { isZone, zoneCharactersMax } from "./zone.ts";
 
 export const extensionHandshakeId = 0;
 /** The ids under which peers send us ut_metadata and ut_pex messages. */
@@ -10,9 +11,6 @@ export const ourMetadataId = 1;
 export const ourPexId = 2;
 
 const clientName = "bootswarm";
-
-/** What a zone's name is made of: it is shown, compared, and never used as a path. */
-const zonePattern = /^[A-Za-z0-9][A-Za-z0-9._:-]*$/;
 
 export interface OwnExtensions {
   /** Where we listen. */
@@ -56,13 +54,8 @@ export function extensionsFrom(payload: Uint8Array): PeersExtensions {
   };
 }
 
-/** Whether a zone may be called so. */
-export function isZone(name: string): boolean {
-  return name.length <= zoneBytesMax && zonePattern.test(name);
-}
-
 function zoneFrom(value: unknown): string | undefined {
-  if (!(value instanceof Uint8Array) || value.length > zoneBytesMax) return undefined;
+  if (!(value instanceof Uint8Array) || value.length > zoneCharactersMax) return undefined;
   const name = Buffer.from(value).toString("latin1");
   return isZone(name) ? name : undefined;
 }

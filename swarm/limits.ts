@@ -65,6 +65,9 @@ export const peerRequestsMax = 2_048;
 /** Bytes written to a socket and not yet taken by the kernel, beyond which no more blocks are read for that peer. */
 export const sendBufferBytesMax = 1024 * 1024;
 
+/** Batches of blocks among them: each holds a slab of memory, however few bytes it has. */
+export const writesPendingMax = 8;
+
 /** The same with everything else that waits to be sent, beyond which a peer does not read and is dropped. */
 export const unsentBytesMax = 8 * 1024 * 1024;
 
@@ -144,6 +147,3 @@ export const pexMessageEveryMs = 5_000;
 
 /** Addresses of hearsay (ut_pex) remembered per torrent: false ones must not crowd out what the DHT names. */
 export const hearsayPeersMax = 1_000;
-
-/** A zone's name: it travels in every extension handshake and stands in tables. */
-export const zoneBytesMax = 64;

@@ -10,6 +10,8 @@ export interface NodeIdentity {
   id: string;
   name: string;
   version: string;
+  /** Empty if it is in none. */
+  zone: string;
   /** Empty if other machines cannot reach the API. */
   apiUrl: string;
 }

@@ -50,6 +50,7 @@ function nodeMessage(node: NodeFacts): MessageInitShape<typeof NodeSchema> {
     name: node.name,
     apiUrl: node.apiUrl,
     version: node.version,
+    zone: node.zone,
     cacheBytes: BigInt(node.cacheBytes),
     diskFreeBytes: BigInt(node.diskFreeBytes),
     diskSizeBytes: BigInt(node.diskSizeBytes),

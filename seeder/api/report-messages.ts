@@ -3,6 +3,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Problem } from "../../daemon/problem.ts";
 import { type Fetch, FetchState } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { Holding, Node, ReportRequest } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import { isZone, zoneRule } from "../../swarm/zone.ts";
 import type { HoldingFacts, NodeFacts, NodeReport } from "../inventory/facts.ts";
 import {
   fetchesPerReportMax,
@@ -51,6 +52,7 @@ function nodeFactsFrom(node: Node): NodeFacts {
   checkLength("node.name", node.name, nodeNameCharactersMax);
   checkLength("node.api_url", node.apiUrl, urlCharactersMax);
   checkLength("node.version", node.version, versionCharactersMax);
+  if (node.zone !== "" && !isZone(node.zone)) throw new Problem("invalid", `node.zone: ${zoneRule}`);
   const { reportIntervalMs } = node;
   if (reportIntervalMs < reportIntervalMsMin || reportIntervalMs > reportIntervalMsMax) {
     throw new Problem("invalid", `node.report_interval_ms: must be ${reportIntervalMsMin} to ${reportIntervalMsMax}`);
@@ -60,6 +62,7 @@ function nodeFactsFrom(node: Node): NodeFacts {
     name: node.name === "" ? node.id : node.name,
     apiUrl: node.apiUrl,
     version: node.version,
+    zone: node.zone,
     cacheBytes: checkedBytes("node.cache_bytes", node.cacheBytes),
     diskFreeBytes: checkedBytes("node.disk_free_bytes", node.diskFreeBytes),
     diskSizeBytes: checkedBytes("node.disk_size_bytes", node.diskSizeBytes),

@@ -8,6 +8,8 @@ export interface NodeFacts {
   /** URL of the agent's API; empty if no other machine can reach it. */
   apiUrl: string;
   version: string;
+  /** Where the node is; empty if it does not say. */
+  zone: string;
   cacheBytes: number;
   diskFreeBytes: number;
   diskSizeBytes: number;

@@ -23,6 +23,7 @@ export interface Database {
     name: string;
     api_url: string;
     version: string;
+    zone: string;
     cache_bytes: number;
     disk_free_bytes: number;
     disk_size_bytes: number;
@@ -82,8 +83,17 @@ const catalogAndInventory: Migration = {
   },
 };
 
+const nodeZones: Migration = {
+  async up(database: Kysely<unknown>) {
+    await database.schema
+      .alterTable("nodes")
+      .addColumn("zone", "text", (column) => column.notNull().defaultTo(""))
+      .execute();
+  },
+};
+
 const migrations: MigrationProvider = {
-  getMigrations: async () => ({ "001-catalog-and-inventory": catalogAndInventory }),
+  getMigrations: async () => ({ "001-catalog-and-inventory": catalogAndInventory, "002-node-zones": nodeZones }),
 };
 
 /**

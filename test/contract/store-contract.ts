@@ -26,6 +26,7 @@ const nodeOf = (id: string): NodeFacts => ({
   name: `name of ${id}`,
   apiUrl: "http://10.0.0.1:7410",
   version: "0.1.0",
+  zone: "rack-1",
   cacheBytes: 1,
   diskFreeBytes: Number.MAX_SAFE_INTEGER,
   diskSizeBytes: Number.MAX_SAFE_INTEGER,

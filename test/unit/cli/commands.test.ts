@@ -40,6 +40,7 @@ beforeAll(async () => {
     listen: `unix:${join(directory.path, "agent.sock")}`,
     stateDirectory: join(directory.path, "state"),
     name: "node-a",
+    zone: "rack-7",
     "seeder.url": seeder.url,
     "report.intervalMs": 200,
   };
@@ -102,7 +103,9 @@ test("tables show what is where", async () => {
   expect((await bootswarm("images", "--local")).stdout).toContain(join(directory.path, "state/images", digest));
   expect((await bootswarm("fetches")).stdout).toMatch(/debian-12 +ready +100 %/);
   expect((await bootswarm("status")).stdout).toMatch(/node +node-a.*seeder answers +yes.*catalog +1 image,/s);
-  await expect.poll(async () => (await bootswarm("nodes")).stdout, { timeout: 10_000 }).toMatch(/node-a +up +1 /);
+  await expect
+    .poll(async () => (await bootswarm("nodes")).stdout, { timeout: 10_000 })
+    .toMatch(/node-a +up +1 .* rack-7 /);
   expect((await bootswarm("holdings", "debian-12")).stdout).toMatch(/node-a +up +ready +100 %/);
   expect((await bootswarm("node", "node-a")).stdout).toMatch(/Images\nIMAGE.*\ndebian-12/);
 });

@@ -20,6 +20,7 @@ const nodeFacts = (id: string, name = id): NodeFacts => ({
   name,
   apiUrl: "",
   version: "1",
+  zone: "",
   cacheBytes: 0,
   diskFreeBytes: 0,
   diskSizeBytes: 0,

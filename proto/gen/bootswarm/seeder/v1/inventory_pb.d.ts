@@ -75,6 +75,13 @@ export declare type Node = Message<"bootswarm.seeder.v1.Node"> & {
    * @generated from field: uint32 report_interval_ms = 8;
    */
   reportIntervalMs: number;
+
+  /**
+   * Where the node is, such as a rack, room or site; empty if it does not say.
+   *
+   * @generated from field: string zone = 9;
+   */
+  zone: string;
 };
 
 /**
