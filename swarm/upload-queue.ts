@@ -2,7 +2,7 @@
  * The blocks that one peer has asked for and not yet got. They are sent in batches of neighbours: one read from the
  * disk and one write to the socket each, from memory that is used again.
  */
-import { peerRequestsMax, sendBufferBytesMax } from "./limits.ts";
+import { peerRequestsMax, sendBufferBytesMax, writesPendingMax } from "./limits.ts";
 import type { RateLimit } from "./rate.ts";
 import { giveSlab, slabBytes, takeSlab } from "./send-slabs.ts";
 import type { Clock, PeerSocket } from "./types.ts";
@@ -29,6 +29,8 @@ export class UploadQueue {
   #readBlocks: ReadBlocks | undefined;
   #serving = false;
   #closed = false;
+  /** Batches given to the socket that it has not taken yet. */
+  #writesPending = 0;
 
   constructor(options: UploadQueueOptions) {
     this.#options = options;
@@ -70,26 +72,26 @@ export class UploadQueue {
   /** Sends blocks until the socket or the rate limit has enough. */
   serve(): void {
     if (this.#serving || this.#closed || !this.#readBlocks || this.#blocks.length === 0) return;
-    this.#serving = true;
-    void this.#serveBatches(this.#readBlocks).finally(() => {
-      this.#serving = false;
-    });
+    void this.#serveBatches(this.#readBlocks);
   }
 
   async #serveBatches(readBlocks: ReadBlocks): Promise<void> {
     const { socket, clock, limit, after } = this.#options;
+    this.#serving = true;
     while (this.#blocks.length > 0 && !this.#closed && socket.writableLength < sendBufferBytesMax) {
       const nowMs = clock.now();
       const waitMs = limit.waitMs(nowMs);
       if (waitMs > 0) {
         after(waitMs, () => this.serve());
-        return;
+        break;
       }
       const batch = takeBatch(this.#blocks, Math.min(slabBytes, limit.burstBytes));
       // Before the read, so that other peers' batches see it.
       limit.take(bytesOf(batch), nowMs);
       await this.#send(batch, readBlocks);
     }
+    // In the same turn as the last look at the queue: what comes after it finds nobody serving.
+    this.#serving = false;
   }
 
   async #send(batch: readonly Block[], readBlocks: ReadBlocks): Promise<void> {
@@ -113,7 +115,11 @@ export class UploadQueue {
       giveSlab(slab);
       return;
     }
-    this.#options.socket.write(slab.subarray(0, end), () => giveSlab(slab));
+    this.#writesPending++;
+    this.#options.socket.write(slab.subarray(0, end), () => {
+      giveSlab(slab);
+      if (this.#writesPending-- >= writesPendingMax) this.serve();
+    });
     this.#options.onSent(batch, bytesOf(batch));
   }
 }
