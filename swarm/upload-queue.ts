@@ -79,6 +79,8 @@ export class UploadQueue {
     const { socket, clock, limit, after } = this.#options;
     this.#serving = true;
     while (this.#blocks.length > 0 && !this.#closed && socket.writableLength < sendBufferBytesMax) {
+      // A batch may be a few bytes long, and takes a slab all the same.
+      if (this.#writesPending >= writesPendingMax) break;
       const nowMs = clock.now();
       const waitMs = limit.waitMs(nowMs);
       if (waitMs > 0) {
