@@ -60,9 +60,9 @@ export interface Figures {
 /** VM requests on each host in the paper's Table 1. */
 export const requestsPerNode = 8;
 
-/** As the paper writes it: images x VM requests of each. */
-export function scenarioOf({ images, nodes }: Pick<RunResult, "images" | "nodes">): string {
-  return `${images}x${(nodes * requestsPerNode) / images}`;
+/** As the paper writes it, images x VM requests of each; and the size of an image. */
+export function scenarioOf({ images, imageBytes, nodes }: Pick<RunResult, "images" | "imageBytes" | "nodes">): string {
+  return `${images}x${(nodes * requestsPerNode) / images}, ${imageBytes / images / 1e6} MB`;
 }
 
 export function figuresOf(result: RunResult): Figures {
