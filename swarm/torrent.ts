@@ -127,8 +127,8 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   /** Whether a further inbound connection may come in; a neighbour of little worth gives way to it. */
-  makePlace(): boolean {
-    return !this.#closing && !this.#failed && this.#neighbours.makePlace();
+  makePlace(host: string): boolean {
+    return !this.#closing && !this.#failed && this.#neighbours.makePlace(host);
   }
 
   /** Gives up a connection, so that another torrent can have it; false if there is none. */

@@ -218,6 +218,12 @@ describe("strikes", () => {
     expect(strikes.isStruck({ id: "y", address: { host: "127.0.0.1", port: 2 } }, 1)).toBe(true);
     expect(strikes.isStruck({ address: { host: "10.0.0.1", port: 1 } }, 2 * 3_600_000)).toBe(false);
   });
+
+  test("do not hit a peer elsewhere whose id the culprit has copied", () => {
+    const strikes = new Strikes();
+    strikes.strike({ id: "copied", address: { host: "10.0.0.1", port: 1 } }, 0);
+    expect(strikes.isStruck({ id: "copied", address: { host: "10.0.0.2", port: 1 } }, 1)).toBe(false);
+  });
 });
 
 describe("metadata", () => {
