@@ -1,7 +1,8 @@
 /** The plots of a report: of each scenario and contender the round with the median time. */
 import { deploymentPlot } from "./plots/deployment.ts";
 import { readyPlot } from "./plots/ready.ts";
-import { seederCopiesPlot, seederTrafficPlot } from "./plots/seeder.ts";
+import { seederCostPlot } from "./plots/seeder-cost.ts";
+import { seederTrafficPlot } from "./plots/seeder-traffic.ts";
 import { type RunResult, scenarioOf } from "./results.ts";
 import { groupsOf, summaryOf, typicalOf } from "./summary.ts";
 
@@ -27,6 +28,6 @@ export function plotsOf(report: { runs: RunResult[]; linkBitsPerSecond: number }
     deployment: deploymentPlot(summaries, setting),
     ready: readyPlot(scenarios, setting),
     "seeder-traffic": seederTrafficPlot(scenarios, setting, report.linkBitsPerSecond),
-    "seeder-cost": seederCopiesPlot(summaries, setting),
+    "seeder-cost": seederCostPlot(summaries, setting),
   };
 }

@@ -1,6 +1,6 @@
 /** What is written of a whole bench: JSON, and plots beside it. `node report.ts FILE.json...` draws the plots anew. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { cpus, release, totalmem } from "node:os";
+import { runFacts } from "../machine.ts";
 import type { BenchOptions } from "./options.ts";
 import { plotsOf } from "./plots.ts";
 import type { RunResult } from "./results.ts";
@@ -24,9 +24,7 @@ export interface Report {
 export function reportOf(options: BenchOptions, singleStreamShare: number, runs: RunResult[]): Report {
   const { linkBitsPerSecond, zones, zoneLinkBitsPerSecond, agentSettings, warmUpBytes } = options;
   return {
-    date: new Date().toISOString(),
-    machine: `${cpus().length} x ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`,
-    node: process.version,
+    ...runFacts(),
     linkBitsPerSecond,
     zones,
     zoneLinkBitsPerSecond,

@@ -1,4 +1,5 @@
 /** Runs of the same scenario by the same contender, as one: pure. */
+import { median } from "../statistics.ts";
 import { type Figures, figuresOf, type RunResult } from "./results.ts";
 
 export interface Summary extends Figures {
@@ -34,11 +35,4 @@ export function typicalOf(runs: RunResult[]): RunResult {
   const all = (run: RunResult) => figuresOf(run).allSeconds;
   const sorted = runs.toSorted((one, other) => all(one) - all(other));
   return sorted[Math.floor((sorted.length - 1) / 2)]!;
-}
-
-function median(values: number[]): number {
-  const sorted = values.toSorted((one, other) => one - other);
-  const middle = sorted.length / 2;
-  if (sorted.length % 2 === 1) return sorted[Math.floor(middle)]!;
-  return (sorted[middle - 1]! + sorted[middle]!) / 2;
 }

@@ -51,7 +51,15 @@ export function titleOf(text: string, subtext: string) {
 }
 
 export function legendOf(itemHeightPx: number) {
-  return { top: 64, left: 16, itemWidth: 20, itemHeight: itemHeightPx, itemGap: 30, selectedMode: false };
+  return {
+    icon: "roundRect",
+    top: 64,
+    left: 16,
+    itemWidth: 20,
+    itemHeight: itemHeightPx,
+    itemGap: 30,
+    selectedMode: false,
+  };
 }
 
 /** Values at which a log axis is marked. */

@@ -30,7 +30,7 @@ export function readyPlot(scenarios: RunResult[][], setting: string): string {
         gridTitle(`${scenarioOf(run!)} (limit ${run!.limitSeconds.toFixed(0)} s)`, grids[index]!),
       ),
     ],
-    legend: legendOf(8),
+    legend: legendOf(4),
     grid: grids,
     xAxis: scenarios.map((runs, gridIndex) => ({
       gridIndex,

@@ -1,6 +1,5 @@
-/** The seeder's load: what it sends second by second, and how many copies of the images in all. */
+/** Per scenario: what leaves the seeder's interface, second by second. */
 import { type RunResult, scenarioOf } from "../results.ts";
-import type { Summary } from "../summary.ts";
 import {
   axisOf,
   colourOf,
@@ -26,7 +25,7 @@ export function seederTrafficPlot(scenarios: RunResult[][], setting: string, lin
       titleOf("What the seeder sends", `${setting}. Everything that leaves its interface, mean of each second.`),
       ...scenarios.map((runs, index) => gridTitle(`${scenarioOf(runs[0]!)}${beyondNote(runs)}`, grids[index]!)),
     ],
-    legend: legendOf(8),
+    legend: legendOf(4),
     grid: grids,
     xAxis: scenarios.map((runs, gridIndex) => ({
       gridIndex,
@@ -62,13 +61,14 @@ export function seederTrafficPlot(scenarios: RunResult[][], setting: string, lin
 }
 
 function lineOf(run: RunResult, index: number) {
-  const data = run.seederSentBytes.map((bytes, second) => [second + 0.5, (bytes * 8) / 1e6]);
+  const data = run.seederSentBytes.map((bytes, second) => [second, (bytes * 8) / 1e6]);
   return {
     type: "line",
     name: labelOf(run.contender),
     xAxisIndex: index,
     yAxisIndex: index,
     symbol: "none",
+    step: "end",
     color: colourOf(run.contender),
     lineStyle: { width: 2 },
     areaStyle: { opacity: 0.1 },
@@ -91,62 +91,4 @@ function beyondNote(runs: RunResult[]): string {
   const beyond = runs.filter((run) => run.seederSentBytes.length > shown);
   const notes = beyond.map((run) => `${labelOf(run.contender)} goes on to ${run.seederSentBytes.length} s`);
   return notes.length === 0 ? "" : ` (${notes.join(", ")})`;
-}
-
-export function seederCopiesPlot(summaries: Summary[], setting: string): string {
-  const scenarios = [...new Set(summaries.map((each) => each.scenario))];
-  const contenders = [...new Set(summaries.map((each) => each.contender))];
-  const figureOf = (scenario: string, contender: string, figure: (summary: Summary) => number) => {
-    const found = summaries.find((each) => each.scenario === scenario && each.contender === contender);
-    return found ? figure(found) : null;
-  };
-  const charts = [
-    {
-      name: "bytes of images sent, over the images' size (dashed: one copy)",
-      figure: (each: Summary) => each.seederPayloadOverImages,
-    },
-    { name: "CPU seconds", figure: (each: Summary) => each.seederCpuSeconds },
-  ];
-  const { grids, heightPx } = gridsOf(charts.length, topPx, 240, widthPx);
-  const option = {
-    title: [
-      titleOf("What a distribution costs the seeder", setting),
-      ...charts.map(({ name }, index) => gridTitle(name, grids[index]!)),
-    ],
-    legend: legendOf(8),
-    grid: grids,
-    xAxis: charts.map((_, gridIndex) => ({
-      gridIndex,
-      type: "category",
-      data: scenarios,
-      ...axisOf("", 0),
-      axisTick: { show: false },
-      axisLabel: { fontSize: 12, interval: 0, lineHeight: 15, formatter: (name: string) => name.replace(", ", "\n") },
-    })),
-    yAxis: charts.map((_, gridIndex) => ({ gridIndex, type: "value", min: 0, ...axisOf("", 0) })),
-    series: charts.flatMap(({ figure }, index) =>
-      contenders.map((contender, order) => ({
-        type: "bar",
-        name: labelOf(contender),
-        xAxisIndex: index,
-        yAxisIndex: index,
-        barGap: "12%",
-        barCategoryGap: "28%",
-        itemStyle: { color: colourOf(contender), borderRadius: [2, 2, 0, 0] },
-        label: {
-          show: true,
-          position: "top",
-          fontSize: 11,
-          formatter: ({ value }: { value: number }) => shortNumber(value),
-        },
-        data: scenarios.map((scenario) => figureOf(scenario, contender, figure)),
-        ...(index === 0 && order === 0 ? { markLine: referenceLine("yAxis", 1) } : {}),
-      })),
-    ),
-  };
-  return svgOf(option, { widthPx, heightPx });
-}
-
-function shortNumber(value: number): string {
-  return value.toFixed(value < 10 ? 2 : 1);
 }
