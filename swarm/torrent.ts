@@ -63,6 +63,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   readonly #down: RateMeter;
   readonly #up: RateMeter;
   readonly #received = { peer: 0, source: 0 };
+  #farBytes = 0;
   #verifyFailures = 0;
   #isStarted = false;
   #completed = false;
@@ -156,6 +157,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       peers: this.#neighbours.peers.size,
       peersSeen: this.#neighbours.seen,
       swarmBytes: this.#received.peer,
+      farBytes: this.#farBytes,
       sourceBytes: this.#received.source,
       sentBytes: this.#up.total,
       downBytesPerSecond: this.#down.bytesPerSecond(nowMs),
@@ -430,6 +432,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void {
+    if (!this.#isNear(peer)) this.#farBytes += block.length;
     this.#pieces?.onBlockEnd(peer, block, kept);
   }
 
@@ -485,13 +488,17 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#announcements.announced(nowMs, this.#completed || this.#neighbours.peers.size >= peersEnough);
   }
 
+  /** Whether the peer is in our own zone, or zones play no part. */
+  #isNear(peer: Peer): boolean {
+    return this.#host.zone === undefined || peer.zone === this.#host.zone;
+  }
+
   #rechoke(rotate: boolean): void {
     const nowMs = this.#host.clock.now();
     if (rotate) this.#rotatedAtMs = nowMs;
-    const { zone } = this.#host;
     const served = [...this.#neighbours.peers].map((peer) => ({
       peer,
-      isNear: zone === undefined || peer.zone === zone,
+      isNear: this.#isNear(peer),
       interested: peer.interested,
       unchoked: !peer.amChoking,
       changedAtMs: peer.chokeChangedAtMs,
