@@ -31,7 +31,8 @@ export interface IntakeOptions {
 }
 
 /**
- * Writes all of `bytes` to `file` and hashes it. A chunk is not looked at any more once the next is asked for. When this settles nothing uses the file any more.
+ * Writes all of `bytes` to `file` and hashes it. A chunk is not looked at any more once the next is asked for, nor is the
+ * file used when this settles.
  *
  * @throws Problem "data-loss" for another size than given, "exhausted" for a full disk; what `checkHead` or `bytes` throw.
  */
