@@ -135,9 +135,10 @@ describe("what is asked of another zone", () => {
   });
 
   test("is more the longer nothing arrives, in the end everything", () => {
-    expect(mayAskFar({ ...piece, rank: 1 }, 5, 4_000)).toBe(true);
-    expect(mayAskFar({ ...piece, rank: 2 }, 5, 4_000)).toBe(false);
-    expect(mayAskFar({ isNear: true, rank: 5, draw: 0.99 }, 5, 60_000)).toBe(true);
+    expect(mayAskFar({ ...piece, rank: 1 }, 5, 1)).toBe(true);
+    expect(mayAskFar({ ...piece, rank: 2 }, 5, 1)).toBe(false);
+    expect(mayAskFar({ ...piece, rank: 3 }, 5, 2)).toBe(true);
+    expect(mayAskFar({ isNear: true, rank: 59, draw: 0.99 }, 60, 6)).toBe(true);
   });
 
   test("is a small share in any case", () => {
@@ -149,7 +150,7 @@ describe("what is asked of another zone", () => {
     const peerOf = (number: number, zone: string): LocalityPeer & { held: Set<number> } => {
       const held = new Set<number>();
       const id = (number * 0x9e3779b1 + 12_345).toString(16).padStart(40, "0");
-      return { id, zone, has: held, held, requestsLive: 0, lastBlockAtMs: 0 };
+      return { id, zone, has: held, held, requestsLive: 0, lastBlockAtMs: 0, lastHeardAtMs: 0 };
     };
     const nodes = Array.from({ length: count }, (_, number) => peerOf(number + 1, "a"));
     const far = peerOf(0, "b");
@@ -192,5 +193,13 @@ describe("what is asked of another zone", () => {
     expect(countOf()).toBeGreaterThan(before);
     peers.delete(other);
     expect(countOf()).toBe(100);
+  });
+
+  test("is everything where those near have long been silent", () => {
+    const { far, localities } = zoneOf(5, 100);
+    const countOf = (nowMs: number) =>
+      [...Array(100).keys()].filter((index) => localities[0]!.piecesOf(far, nowMs).has(index)).length;
+    expect(countOf(0)).toBeLessThan(50);
+    expect(countOf(20_000)).toBe(100);
   });
 });
