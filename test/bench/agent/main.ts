@@ -12,7 +12,7 @@ import { parseArgs } from "node:util";
 import { request } from "undici";
 import { launcherFromSources, startDaemon } from "../child.ts";
 import { runFacts } from "../machine.ts";
-import { medians } from "../statistics.ts";
+import { medians, rounded } from "../statistics.ts";
 import { installedLauncher } from "./installed.ts";
 import { ensure, type Fetching, type Idle, measureFetches, measureIdle, startAgent } from "./phases.ts";
 
@@ -82,7 +82,8 @@ try {
     for (const [from, launcher] of launchers) {
       const agent = { launcher, seederUrl: seeder.url, stateDirectory };
       const once = await measureIdle(agent, images, Number(values.seconds));
-      measured[from] = medians<keyof Idle>([once]) as Idle;
+      const figures = Object.entries(once).map(([figure, value]) => [figure, rounded(value)]);
+      measured[from] = Object.fromEntries(figures) as Idle;
     }
     return measured;
   }
