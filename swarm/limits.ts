@@ -77,6 +77,14 @@ export const unsentBytesMax = 8 * 1024 * 1024;
  */
 export const retractionsMax = 8;
 
+/**
+ * Messages that a peer may send at once, and per second in the long run, of those that answer no data: interest changes
+ * with every piece that we get, haves are one a piece, and cancels as many as blocks in an endgame. Blocks and requests
+ * are not among them: they have bounds of their own.
+ */
+export const signalsMax = 20_000;
+export const signalsPerSecondMax = 5_000;
+
 /** Requests kept in flight to one peer: at least enough for a short path, at most what a fast one needs. */
 export const requestsInFlightMin = 4;
 export const requestsInFlightMax = 256;
@@ -111,6 +119,9 @@ export const unchokedMax = 40;
 
 /** How long a choked peer waits before slots are dealt anew. */
 export const rechokeIntervalMs = 5_000;
+
+/** However often peers change their mind, slots are looked at again only after this. */
+export const rechokeIntervalMsMin = 20;
 
 /** ut_metadata pieces asked for at once of one peer, and how long the next may take. */
 export const metadataRequestsMax = 4;

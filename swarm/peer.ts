@@ -3,6 +3,7 @@
  * one owner, which decides; first the swarm, until an inbound peer has said which torrent it is about, then the torrent.
  */
 import type { Bitfield } from "./bitfield.ts";
+import { FloodGuard } from "./flood-guard.ts";
 import {
   blockBytes,
   piecesMax,
@@ -10,6 +11,8 @@ import {
   requestsInFlightMin,
   requestTimeoutMsMax,
   requestTimeoutMsMin,
+  signalsMax,
+  signalsPerSecondMax,
   unaskedBytesMax,
   unsentBytesMax,
 } from "./limits.ts";
@@ -99,6 +102,8 @@ export class Peer {
   chokeChangedAtMs: number;
   /** Pieces that it alone sent and that failed their hash. */
   badPieces = 0;
+  /** Messages that answer no data. */
+  readonly signals: FloodGuard;
   /** How often it has taken back that it has pieces. */
   retractions = 0;
   /** Where its arriving block goes while another peer writes to the block's own place. */
@@ -130,6 +135,7 @@ export class Peer {
     if (options.direction === "outbound") this.listens = options.endpoint;
     this.owner = owner;
     this.connectedAtMs = this.lastHeardAtMs = this.lastBlockAtMs = this.chokeChangedAtMs = this.#lastSentAtMs = nowMs;
+    this.signals = new FloodGuard(signalsMax, signalsPerSecondMax, nowMs);
     this.down = new RateMeter(nowMs);
     this.up = new RateMeter(nowMs);
     this.#decoder = new WireDecoder(

@@ -121,7 +121,8 @@ export class PieceExchange implements FeedTarget {
 
   /** What a peer has, as a whole. */
   onPieces(peer: Peer, pieces: "all" | "none" | Uint8Array): void {
-    if (peer.closed) return;
+    // Said again, it would cost a look at all pieces.
+    if (peer.closed || (pieces === "all" && peer.has?.isFull)) return;
     let has: Bitfield;
     try {
       has = piecesFrom(pieces, this.#info.pieceCount);

@@ -15,7 +15,7 @@ import {
   ourMetadataId,
   ourPexId,
 } from "./extension.ts";
-import { rechokeIntervalMs, unchokedMax } from "./limits.ts";
+import { rechokeIntervalMs, rechokeIntervalMsMin, unchokedMax } from "./limits.ts";
 import { Locality } from "./locality.ts";
 import { MetadataExchange } from "./metadata-exchange.ts";
 import { torrentInfoFromInfoBytes } from "./metainfo.ts";
@@ -59,6 +59,8 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   #cancelTick: () => void = () => {};
   readonly #announcements: AnnounceSchedule;
   #rotatedAtMs = 0;
+  #rechokedAtMs = Number.NEGATIVE_INFINITY;
+  #cancelRechoke: (() => void) | undefined;
   #progressAtMs: number;
   readonly #down: RateMeter;
   readonly #up: RateMeter;
@@ -199,6 +201,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   #disconnect(): void {
     this.#cancelTick();
     this.#neighbours.closeAll();
+    this.#cancelRechoke?.();
   }
 
   // --- info and storage
@@ -325,7 +328,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#metadata.peerLeft(peer);
     this.#exchange.peerLeft(peer);
     this.#pieces?.peerLeft(peer);
-    this.#rechoke(false);
+    this.#rechokeSoon();
   }
 
   #strike(peer: Peer, reason: string): void {
@@ -337,6 +340,10 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   // --- messages
 
   onMessage(peer: Peer, message: WireMessage): void {
+    if (message.type !== "request" && !peer.signals.admits(this.#host.clock.now())) {
+      this.#strike(peer, "it floods us with messages");
+      return;
+    }
     switch (message.type) {
       case "choke":
         peer.choking = true;
@@ -385,7 +392,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     if (peer.interested === interested) return;
     peer.interested = interested;
     peer.chokeChangedAtMs = this.#host.clock.now();
-    this.#rechoke(false);
+    this.#rechokeSoon();
   }
 
   #onPieces(peer: Peer, pieces: "all" | "none" | Uint8Array): void {
@@ -493,8 +500,18 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     return this.#host.zone === undefined || peer.zone === this.#host.zone;
   }
 
+  /** Deals out slots that may be free by now: at once, unless that was only just done. */
+  #rechokeSoon(): void {
+    const waitMs = this.#rechokedAtMs + rechokeIntervalMsMin - this.#host.clock.now();
+    if (waitMs <= 0) this.#rechoke(false);
+    else this.#cancelRechoke ??= this.#host.clock.after(waitMs, () => this.#rechoke(false));
+  }
+
   #rechoke(rotate: boolean): void {
     const nowMs = this.#host.clock.now();
+    this.#cancelRechoke?.();
+    this.#cancelRechoke = undefined;
+    this.#rechokedAtMs = nowMs;
     if (rotate) this.#rotatedAtMs = nowMs;
     const served = [...this.#neighbours.peers].map((peer) => ({
       peer,

@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { connectionsPerTorrentMax, handshakesMax } from "../../../swarm/limits.ts";
-import { encodeHandshake } from "../../../swarm/wire.ts";
+import { encodeHandshake, encodeSignal } from "../../../swarm/wire.ts";
 import { eventually } from "../../fixtures/processes.ts";
-import { type HostileGround, openHostileGround } from "./hostile-ground.ts";
+import { ended, type HostileGround, openHostileGround } from "./hostile-ground.ts";
 
 /** Loopback has many addresses; the attackers have some of their own. */
 const attackers = ["127.0.0.2", "127.0.0.3", "127.0.0.4"];
@@ -70,4 +70,19 @@ test("whoever copies a seed's id from another address and comes first does not k
   torrent.addPeer({ host: "127.0.0.1", port: ground.seeder.peerPort });
   await once(torrent, "complete");
   copier.destroy();
+});
+
+test("a peer that changes its mind without end is dropped, and others are served meanwhile", async () => {
+  const { socket } = await ground.greeted("127.0.0.2");
+  socket.resume();
+  const changes = Buffer.concat([encodeSignal("interested"), encodeSignal("notInterested")]);
+  const many = Buffer.concat(Array.from({ length: 5_000 }, () => changes));
+  const flooding = (async () => {
+    while (!socket.closed) {
+      if (!socket.write(many)) await Promise.race([once(socket, "drain"), ended(socket)]).catch(() => {});
+    }
+  })();
+  await ground.honestPeerIsServed();
+  await flooding;
+  await ground.honestPeerIsServed();
 });
