@@ -3,7 +3,7 @@
  * to the torrent that its handshake names. Sockets are passed in, so that a simulation runs this code too.
  */
 import { overShare, type Sharer } from "./connection-shares.ts";
-import { keyOf } from "./endpoint.ts";
+import { crowdOf, keyOf } from "./endpoint.ts";
 import { handshakesMax, handshakeTimeoutMs, ownEndpointsMax } from "./limits.ts";
 import { Peer, type PeerOwner } from "./peer.ts";
 import type { RateLimit } from "./rate.ts";
@@ -13,8 +13,8 @@ import type { Handshake } from "./wire.ts";
 
 /** What an inbound connection may be handed to. */
 export interface Adopter extends Sharer {
-  /** Whether it has a place, or makes one. */
-  makePlace(): boolean;
+  /** Whether it has a place for one at `host`, or makes one. */
+  makePlace(host: string): boolean;
   /** Gives up a connection; false if there is none. */
   giveUpOne(): boolean;
   adopt(peer: Peer, handshake: Handshake): void;
@@ -84,7 +84,7 @@ export class Connections {
   /** Takes an inbound connection, or turns it away. */
   accept(socket: PeerSocket, endpoint: Endpoint): void {
     // A full node takes strangers too: one may be there for a torrent that has less than its share.
-    if (this.#closed || this.#strangers.size >= handshakesMax || this.isStruck(endpoint)) {
+    if (this.#closed || this.isStruck(endpoint) || !this.#makePlaceForStranger(endpoint.host)) {
       socket.destroy();
       return;
     }
@@ -114,7 +114,8 @@ export class Connections {
       const torrent = this.#options.torrentOf(handshake.infohash);
       const whose = { id: peer.id, address: peer.endpoint };
       const isStruck = this.#strikes.isStruck(whose, this.#options.clock.now());
-      if (!torrent || isStruck || !torrent.makePlace() || !this.#makePlaceFor(torrent, 0)) peer.close();
+      if (!torrent || isStruck || !torrent.makePlace(peer.endpoint.host) || !this.#makePlaceFor(torrent, 0))
+        peer.close();
       else torrent.adopt(peer, handshake);
     },
     onMessage: () => {},
@@ -124,6 +125,17 @@ export class Connections {
     onSent: () => {},
     onClose: () => {},
   };
+
+  /** When strangers have taken all places, the longest silent one of the host that has most goes, for one that has fewer. */
+  #makePlaceForStranger(host: string): boolean {
+    if (this.#strangers.size < handshakesMax) return true;
+    const crowd = crowdOf(this.#strangers, ({ endpoint }) => endpoint.host);
+    const [oldest] = crowd;
+    if (!oldest || oldest.endpoint.host === host) return false;
+    oldest.close(new Error("too many connections of one host that say nothing"));
+    this.#strangers.delete(oldest);
+    return true;
+  }
 
   /** Whether there is room for `more` connections of the torrent; one that has more than its share gives one up for it. */
   #makePlaceFor(torrent: Adopter, more: number): boolean {

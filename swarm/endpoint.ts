@@ -17,3 +17,20 @@ const nobodysHost = /^(0\.|22[4-9]\.|2[345]\d\.|::$|ff[0-9a-f]{2}:)/i;
 export function isLoopback(host: string): boolean {
   return host.startsWith("127.") || host === "::1" || host.startsWith("::ffff:127.");
 }
+
+/** Those of the host that has most among `all`, in their order. */
+export function crowdOf<Connection>(
+  all: Iterable<Connection>,
+  hostOf: (connection: Connection) => string,
+): Connection[] {
+  const byHost = new Map<string, Connection[]>();
+  let crowd: Connection[] = [];
+  for (const connection of all) {
+    const host = hostOf(connection);
+    const connections = byHost.get(host) ?? [];
+    byHost.set(host, connections);
+    connections.push(connection);
+    if (connections.length > crowd.length) crowd = connections;
+  }
+  return crowd;
+}

@@ -3,12 +3,14 @@
  * a piece should cross it about once, and go on from there within the zone.
  *
  * Nobody is asked who fetches what: of those in a zone, each knows by a hash who is first to fetch a piece from afar, who
- * second, and so on (rendezvous hashing). Those that come later wait for a near one to have it; when nothing arrives for
- * a while, they take their turns, so that nobody waits for ever on one that cannot.
+ * second, and so on (rendezvous hashing). Those that come later wait for a near one to have it. When nothing arrives for
+ * a while their turn comes, and stays until near ones deliver again, so that nobody waits for ever on one that cannot.
  */
 
-/** How long nothing may arrive before the next in line fetches from afar too. */
+/** How long nothing may arrive before the next in line fetches from afar too, then the next two, then four. */
 const farPatienceMs = 3_000;
+/** A neighbour that has said nothing for this long fetches nothing: it would tell what it has. */
+const nearIdleMs = 15_000;
 /** Part of the pieces that a zone fetches from afar all the same: near ones are preferred, never exclusively. */
 const farShare = 1 / 16;
 /** Far peers asked at once while there are near ones: more only begin more pieces, and end each of them later. */
@@ -28,12 +30,11 @@ export interface FarPiece {
  * Whether a piece may be asked of another zone.
  *
  * @param nearCount neighbours in our zone
- * @param stalledMs how long nothing has arrived
+ * @param turn how often nothing has arrived for a while since a near one last delivered
  */
-export function mayAskFar({ isNear, rank, draw }: FarPiece, nearCount: number, stalledMs: number): boolean {
+export function mayAskFar({ isNear, rank, draw }: FarPiece, nearCount: number, turn: number): boolean {
   if (nearCount === 0 || draw < farShare / (nearCount + 1)) return true;
-  const turn = Math.floor(stalledMs / farPatienceMs);
-  return rank <= turn && (turn > 0 || !isNear);
+  return rank < 2 ** turn && (turn > 0 || !isNear);
 }
 
 export interface PieceSet {
@@ -47,6 +48,7 @@ export interface LocalityPeer {
   readonly zone: string | undefined;
   readonly has: PieceSet | undefined;
   readonly requestsLive: number;
+  readonly lastHeardAtMs: number;
   readonly lastBlockAtMs: number;
 }
 
@@ -65,10 +67,12 @@ const rankUnknown = 0xff;
 export class Locality<Peer extends LocalityPeer> {
   readonly #options: LocalityOptions<Peer>;
   readonly #ownSeed: number;
-  /** Neighbours in our zone, and by piece how many of them come before us. */
+  /** Neighbours in our zone that are at work, and by piece how many of them come before us. */
   #near: Peer[] = [];
   #nearSeeds: number[] = [];
   readonly #ranks: Uint8Array;
+  #turn = 0;
+  #turnedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LocalityOptions<Peer>) {
     this.#options = options;
@@ -80,13 +84,22 @@ export class Locality<Peer extends LocalityPeer> {
   piecesOf(peer: Peer, nowMs: number): PieceSet {
     const { has } = peer;
     if (!has || peer.zone === this.#options.zone) return has ?? nothing;
-    this.#lookAround();
+    this.#lookAround(nowMs);
     const nearCount = this.#near.length;
     if (nearCount === 0) return has;
-    const stalledMs = nowMs - this.#heardAtMs();
-    const isTurn = peer.requestsLive > 0 || this.#farAsked() < farPeersAskedMax + stalledMs / farPatienceMs;
-    if (!isTurn) return nothing;
-    return { has: (index) => has.has(index) && mayAskFar(this.#piece(index), nearCount, stalledMs) };
+    const turn = this.#turnAt(nowMs);
+    if (peer.requestsLive === 0 && this.#farAsked() >= farPeersAskedMax + turn) return nothing;
+    return { has: (index) => has.has(index) && mayAskFar(this.#piece(index), nearCount, turn) };
+  }
+
+  #turnAt(nowMs: number): number {
+    if (lastBlockOf(this.#near) > this.#turnedAtMs) this.#turn = 0;
+    const sinceMs = nowMs - Math.max(lastBlockOf(this.#options.peers), this.#turnedAtMs);
+    if (sinceMs >= farPatienceMs) {
+      this.#turn++;
+      this.#turnedAtMs = nowMs;
+    }
+    return this.#turn;
   }
 
   #piece(index: number): FarPiece {
@@ -105,9 +118,11 @@ export class Locality<Peer extends LocalityPeer> {
   }
 
   /** Notes who is near; ranks change with them. */
-  #lookAround(): void {
+  #lookAround(nowMs: number): void {
     const near: Peer[] = [];
-    for (const peer of this.#options.peers) if (peer.zone === this.#options.zone) near.push(peer);
+    for (const peer of this.#options.peers) {
+      if (peer.zone === this.#options.zone && nowMs - peer.lastHeardAtMs < nearIdleMs) near.push(peer);
+    }
     if (near.length === this.#near.length && near.every((peer, at) => peer === this.#near[at])) return;
     this.#near = near;
     this.#nearSeeds = near.map(({ id }) => seedOf(id));
@@ -121,13 +136,13 @@ export class Locality<Peer extends LocalityPeer> {
     }
     return count;
   }
+}
 
-  /** When a block last came from anybody or, if none has since, was asked for. */
-  #heardAtMs(): number {
-    let atMs = Number.NEGATIVE_INFINITY;
-    for (const { lastBlockAtMs } of this.#options.peers) atMs = Math.max(atMs, lastBlockAtMs);
-    return atMs;
-  }
+/** When a block last came from any of them or, if none has since, was asked for. */
+function lastBlockOf(peers: Iterable<LocalityPeer>): number {
+  let atMs = Number.NEGATIVE_INFINITY;
+  for (const { lastBlockAtMs } of peers) atMs = Math.max(atMs, lastBlockAtMs);
+  return atMs;
 }
 
 /** The end of a peer id is random, its beginning names the client. */

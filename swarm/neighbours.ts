@@ -6,7 +6,7 @@
  * When all are taken, a newcomer gets the place of the neighbour of least worth, at most one in a while.
  */
 import type { Adopter } from "./connections.ts";
-import { keyOf } from "./endpoint.ts";
+import { crowdOf, isLoopback, keyOf } from "./endpoint.ts";
 import {
   connectionsPerTorrentMax,
   connectsPerTorrentMax,
@@ -125,9 +125,19 @@ export class Neighbours {
     }
   }
 
-  /** Sees to it that there is a place for one that dialled us; false if there is none. */
-  makePlace(): boolean {
+  /** Sees to it that there is a place for one at `host` that dialled us; false if there is none. */
+  makePlace(host: string): boolean {
     if (this.#peers.size < connectionsPerTorrentMax) return true;
+    const crowd = crowdOf(this.#peers, ({ endpoint }) => endpoint.host);
+    const sameHost = [...this.#peers].filter(({ endpoint }) => endpoint.host === host).length;
+    // Nodes have an address each: one host must not take the places of many.
+    if (crowd.length > sameHost + 1) {
+      const nowMs = this.#host.clock.now();
+      const chosen = leastWorth(this.#neighbours(nowMs, crowd), connectionsPerTorrentMax, true);
+      if (chosen) this.#partFrom(chosen.peer);
+      return chosen !== undefined;
+    }
+    if (sameHost > 0 && !isLoopback(host)) return false;
     const nowMs = this.#host.clock.now();
     if (nowMs - this.#displacedAtMs < displaceIntervalMs) return false;
     const chosen = leastWorth(this.#neighbours(nowMs), connectionsPerTorrentMax);
@@ -166,7 +176,7 @@ export class Neighbours {
       if (peer.direction === "outbound") this.#host.noteOwn(peer.endpoint);
       return "connected to ourselves";
     }
-    const twin = [...this.#peers].find((other) => other.id === peer.id);
+    const twin = [...this.#peers].find((other) => isSameNode(other, peer));
     if (!twin) return undefined;
     // Both sides dialled: both must keep the same one, the one that the smaller id dialled.
     const keptDirection = ownId < peer.id ? "outbound" : "inbound";
@@ -231,8 +241,8 @@ export class Neighbours {
     peer.close();
   }
 
-  #neighbours(nowMs: number): Neighbour<Peer>[] {
-    return [...this.#peers].map((peer) => ({
+  #neighbours(nowMs: number, among: Iterable<Peer> = this.#peers): Neighbour<Peer>[] {
+    return [...among].map((peer) => ({
       peer,
       isUseful: peer.interested || peer.amInterested,
       isNear: this.#isNear(peer),
@@ -244,4 +254,13 @@ export class Neighbours {
   #isNear(peer: Peer): boolean {
     return this.#host.zone === undefined || peer.zone === this.#host.zone;
   }
+}
+
+/**
+ * Whether two connections lead to the same node. An id alone proves nothing: from elsewhere it is a copy, which must not
+ * keep the one that it was copied from out.
+ */
+function isSameNode(one: Peer, other: Peer): boolean {
+  if (one.id !== other.id || one.endpoint.host !== other.endpoint.host) return false;
+  return !one.listens || !other.listens || one.listens.port === other.listens.port;
 }

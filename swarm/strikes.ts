@@ -7,7 +7,10 @@ export class Strikes {
   /** Struck-off keys and until when, oldest first. */
   readonly #until = new Map<string, number>();
 
-  /** Strikes off a peer by its id and address. Behind one loopback address live many peers: there the port counts. */
+  /**
+   * Strikes off a peer by its address. Behind one loopback address live many peers: there the port counts, and the id,
+   * because an inbound connection's port says nothing. Elsewhere it does not: whoever copies it could get another struck.
+   */
   strike(peer: { id: string; address: Endpoint | undefined }, nowMs: number): void {
     for (const key of keysOf(peer)) {
       this.#until.delete(key);
@@ -21,10 +24,9 @@ export class Strikes {
   }
 }
 
-function keysOf(peer: { id?: string; address: Endpoint | undefined }): string[] {
-  const keys = peer.id ? [peer.id] : [];
-  if (!peer.address) return keys;
-  const { host, port } = peer.address;
-  keys.push(isLoopback(host) ? `${host}:${port}` : host);
-  return keys;
+function keysOf({ id, address }: { id?: string; address: Endpoint | undefined }): string[] {
+  if (!address) return [];
+  const { host, port } = address;
+  if (!isLoopback(host)) return [host];
+  return id ? [`${host}:${port}`, `${host} ${id}`] : [`${host}:${port}`];
 }

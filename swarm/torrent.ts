@@ -63,6 +63,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   readonly #down: RateMeter;
   readonly #up: RateMeter;
   readonly #received = { peer: 0, source: 0 };
+  #farBytes = 0;
   #verifyFailures = 0;
   #isStarted = false;
   #completed = false;
@@ -127,8 +128,8 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   /** Whether a further inbound connection may come in; a neighbour of little worth gives way to it. */
-  makePlace(): boolean {
-    return !this.#closing && !this.#failed && this.#neighbours.makePlace();
+  makePlace(host: string): boolean {
+    return !this.#closing && !this.#failed && this.#neighbours.makePlace(host);
   }
 
   /** Gives up a connection, so that another torrent can have it; false if there is none. */
@@ -156,6 +157,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       peers: this.#neighbours.peers.size,
       peersSeen: this.#neighbours.seen,
       swarmBytes: this.#received.peer,
+      farBytes: this.#farBytes,
       sourceBytes: this.#received.source,
       sentBytes: this.#up.total,
       downBytesPerSecond: this.#down.bytesPerSecond(nowMs),
@@ -433,6 +435,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void {
+    if (!this.#isNear(peer)) this.#farBytes += block.length;
     this.#pieces?.onBlockEnd(peer, block, kept);
   }
 
@@ -488,13 +491,17 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#announcements.announced(nowMs, this.#completed || this.#neighbours.peers.size >= peersEnough);
   }
 
+  /** Whether the peer is in our own zone, or zones play no part. */
+  #isNear(peer: Peer): boolean {
+    return this.#host.zone === undefined || peer.zone === this.#host.zone;
+  }
+
   #rechoke(rotate: boolean): void {
     const nowMs = this.#host.clock.now();
     if (rotate) this.#rotatedAtMs = nowMs;
-    const { zone } = this.#host;
     const served = [...this.#neighbours.peers].map((peer) => ({
       peer,
-      isNear: zone === undefined || peer.zone === zone,
+      isNear: this.#isNear(peer),
       interested: peer.interested,
       unchoked: !peer.amChoking,
       changedAtMs: peer.chokeChangedAtMs,

@@ -159,6 +159,8 @@ export interface TorrentStatus {
   peersSeen: number;
   /** Payload bytes received from peers, wasted ones included. */
   swarmBytes: number;
+  /** Those of them that came from other zones; 0 for a node that is in none. */
+  farBytes: number;
   /** Payload bytes received from sources (HTTP). */
   sourceBytes: number;
   /** Payload bytes sent to peers. */

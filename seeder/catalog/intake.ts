@@ -12,8 +12,8 @@ import { headBytes } from "./qcow2.ts";
 const blockBytes = 1024 * 1024;
 /** Blocks of one upload: one fills while others are written and hashed. */
 const blocksMax = 4;
-/** How much is written before the disk is told to begin; the sync at the end then has little left to do. */
-const syncEveryBytes = 64 * 1024 * 1024;
+/** How much is written before the disk is told to begin: what the sync at the end may still have to wait for. */
+const syncEveryBytes = 8 * 1024 * 1024;
 
 export interface Intake {
   sizeBytes: number;
@@ -31,7 +31,8 @@ export interface IntakeOptions {
 }
 
 /**
- * Writes all of `bytes` to `file` and hashes it. When this settles nothing uses the file any more.
+ * Writes all of `bytes` to `file` and hashes it. A chunk is not looked at any more once the next is asked for, nor is the
+ * file used when this settles.
  *
  * @throws Problem "data-loss" for another size than given, "exhausted" for a full disk; what `checkHead` or `bytes` throw.
  */
@@ -77,6 +78,8 @@ class BlockPipeline {
   #filling: Uint8Array | undefined;
   #filledBytes = 0;
   #position = 0;
+  /** The last write given to the disk. One after the other: a file lets in one writer, and others spin before its lock. */
+  #writing: Promise<void> = Promise.resolve();
   #syncing: Promise<void> | undefined;
   #syncedTo = 0;
   #failure: { error: unknown } | undefined;
@@ -132,10 +135,8 @@ class BlockPipeline {
     this.#position += lengthBytes;
     this.#filling = undefined;
     this.#filledBytes = 0;
-    const work = Promise.allSettled([
-      writeAll(this.#file, block.subarray(0, lengthBytes), position),
-      this.#hashing.update(memory, lengthBytes),
-    ]).then((results) => {
+    this.#writing = this.#writing.then(() => writeAll(this.#file, block.subarray(0, lengthBytes), position));
+    const work = Promise.allSettled([this.#writing, this.#hashing.update(memory, lengthBytes)]).then((results) => {
       for (const result of results) if (result.status === "rejected") this.#failure ??= { error: result.reason };
       this.#free.push(memory);
       this.#inFlight.delete(work);

@@ -9,8 +9,8 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { AgentService } from "../../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
+import { toolEnv } from "../../fixtures/tools.ts";
 import type { BenchImage, ContenderOptions, Field, Ready, SeederPayload } from "./contender.ts";
-import { toolEnv } from "./lab.ts";
 import type { LabHost } from "./lab-plan.ts";
 import { LabProcess } from "./lab-process.ts";
 
@@ -73,6 +73,7 @@ async function startSeeder(options: ContenderOptions, processes: LabProcess[]): 
     `swarm.advertiseHost=${seeder.address}`,
     `swarm.port=${peerPorts.seeder}`,
     `dht.port=${peerPorts.seeder}`,
+    ...zoneOf(options, seeder),
   ]);
   processes.push(process);
   await process.says("peerPort");
@@ -90,7 +91,7 @@ async function startAgent(options: ContenderOptions, host: LabHost, processes: L
     `swarm.host=${host.address}`,
     `swarm.port=${peerPorts.agent}`,
     `dht.port=${peerPorts.agent}`,
-    ...(lab.plan.zones.length > 1 && agents.knowZones ? [`zone=${host.zone}`] : []),
+    ...zoneOf(options, host),
     ...agents.settings,
   ]);
   processes.push(process);
@@ -101,6 +102,10 @@ async function startAgent(options: ContenderOptions, host: LabHost, processes: L
     nodeOptions: { socketPath },
   });
   return { host, process, service: createClient(AgentService, transport) };
+}
+
+function zoneOf({ lab, agents }: ContenderOptions, host: LabHost): string[] {
+  return lab.plan.zones.length > 1 && agents.knowZones ? [`zone=${host.zone}`] : [];
 }
 
 function programOf({ agents }: ContenderOptions): string {

@@ -15,7 +15,7 @@ export interface AgentOptions {
   settings: string[];
   /** The checkout whose program is run. */
   checkout: string;
-  /** Whether the agents of that checkout have a setting "zone". */
+  /** Whether the daemons of that checkout have a setting "zone". */
   knowZones: boolean;
   /** An image that every agent fetches before the clock starts. */
   warmUp: BenchImage | undefined;

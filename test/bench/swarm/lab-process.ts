@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 import { createInterface } from "node:readline";
-import { toolEnv } from "./lab.ts";
+import { toolEnv } from "../../fixtures/tools.ts";
 
 /** What is kept of a process's output for errors, in lines. */
 const linesMax = 30;

@@ -7,10 +7,8 @@
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { requireTool, toolEnv } from "../../fixtures/tools.ts";
 import { bridgeOf, type LabHost, type LabOptions, type LabPlan, planLab, zonePort } from "./lab-plan.ts";
-
-/** Administrators' programs are not on every user's PATH. */
-export const toolEnv = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
 
 /** Bytes that tbf lets through at once: room for one large segment of the sender, so that none has to be split. */
 const burst = "64kb";
@@ -58,13 +56,7 @@ export class Lab {
 function requireTools(): void {
   if (process.platform !== "linux") throw new Error("the lab is made of Linux network namespaces: run it on Linux");
   if (process.getuid?.() !== 0) throw new Error("network namespaces need root: run this as root");
-  for (const [command, name] of Object.entries({ ip: "iproute2", tc: "iproute2", nsenter: "util-linux" })) {
-    try {
-      execFileSync("/bin/sh", ["-c", `command -v ${command}`], { env: toolEnv, stdio: "ignore" });
-    } catch (error) {
-      throw new Error(`${command} is not installed: apt-get install ${name}`, { cause: error });
-    }
-  }
+  for (const command of ["ip", "tc", "nsenter"] as const) requireTool(command);
 }
 
 function makeLab(plan: LabPlan, options: LabOptions): void {

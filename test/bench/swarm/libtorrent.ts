@@ -2,17 +2,15 @@
  * libtorrent as contender, as the paper deployed it: at most three torrents downloading at once on each node. Every
  * node's address is given to it with the torrents, so it need not look for anyone.
  */
-import { execFileSync } from "node:child_process";
 import { hash } from "node:crypto";
 import { createReadStream, linkSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { infoBytesOf, metainfoOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
+import { python, requireLibtorrent } from "../../fixtures/tools.ts";
 import type { BenchImage, ContenderOptions, Field, Ready } from "./contender.ts";
 import type { LabHost } from "./lab-plan.ts";
 import { LabProcess } from "./lab-process.ts";
 
-/** Debian's own Python, for which python3-libtorrent is; another one first on PATH does not have it. */
-const python = "/usr/bin/python3";
 const program = join(import.meta.dirname, "libtorrent-peer.py");
 const port = 6881;
 const activeDownloads = 3;
@@ -65,14 +63,6 @@ export async function startLibtorrent(options: ContenderOptions): Promise<Field>
     },
     [Symbol.asyncDispose]: killAll,
   };
-}
-
-function requireLibtorrent(): void {
-  try {
-    execFileSync(python, ["-c", "import libtorrent"], { stdio: "ignore" });
-  } catch (error) {
-    throw new Error("Python's libtorrent is not installed: apt-get install python3-libtorrent", { cause: error });
-  }
 }
 
 function spawnPeer({ lab, directory, logDirectory }: ContenderOptions, host: LabHost): LabProcess {

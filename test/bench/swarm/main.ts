@@ -8,9 +8,11 @@ import { Lab } from "./lab.ts";
 import { startLibtorrent } from "./libtorrent.ts";
 import { singleStreamShare } from "./link-check.ts";
 import { type BenchOptions, optionsFrom, type Scenario, usage } from "./options.ts";
-import { printFigures } from "./print.ts";
-import { figuresOf, type RunResult, scenarioOf } from "./results.ts";
+import { printSummaries } from "./print.ts";
+import { reportOf, writeReport } from "./report.ts";
+import type { RunResult } from "./results.ts";
 import { run } from "./run.ts";
+import { groupsOf, summaryOf } from "./summary.ts";
 
 const contenders: Record<string, Contender> = {
   bootswarm: (options) => startAgents(options, true),
@@ -61,7 +63,8 @@ async function bench(options: BenchOptions): Promise<void> {
   for (const scenario of options.scenarios) {
     results.push(...(await runScenario({ options, lab, directory, agents }, scenario)));
   }
-  if (results.length > 1) printFigures(results.map(figuresOf));
+  if (results.length > 1) printSummaries(groupsOf(results).map(summaryOf));
+  if (options.out !== undefined) writeReport(options.out, reportOf(options, share, results));
   process.exit(0);
 }
 
@@ -76,7 +79,7 @@ async function runScenario(bench: Bench, scenario: Scenario): Promise<RunResult[
     for (const contenderName of options.contenders) {
       const result = await runOne(bench, images, contenderName, round);
       results.push(result);
-      printFigures([figuresOf(result)]);
+      printSummaries([summaryOf([result])]);
     }
   }
   for (const image of images) rmSync(image.path);
@@ -86,8 +89,9 @@ async function runScenario(bench: Bench, scenario: Scenario): Promise<RunResult[
 async function runOne({ options, ...bench }: Bench, images: BenchImage[], contenderName: string, round: number) {
   const imageBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0);
   const httpSeconds = (options.nodes * imageBytes * 8) / options.linkBitsPerSecond;
-  const label = `${scenarioOf({ images: images.length, nodes: options.nodes })}-${imageBytes / images.length / 1e6}mb`;
-  const logDirectory = options.logDirectory && join(options.logDirectory, `${label}-${contenderName}-${round}`);
+  const logDirectory =
+    options.logDirectory &&
+    join(options.logDirectory, `${images.length}x${imageBytes / images.length / 1e6}mb-${contenderName}-${round}`);
   if (logDirectory) mkdirSync(logDirectory, { recursive: true });
   return await run({
     ...bench,

@@ -1,31 +1,38 @@
-import type { Figures } from "./results.ts";
+import type { Summary } from "./summary.ts";
 
-/** Prints figures as a table, one run a row. */
-export function printFigures(figures: Figures[]): void {
-  console.table(
-    figures.map((run) => ({
-      scenario: run.scenario,
-      contender: run.contender,
-      "limit s": rounded(run.limitSeconds, 1),
-      "first image s": rounded(run.firstImageSeconds, 1),
-      "first node s": rounded(run.firstNodeSeconds, 1),
-      "mean s": rounded(run.meanSeconds, 1),
-      "all s": rounded(run.allSeconds, 1),
-      "first/limit": rounded(run.firstOverLimit, 2),
-      "all/limit": rounded(run.allOverLimit, 2),
-      "seeder sent/images": rounded(run.seederPayloadOverImages, 2),
-      "by HTTP": rounded(run.seederHttpOverImages, 2),
-      "on its link": rounded(run.seederLinkOverImages, 2),
-      ...(run.zoneLinkOverImages > 0 ? { "between zones": rounded(run.zoneLinkOverImages, 2) } : {}),
-      "seeder CPU s": rounded(run.seederCpuSeconds, 1),
-      "agent CPU s": rounded(run.nodeCpuSecondsMean, 1),
-      "agent MiB": `${rounded(run.nodePeakRssMibMean, 0)} (max ${rounded(run.nodePeakRssMibMax, 0)})`,
-      "own CPU %": rounded(run.machineOwnPercent, 0),
-      "idle %": rounded(run.machineIdlePercent, 0),
-    })),
-  );
+type Column = [head: string, cell: (summary: Summary) => string];
+
+const columns: Column[] = [
+  ["scenario", (each) => each.scenario],
+  ["contender", (each) => each.contender],
+  ["limit s", (each) => each.limitSeconds.toFixed(1)],
+  ["first image s", (each) => each.firstImageSeconds.toFixed(1)],
+  ["first node s", (each) => each.firstNodeSeconds.toFixed(1)],
+  ["mean s", (each) => each.meanSeconds.toFixed(1)],
+  ["all s", (each) => each.allSeconds.toFixed(1) + spreadOf(each)],
+  ["first / limit", (each) => each.firstOverLimit.toFixed(2)],
+  ["all / limit", (each) => each.allOverLimit.toFixed(2)],
+  ["seeder sent / images", (each) => each.seederPayloadOverImages.toFixed(2)],
+  ["by HTTP", (each) => each.seederHttpOverImages.toFixed(2)],
+  ["on its link", (each) => each.seederLinkOverImages.toFixed(2)],
+  ["seeder CPU s", (each) => each.seederCpuSeconds.toFixed(1)],
+  ["agent CPU s", (each) => each.nodeCpuSecondsMean.toFixed(2)],
+  ["agent MiB (max)", (each) => `${each.nodePeakRssMibMean.toFixed(0)} (${each.nodePeakRssMibMax.toFixed(0)})`],
+  ["own CPU %", (each) => each.machineOwnPercent.toFixed(0)],
+  ["idle %", (each) => each.machineIdlePercent.toFixed(0)],
+];
+const zoneColumn: Column = ["between zones / images", (each) => each.zoneLinkOverImages.toFixed(2)];
+
+/** Prints a Markdown table, one scenario and contender a row. */
+export function printSummaries(summaries: Summary[]): void {
+  const shown = summaries.some((each) => each.zoneLinkOverImages > 0) ? [...columns, zoneColumn] : columns;
+  const rows = [shown.map(([head]) => head), ...summaries.map((each) => shown.map(([, cell]) => cell(each)))];
+  const widths = shown.map((_, index) => Math.max(...rows.map((row) => row[index]!.length)));
+  const line = (cells: string[]) => `| ${cells.map((cell, index) => cell.padEnd(widths[index]!)).join(" | ")} |`;
+  const [head, ...body] = rows.map(line);
+  console.log([head, line(widths.map((width) => "-".repeat(width))), ...body].join("\n"));
 }
 
-function rounded(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
+function spreadOf({ rounds, allSecondsRange: [least, most] }: Summary): string {
+  return rounds > 1 ? ` (${least.toFixed(1)}-${most.toFixed(1)})` : "";
 }

@@ -22,7 +22,7 @@ export interface RunResult {
   seederCpuSeconds: number;
   nodeCpuSeconds: number[];
   /** Since each process's start. */
-  nodePeakRssBytes: number[];
+  nodePeakRssMib: number[];
   /** What crossed the link between two zones, over the images' bytes; 0 with one zone. */
   zoneLinkOverImages: number;
   /** Of the machine's CPU time, over all cores. */
@@ -60,9 +60,9 @@ export interface Figures {
 /** VM requests on each host in the paper's Table 1. */
 export const requestsPerNode = 8;
 
-/** As the paper writes it: images x VM requests of each. */
-export function scenarioOf({ images, nodes }: Pick<RunResult, "images" | "nodes">): string {
-  return `${images}x${(nodes * requestsPerNode) / images}`;
+/** As the paper writes it, images x VM requests of each; and the size of an image. */
+export function scenarioOf({ images, imageBytes, nodes }: Pick<RunResult, "images" | "imageBytes" | "nodes">): string {
+  return `${images}x${(nodes * requestsPerNode) / images}, ${imageBytes / images / 1e6} MB`;
 }
 
 export function figuresOf(result: RunResult): Figures {
@@ -73,7 +73,6 @@ export function figuresOf(result: RunResult): Figures {
   }
   const firstNodeSeconds = Math.min(...nodeSeconds.values());
   const allSeconds = Math.max(...seconds);
-  const rssMib = result.nodePeakRssBytes.map((bytes) => bytes / 2 ** 20);
   return {
     scenario: scenarioOf(result),
     contender: result.contender,
@@ -89,8 +88,8 @@ export function figuresOf(result: RunResult): Figures {
     seederLinkOverImages: result.seederLinkOverImages,
     seederCpuSeconds: result.seederCpuSeconds,
     nodeCpuSecondsMean: mean(result.nodeCpuSeconds),
-    nodePeakRssMibMean: mean(rssMib),
-    nodePeakRssMibMax: Math.max(...rssMib),
+    nodePeakRssMibMean: mean(result.nodePeakRssMib),
+    nodePeakRssMibMax: Math.max(...result.nodePeakRssMib),
     zoneLinkOverImages: result.zoneLinkOverImages,
     machineIdlePercent: result.machineIdlePercent,
     machineOwnPercent: result.machineOwnPercent,

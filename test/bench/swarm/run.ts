@@ -3,9 +3,10 @@ import { createHash } from "node:crypto";
 import { createReadStream, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
+import { usageOf } from "../process-usage.ts";
 import type { AgentOptions, BenchImage, Contender, Field, Ready } from "./contender.ts";
 import type { Lab } from "./lab.ts";
-import { cpuBetween, cpuSecondsOf, deviceBytesOf, machineTicks, peakRssBytesOf } from "./proc.ts";
+import { cpuBetween, deviceBytesOf, machineTicks } from "./machine-load.ts";
 import type { RunResult } from "./results.ts";
 
 /** How often the seeder's link is read. */
@@ -68,8 +69,8 @@ async function measure(field: Field, { lab, images }: RunOptions) {
   const payloadBefore = await field.seederPayload();
   const before = {
     ticks: machineTicks(),
-    seederCpu: cpuSecondsOf(field.seederPid),
-    nodeCpu: field.nodePids.map(cpuSecondsOf),
+    seederCpu: usageOf(field.seederPid).cpuSeconds,
+    nodeCpu: field.nodePids.map((pid) => usageOf(pid).cpuSeconds),
     sent: sentNow(),
     zoneLinkBytes: lab.zoneLinkBytes(),
   };
@@ -87,10 +88,11 @@ async function measure(field: Field, { lab, images }: RunOptions) {
   sample();
   const after = {
     ticks: machineTicks(),
-    seederCpu: cpuSecondsOf(field.seederPid),
-    nodeCpu: field.nodePids.map(cpuSecondsOf),
+    seederCpu: usageOf(field.seederPid).cpuSeconds,
+    nodeCpu: field.nodePids.map((pid) => usageOf(pid).cpuSeconds),
     zoneLinkBytes: lab.zoneLinkBytes(),
   };
+  const allSeconds = (Math.max(...ready.map(({ atMs }) => atMs)) - startMs) / 1_000;
   const imageBytes = images.reduce((sum, image) => sum + image.sizeBytes, 0);
   const payload = await field.seederPayload();
   const httpBytes = payload.httpBytes - payloadBefore.httpBytes;
@@ -105,10 +107,10 @@ async function measure(field: Field, { lab, images }: RunOptions) {
     seederPayloadOverImages: payloadBytes / imageBytes,
     seederHttpOverImages: httpBytes / imageBytes,
     seederLinkOverImages: (lastSent - before.sent) / imageBytes,
-    seederSentBytes,
+    seederSentBytes: seederSentBytes.slice(0, Math.ceil(allSeconds)),
     seederCpuSeconds,
     nodeCpuSeconds,
-    nodePeakRssBytes: field.nodePids.map(peakRssBytesOf),
+    nodePeakRssMib: field.nodePids.map((pid) => usageOf(pid).peakMib),
     zoneLinkOverImages: (after.zoneLinkBytes - before.zoneLinkBytes) / imageBytes,
     machineIdlePercent: (100 * machine.idleSeconds) / machine.seconds,
     machineOwnPercent: (100 * ownCpuSeconds) / machine.seconds,

@@ -164,6 +164,10 @@ describe("the book of peers", () => {
     { host: "127.0.0.1", port: Number.NaN },
     { host: "0.0.0.0", port: 1 },
     { host: "", port: 1 },
+    { host: "0.1.2.3", port: 1 },
+    { host: "224.0.0.1", port: 1 },
+    { host: "255.255.255.255", port: 1 },
+    { host: "ff02::1", port: 1 },
   ])("refuses %o, where no peer can be", (endpoint) => {
     expect(new PeerBook(() => 0).add(endpoint, 0)).toBe(false);
   });
@@ -195,6 +199,63 @@ describe("the book of peers", () => {
     expect(book.next(0)).toEqual(peer);
   });
 
+  describe("hearsay", () => {
+    const hearsay = { isHearsay: true };
+
+    test("fills no more than half of the book, and gives way to what is surer", () => {
+      const book = new PeerBook(() => 0);
+      for (let number = 0; number < 3_000; number++) book.add({ host: hostOf(number), port: 1 }, 0, hearsay);
+      expect(book.seen).toBe(1_000);
+      for (let number = 3_000; number < 5_000; number++) {
+        expect(book.add({ host: hostOf(number), port: 1 }, 0)).toBe(true);
+      }
+      expect(book.add({ host: hostOf(5_000), port: 1 }, 0)).toBe(false);
+      expect(book.add({ host: hostOf(5_001), port: 1 }, 0, hearsay)).toBe(false);
+    });
+
+    test("is forgotten after two attempts, and does not hasten one that waits", () => {
+      const book = new PeerBook(() => 0);
+      book.add(peer, 0, hearsay);
+      book.ended(book.next(0)!, 0);
+      expect(book.add(peer, 10, hearsay)).toBe(false);
+      expect([book.next(999), book.next(1_000)]).toEqual([undefined, peer]);
+      book.ended(peer, 1_000);
+      expect(book.next(1e9)).toBeUndefined();
+    });
+
+    test("that proves true, or is named by others, is like any other address", () => {
+      const [proven, named] = [new PeerBook(() => 0), new PeerBook(() => 0)];
+      for (const book of [proven, named]) book.add(peer, 0, hearsay);
+      proven.connected(peer, 0);
+      proven.ended(peer, 0);
+      named.add(peer, 0);
+      for (let nowMs = 10_000; nowMs < 60_000; nowMs += 10_000) {
+        for (const book of [proven, named]) {
+          expect(book.next(nowMs)).toEqual(peer);
+          book.ended(peer, nowMs);
+        }
+      }
+    });
+
+    test("takes turns with what is surer, however much there is of it", () => {
+      const book = new PeerBook(() => 0);
+      for (let number = 0; number < 100; number++) book.add({ host: hostOf(number), port: 1 }, 0, hearsay);
+      const sure = Array.from({ length: 4 }, (_, number) => ({ host: `10.9.0.${number}`, port: 1 }));
+      for (const endpoint of sure) book.add(endpoint, 0);
+      const tried = Array.from({ length: 8 }, () => book.next(0));
+      for (const endpoint of sure) expect(tried).toContainEqual(endpoint);
+    });
+  });
+
+  test("what is near is tried before what is not, three times of four", () => {
+    const book = new PeerBook(() => 0);
+    for (let number = 0; number < 100; number++) {
+      book.add({ host: hostOf(number), port: 1 }, 0, { isHearsay: true, isNear: number >= 40 && number < 60 });
+    }
+    const near = Array.from({ length: 8 }, () => book.next(0)!).filter(({ host }) => /^10.1.0.[45]/.test(host));
+    expect(near).toHaveLength(6);
+  });
+
   test("one host has no more than sixteen addresses, of which one that failed gives way; loopback may have many", () => {
     const book = new PeerBook(() => 0);
     for (let port = 1; port <= 100; port++) book.add({ host: "10.0.0.1", port }, 0);
@@ -217,6 +278,12 @@ describe("strikes", () => {
     expect(strikes.isStruck({ address: { host: "127.0.0.1", port: 2 } }, 1)).toBe(false);
     expect(strikes.isStruck({ id: "y", address: { host: "127.0.0.1", port: 2 } }, 1)).toBe(true);
     expect(strikes.isStruck({ address: { host: "10.0.0.1", port: 1 } }, 2 * 3_600_000)).toBe(false);
+  });
+
+  test("do not hit a peer elsewhere whose id the culprit has copied", () => {
+    const strikes = new Strikes();
+    strikes.strike({ id: "copied", address: { host: "10.0.0.1", port: 1 } }, 0);
+    expect(strikes.isStruck({ id: "copied", address: { host: "10.0.0.2", port: 1 } }, 1)).toBe(false);
   });
 });
 

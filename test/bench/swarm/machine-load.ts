@@ -1,23 +1,8 @@
-/** What Linux counts of processes and of the machine, from /proc. */
+/** What Linux counts of the machine and of a namespace's devices, from /proc. */
 import { readFileSync } from "node:fs";
 
 /** Ticks of the kernel's CPU accounting in a second; the same on every Linux that Node runs on. */
 const ticksPerSecond = 100;
-
-/** CPU seconds of a process and its threads since its start. */
-export function cpuSecondsOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-  // Fields after the command's name, which may itself hold spaces and brackets; utime and stime are the 14th and 15th.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond;
-}
-
-/** The most memory that a process has had resident since its start, in bytes. */
-export function peakRssBytesOf(pid: number): number {
-  const match = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
-  if (!match) throw new Error(`/proc/${pid}/status has no VmHWM`);
-  return Number(match[1]) * 1024;
-}
 
 /** Bytes that have gone through a device of the network namespace that a process is in. */
 export function deviceBytesOf(pid: number, device: string): { received: number; sent: number } {
