@@ -8,7 +8,13 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { Bitfield } from "../../../swarm/bitfield.ts";
 import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
 import { Swarm } from "../../../swarm/swarm.ts";
-import { encodeBitfield, encodeExtended, encodeHandshake, encodePieceMessages, encodeSignal } from "../../../swarm/wire.ts";
+import {
+  encodeBitfield,
+  encodeExtended,
+  encodeHandshake,
+  encodePieceMessages,
+  encodeSignal,
+} from "../../../swarm/wire.ts";
 import { encodeBlockMessage, encodePieceHead } from "./wire-peer.ts";
 
 const pieceLengthBytes = 64 * 1024;
