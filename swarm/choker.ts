@@ -27,7 +27,11 @@ const farSlotsMin = 2;
  */
 export function chooseUnchoked<Peer>(peers: readonly Served<Peer>[], slots: number, rotate: boolean): Set<Peer> {
   const interested = peers.filter((served) => served.interested);
-  if (interested.length <= slots) return new Set(interested.map((served) => served.peer));
+  if (interested.length <= slots) {
+    // Who lost interest keeps a slot that nobody needs: it may be interested again before a choke arrives.
+    const kept = peers.filter((served) => served.unchoked && !served.interested).slice(0, slots - interested.length);
+    return new Set([...interested, ...kept].map((served) => served.peer));
+  }
   const near = interested.filter(({ isNear }) => isNear);
   const far = interested.filter(({ isNear }) => !isNear);
   const reserved = Math.max(farSlotsMin, Math.floor(slots * farShare));

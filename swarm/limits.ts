@@ -158,3 +158,6 @@ export const pexMessageEveryMs = 5_000;
 
 /** Addresses of hearsay (ut_pex) remembered per torrent: false ones must not crowd out what the DHT names. */
 export const hearsayPeersMax = 1_000;
+
+/** Suggestions of one peer that are remembered; what it suggests beyond is passed over. */
+export const suggestedMax = 256;

@@ -30,9 +30,9 @@ import {
 } from "./wire.ts";
 
 /** Requests to have in flight before the rate is known, and beyond what the rate says. */
-const requestsAhead = 16;
+const requestsAhead = 4;
 /** How many seconds of a peer's rate are asked for ahead. */
-const secondsAhead = 0.5;
+const secondsAhead = 0.4;
 
 export interface PeerOwner {
   onHandshake(peer: Peer, handshake: Handshake): void;
@@ -106,6 +106,9 @@ export class Peer {
   readonly signals: FloodGuard;
   /** How often it has taken back that it has pieces. */
   retractions = 0;
+  /** Pieces that it suggests we ask it for (BEP 6), and when it last did. */
+  suggested: number[] = [];
+  suggestedAtMs = Number.NEGATIVE_INFINITY;
   /** Where its arriving block goes while another peer writes to the block's own place. */
   aside: Uint8Array | undefined;
   #unaskedBytes = 0;

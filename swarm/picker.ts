@@ -45,6 +45,14 @@ export interface ReceivedBlock<Requester> {
   authors: Requester[] | undefined;
 }
 
+/** Pieces that a requester wishes to be asked for, in its order; nothing but them if `exclusively`. */
+export interface Wishes {
+  pieces: readonly number[];
+  exclusively: boolean;
+}
+
+const noWishes: Wishes = { pieces: [], exclusively: false };
+
 export interface PickerOptions {
   pieceCount: number;
   /** Length of a piece in bytes. */
@@ -85,6 +93,11 @@ export class Picker<Requester extends object> {
     return this.#assemblies.has(index);
   }
 
+  /** Whether nobody has begun with the piece, and it is not here. */
+  isUnopened(index: number): boolean {
+    return this.#unopenedAt[index]! >= 0;
+  }
+
   /** Whether every block that is not here is asked of somebody. */
   get isEndgame(): boolean {
     return this.#unopened.length === 0 && this.#open.size === 0;
@@ -107,7 +120,8 @@ export class Picker<Requester extends object> {
 
   /**
    * Up to `count` blocks to ask of a requester, of those of the pieces `has`. New pieces are opened only while `mayOpen`
-   * allows: their buffers take memory. A requester that is `idle` is given blocks of the endgame too.
+   * allows: their buffers take memory. A requester that is `idle` is given blocks of the endgame too. Of those not open,
+   * the pieces that the requester wishes to be asked for come first or, if `exclusively`, alone.
    */
   pick(
     requester: Requester,
@@ -115,6 +129,7 @@ export class Picker<Requester extends object> {
     count: number,
     mayOpen: (index: number) => boolean,
     idle: boolean,
+    wishes: Wishes = noWishes,
   ): Block[] {
     const blocks: Block[] = [];
     for (const assembly of this.#open) {
@@ -127,6 +142,12 @@ export class Picker<Requester extends object> {
       assembly.owner = requester;
       this.#takeMissing(assembly, requester, count, blocks);
     }
+    for (const index of wishes.pieces) {
+      if (blocks.length >= count || !mayOpen(index)) return blocks;
+      if (this.#unopenedAt[index]! < 0 || !has.has(index)) continue;
+      this.#takeMissing(this.#openPiece(index, requester), requester, count, blocks);
+    }
+    if (wishes.exclusively) return blocks;
     while (blocks.length < count) {
       const index = this.#rarest(has);
       if (index === undefined || !mayOpen(index)) break;

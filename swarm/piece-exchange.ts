@@ -4,7 +4,8 @@
  */
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
-import { badPiecesMax, blockBytes, blockBytesMax, requestAgeMsMax, retractionsMax } from "./limits.ts";
+import { Dealer } from "./dealer.ts";
+import { badPiecesMax, blockBytes, blockBytesMax, requestAgeMsMax, retractionsMax, suggestedMax } from "./limits.ts";
 import type { Locality } from "./locality.ts";
 import { pieceBytesOf } from "./metainfo.ts";
 import type { Peer } from "./peer.ts";
@@ -12,7 +13,7 @@ import { Picker } from "./picker.ts";
 import { type FeedTarget, SourceFeed } from "./source-feed.ts";
 import { Suspicions } from "./suspicions.ts";
 import type { Clock, PieceSource, PieceStorage, SwarmLog, TorrentInfo } from "./types.ts";
-import { type Block, encodeBitfield, encodeHave, encodeSignal } from "./wire.ts";
+import { type Block, encodeBitfield, encodePieceMessages, encodeSignal } from "./wire.ts";
 
 /** Requests are sent in groups: once this part of a peer's queue has room. */
 const refillShare = 4;
@@ -44,6 +45,17 @@ export interface PieceExchangeOptions {
   onSourceError: (source: PieceSource, error: Error) => void;
 }
 
+/** How long a peer that suggests pieces is asked for nothing else while it has nothing more to suggest. */
+const suggestionPatienceMs = 500;
+/** After this a peer does not suggest any more. */
+const suggestionMsMax = 10_000;
+/** Pieces suggested ahead of a peer's requests: at least, at most, and else what it takes in so many seconds. */
+const suggestedAheadMin = 2;
+const suggestedAheadMax = 64;
+const suggestedAheadSeconds = 1;
+/** Haves are told at once, but no more often than this: a flash crowd would spend more on them than on pieces. */
+const haveIntervalMs = 100;
+
 type Requester = Peer | SourceFeed;
 
 export class PieceExchange implements FeedTarget {
@@ -56,6 +68,11 @@ export class PieceExchange implements FeedTarget {
   readonly #buffers = new Map<number, { bytes: Buffer; writers: (Peer | undefined)[] }>();
   readonly #feeds = new Map<PieceSource, SourceFeed>();
   readonly #writes = new Set<Promise<void>>();
+  /** Present once nothing is missing. */
+  #dealer: Dealer<Peer> | undefined;
+  /** Pieces that others have not been told of yet, and when they last were told. */
+  #untold: number[] = [];
+  #toldAtMs = Number.NEGATIVE_INFINITY;
   readonly #suspicions = new Suspicions<Requester>();
   #stopped = false;
 
@@ -64,7 +81,10 @@ export class PieceExchange implements FeedTarget {
     this.#info = options.info;
     this.#storage = options.storage;
     const { have } = options.storage;
-    if (have.isFull) return;
+    if (have.isFull) {
+      this.#dealer = new Dealer(options.info.pieceCount, options.random);
+      return;
+    }
     const pieceBytes = (index: number) => pieceBytesOf(options.info, index);
     this.#picker = new Picker({ pieceCount: options.info.pieceCount, pieceBytes, have, random: options.random });
   }
@@ -110,6 +130,7 @@ export class PieceExchange implements FeedTarget {
     }
     if (!has.add(index)) return;
     this.#picker?.addPiece(index);
+    this.#dealer?.addPiece(peer, index);
     if (this.#storage.have.has(index)) {
       this.#closeIfUseless(peer);
       return;
@@ -137,8 +158,14 @@ export class PieceExchange implements FeedTarget {
     }
     peer.has = has;
     const { have } = this.#storage;
-    for (const index of changes.added) this.#picker?.addPiece(index);
-    for (const index of changes.removed) this.#picker?.removePiece(index);
+    for (const index of changes.added) {
+      this.#picker?.addPiece(index);
+      this.#dealer?.addPiece(peer, index);
+    }
+    for (const index of changes.removed) {
+      this.#picker?.removePiece(index);
+      this.#dealer?.removePiece(index);
+    }
     peer.usefulPieces += changes.added.filter((index) => !have.has(index)).length;
     peer.usefulPieces -= changes.removed.filter((index) => !have.has(index)).length;
     if (this.#closeIfUseless(peer)) return;
@@ -149,7 +176,10 @@ export class PieceExchange implements FeedTarget {
   peerLeft(peer: Peer): void {
     peer.releaseRequests();
     this.#picker?.forget(peer);
-    if (peer.has) this.#picker?.removePeer(peer.has);
+    if (peer.has) {
+      this.#picker?.removePeer(peer.has);
+      this.#dealer?.remove(peer, peer.has);
+    }
     this.requestFromAll();
   }
 
@@ -174,7 +204,29 @@ export class PieceExchange implements FeedTarget {
     }
     const { index, begin, length } = block;
     const isQueued = peer.queueUpload({ index, begin, length });
-    if (!isQueued) this.#options.strike(peer, "it asks for more blocks at once than any client needs");
+    if (!isQueued) {
+      this.#options.strike(peer, "it asks for more blocks at once than any client needs");
+      return;
+    }
+    if (this.#dealer && !peer.has?.has(index) && this.#dealer.asked(peer, index, this.#options.clock.now())) {
+      this.suggestTo(peer, this.#takers());
+    }
+  }
+
+  /** Suggests pieces to a peer that we serve, or are about to, among so many. A single one may ask as it likes. */
+  suggestTo(peer: Peer, takers: number): void {
+    if (!this.#dealer || !peer.fast || !peer.has || peer.closed || takers < 2) return;
+    const nowMs = this.#options.clock.now();
+    const pieces = (peer.up.bytesPerSecond(nowMs) * suggestedAheadSeconds) / this.#info.pieceLengthBytes;
+    const ahead = Math.max(suggestedAheadMin, Math.min(suggestedAheadMax, Math.ceil(pieces)));
+    const dealt = this.#dealer.deal(peer, peer.has, ahead, nowMs);
+    if (dealt.length > 0) peer.send(encodePieceMessages("suggest", dealt));
+  }
+
+  #takers(): number {
+    let count = 0;
+    for (const peer of this.#options.peers) if (peer.interested && !peer.amChoking) count++;
+    return count;
   }
 
   #requestFault(block: Block): string | undefined {
@@ -186,6 +238,22 @@ export class PieceExchange implements FeedTarget {
   }
 
   // --- what we ask of peers
+
+  tick(nowMs: number): void {
+    this.#dealer?.expire(nowMs);
+    this.requestFromAll();
+  }
+
+  onSuggest(peer: Peer, index: number): void {
+    if (index >= this.#info.pieceCount) {
+      this.#options.strike(peer, `it suggests piece ${index} of ${this.#info.pieceCount}`);
+      return;
+    }
+    if (!this.#picker || this.#storage.have.has(index) || peer.suggested.length >= suggestedMax) return;
+    peer.suggested.push(index);
+    peer.suggestedAtMs = this.#options.clock.now();
+    this.#requestFrom(peer);
+  }
 
   onUnchoke(peer: Peer): void {
     this.#requestFrom(peer);
@@ -230,7 +298,9 @@ export class PieceExchange implements FeedTarget {
     const room = depth - peer.requestsLive;
     if (room <= 0 || room < Math.min(depth / refillShare, peer.requestsLive)) return;
     const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
-    const blocks = picker.pick(peer, has, room, this.#mayOpen, peer.requestsLive === 0);
+    const wishes = { pieces: peer.suggested, exclusively: isHeldBack(peer, nowMs) };
+    const blocks = picker.pick(peer, has, room, this.#mayOpen, peer.requestsLive === 0, wishes);
+    if (peer.suggested.length > 0) peer.suggested = peer.suggested.filter((index) => picker.isUnopened(index));
     for (const { index } of blocks) this.#ensureBuffer(index);
     peer.request(blocks);
   }
@@ -329,19 +399,42 @@ export class PieceExchange implements FeedTarget {
     this.#freeBuffer(index);
     this.#picker?.finish(index);
     if (this.#stopped) return;
-    const announcement = encodeHave(index);
     for (const peer of this.#options.peers) {
-      // To those that have it too: only so do two that are complete learn that they can part.
-      peer.send(announcement);
       if (peer.has?.has(index) && --peer.usefulPieces === 0) peer.setInterested(false);
     }
+    this.#tell(index);
     if (this.isComplete) this.#onComplete();
     this.#options.onPiece(index);
     this.requestFromAll();
   }
 
+  /** Tells the others of a piece, of several at once where they come quickly. */
+  #tell(index: number): void {
+    this.#untold.push(index);
+    if (this.#untold.length > 1) return;
+    const waitMs = this.#toldAtMs + haveIntervalMs - this.#options.clock.now();
+    if (waitMs > 0) this.#options.clock.after(waitMs, () => this.#tellNow());
+    else this.#tellNow();
+  }
+
+  #tellNow(): void {
+    if (this.#stopped) return;
+    const untold = this.#untold;
+    this.#untold = [];
+    this.#toldAtMs = this.#options.clock.now();
+    const announcement = encodePieceMessages("have", untold);
+    // To those that have them too: only so does a complete one know what is still rare, and when two can part.
+    for (const peer of this.#options.peers) peer.send(announcement);
+  }
+
   #onComplete(): void {
     this.#picker = undefined;
+    this.#dealer = new Dealer(this.#info.pieceCount, this.#options.random);
+    for (const peer of this.#options.peers) {
+      for (let index = 0; index < this.#info.pieceCount; index++) {
+        if (peer.has?.has(index)) this.#dealer.addPiece(peer, index);
+      }
+    }
     for (const feed of this.#feeds.values()) void feed.close();
     for (const peer of [...this.#options.peers]) this.#closeIfUseless(peer);
   }
@@ -419,6 +512,12 @@ export class PieceExchange implements FeedTarget {
     this.#options.log.debug({ source: source.name, error: error.message }, "source failed");
     this.#options.onSourceError(source, error);
   }
+}
+
+/** Whether the peer is asked only for what it suggests. */
+function isHeldBack(peer: Peer, nowMs: number): boolean {
+  if (nowMs - peer.suggestedAtMs > suggestionMsMax) return false;
+  return peer.requestsLive > 0 || nowMs - Math.max(peer.suggestedAtMs, peer.lastBlockAtMs) < suggestionPatienceMs;
 }
 
 function piecesFrom(pieces: "all" | "none" | Uint8Array, count: number): Bitfield {

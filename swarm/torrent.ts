@@ -361,6 +361,9 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
         if (this.#pieces) this.#pieces.onHave(peer, message.index);
         else if (peer.earlyHaves.length < earlyHavesMax) peer.earlyHaves.push(message.index);
         break;
+      case "suggest":
+        this.#pieces?.onSuggest(peer, message.index);
+        break;
       case "bitfield":
         this.#onPieces(peer, message.bytes);
         break;
@@ -470,7 +473,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#exchange.tick(nowMs);
     if (nowMs - this.#rotatedAtMs > rechokeIntervalMs) this.#rechoke(true);
     if (this.#announcements.isDue(nowMs)) this.#announce(nowMs);
-    this.#pieces?.requestFromAll();
+    this.#pieces?.tick(nowMs);
     this.#cancelTick = this.#host.clock.after(tickMs, () => this.#tick());
   }
 
@@ -522,6 +525,11 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       bytesPerSecond: peer.up.bytesPerSecond(nowMs),
     }));
     const chosen = chooseUnchoked(served, unchokedMax, rotate);
-    for (const { peer } of served) peer.setChoking(!chosen.has(peer));
+    for (const { peer } of served) {
+      const isChosen = chosen.has(peer);
+      // Before the unchoke, so that its first requests follow what is suggested.
+      if (isChosen && peer.amChoking) this.#pieces?.suggestTo(peer, chosen.size);
+      peer.setChoking(!isChosen);
+    }
   }
 }

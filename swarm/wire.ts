@@ -48,7 +48,7 @@ export interface Block {
 /** All messages but piece, whose bytes go their own way. */
 export type WireMessage =
   | { type: "keepAlive" | "choke" | "unchoke" | "interested" | "notInterested" | "haveAll" | "haveNone" }
-  | { type: "have"; index: number }
+  | { type: "have" | "suggest"; index: number }
   | { type: "bitfield"; bytes: Uint8Array }
   | ({ type: "request" | "cancel" | "reject" } & Block)
   /** `id` is the extended message's id as agreed in the handshake (0: the handshake itself). */
@@ -231,6 +231,9 @@ function messageFrom(id: number, body: Buffer): WireMessage | undefined {
     case messageIds.have:
       requireLength(body, 4);
       return { type: "have", index: body.readUInt32BE(0) };
+    case messageIds.suggest:
+      requireLength(body, 4);
+      return { type: "suggest", index: body.readUInt32BE(0) };
     case messageIds.bitfield:
       return { type: "bitfield", bytes: Uint8Array.from(body) };
     case messageIds.request:
@@ -243,7 +246,7 @@ function messageFrom(id: number, body: Buffer): WireMessage | undefined {
       if (body.length === 0) throw new WireError("an extended message has no id");
       return { type: "extended", id: body[0]!, payload: Uint8Array.from(body.subarray(1)) };
     default:
-      // port, suggest, allowed fast, and what other clients may add: no harm, no use.
+      // port, allowed fast, and what other clients may add: no harm, no use.
       return undefined;
   }
 }
@@ -273,6 +276,9 @@ export function encodeHandshake(infohash: string, peerId: Uint8Array): Buffer {
   return bytes;
 }
 
+/** Length of a have or suggest. */
+const pieceMessageBytes = 9;
+
 /** Length of a request, cancel or reject. */
 const blockMessageBytes = 17;
 
@@ -285,9 +291,15 @@ export function encodeSignal(
   return withHead(messageIds[type], 0);
 }
 
-export function encodeHave(index: number): Buffer {
-  const bytes = withHead(messageIds.have, 4);
-  bytes.writeUInt32BE(index, 5);
+/** One message for each of the pieces: that they are here, or that the peer might ask for them. */
+export function encodePieceMessages(type: "have" | "suggest", indices: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(indices.length * pieceMessageBytes);
+  indices.forEach((index, place) => {
+    const at = place * pieceMessageBytes;
+    bytes.writeUInt32BE(pieceMessageBytes - 4, at);
+    bytes[at + 4] = messageIds[type];
+    bytes.writeUInt32BE(index, at + 5);
+  });
   return bytes;
 }
 

@@ -53,6 +53,12 @@ describe("whom to serve", () => {
     expect(chooseUnchoked(peers, 2, false)).toEqual(new Set(["served", "waits"]));
   });
 
+  test("who lost interest keeps a slot that nobody needs, and no other", () => {
+    const peers = [served("was", { interested: false, unchoked: true }), served("is", {})];
+    expect(chooseUnchoked(peers, 2, false)).toEqual(new Set(["was", "is"]));
+    expect(chooseUnchoked(peers, 1, false)).toEqual(new Set(["is"]));
+  });
+
   test("never more than the slots", () => {
     const peer = fc.record({
       ...{ peer: fc.uuid(), isNear: fc.boolean() },
@@ -60,8 +66,11 @@ describe("whom to serve", () => {
     });
     fc.assert(
       fc.property(fc.array(peer), fc.nat({ max: 20 }), fc.boolean(), (peers, slots, rotate) => {
-        const wanted = peers.filter(({ interested }) => interested).length;
-        expect(chooseUnchoked(peers, slots, rotate).size).toBe(Math.min(wanted, slots));
+        const chosen = chooseUnchoked(peers, slots, rotate);
+        expect(chosen.size).toBeLessThanOrEqual(slots);
+        const wanted = peers.filter(({ interested }) => interested);
+        const served = wanted.filter(({ peer }) => chosen.has(peer));
+        expect(served.length).toBe(Math.min(wanted.length, slots));
       }),
     );
   });

@@ -14,7 +14,7 @@ import { eventually } from "../../fixtures/processes.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 import { encodePieceHead } from "./wire-peer.ts";
 
-const pieceLengthBytes = 64 * 1024;
+const pieceLengthBytes = 32 * 1024;
 const data = randomBytes(10 * pieceLengthBytes);
 const hashes = Array.from({ length: 10 }, (_, index) =>
   createHash("sha1")

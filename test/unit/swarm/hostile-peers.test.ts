@@ -8,7 +8,13 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { Bitfield } from "../../../swarm/bitfield.ts";
 import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
 import { Swarm } from "../../../swarm/swarm.ts";
-import { encodeBitfield, encodeExtended, encodeHandshake, encodeHave, encodeSignal } from "../../../swarm/wire.ts";
+import {
+  encodeBitfield,
+  encodeExtended,
+  encodeHandshake,
+  encodePieceMessages,
+  encodeSignal,
+} from "../../../swarm/wire.ts";
 import { encodeBlockMessage, encodePieceHead } from "./wire-peer.ts";
 
 const pieceLengthBytes = 64 * 1024;
@@ -90,7 +96,7 @@ test.each<[string, () => Buffer]>([
   ["a message of 4 GiB", () => Buffer.from("ffffffff14", "hex")],
   ["a bitfield that does not fit", () => encodeBitfield(Buffer.alloc(900))],
   ["a bitfield with spare bits", () => encodeBitfield(Buffer.alloc(2, 0xff))],
-  ["a piece beyond the end", () => encodeHave(1_000_000)],
+  ["a piece beyond the end", () => encodePieceMessages("have", [1_000_000])],
   ["a request beyond the end", () => encodeBlockMessage("request", { ...block, index: 99_999 })],
   ["a request across a piece's end", () => encodeBlockMessage("request", { ...block, begin: 60_000 })],
   ["a request of 1 MiB", () => encodeBlockMessage("request", { ...block, length: 2 ** 20 })],

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import {
   encodeBitfield,
   encodeExtended,
-  encodeHave,
+  encodePieceMessages,
   encodeSignal,
   keepAlive,
   type WireMessage,
@@ -49,7 +49,7 @@ const payload = fc.oneof(
 export const message: fc.Arbitrary<Buffer> = fc.oneof(
   fc.constant(keepAlive),
   fc.constantFrom(...signals).map((signal) => encodeSignal(signal as WireMessage["type"] & "choke")),
-  number.map(encodeHave),
+  fc.array(number, { minLength: 1, maxLength: 3 }).map((indices) => encodePieceMessages("have", indices)),
   fc.uint8Array({ maxLength: 300 }).map(encodeBitfield),
   fc
     .tuple(fc.constantFrom("request" as const, "cancel" as const, "reject" as const), block)

@@ -5,7 +5,7 @@ import {
   encodeBitfield,
   encodeExtended,
   encodeHandshake,
-  encodeHave,
+  encodePieceMessages,
   encodeSignal,
   type Handshake,
   keepAlive,
@@ -50,7 +50,7 @@ const encoded: fc.Arbitrary<{ message: WireMessage | undefined; block?: Buffer; 
   fc
     .constantFrom("choke", "unchoke", "interested", "notInterested", "haveAll", "haveNone")
     .map((type) => ({ message: { type } as WireMessage, bytes: encodeSignal(type as "choke") })),
-  uint32.map((index) => ({ message: { type: "have" as const, index }, bytes: encodeHave(index) })),
+  uint32.map((index) => ({ message: { type: "have" as const, index }, bytes: encodePieceMessages("have", [index]) })),
   fc
     .uint8Array({ maxLength: 64 })
     .map((bytes) => ({ message: { type: "bitfield" as const, bytes }, bytes: encodeBitfield(bytes) })),
@@ -131,7 +131,7 @@ test("a block whose place is taken away while it arrives is read to its end and 
   wire.push(greeting);
   wire.push(bytes.subarray(0, 50));
   wire.dropArriving();
-  wire.push(Buffer.concat([bytes.subarray(50), encodeHave(3)]));
+  wire.push(Buffer.concat([bytes.subarray(50), encodePieceMessages("have", [3])]));
   expect(received.blocks).toEqual([]);
   expect(received.messages).toEqual([{ type: "have", index: 3 }]);
 });
