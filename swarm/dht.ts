@@ -95,13 +95,18 @@ export class Dht {
     }
   }
 
-  /** Looks for peers of an infohash, then announces that we are one. Peers come through `onPeer`. */
-  announce(infohash: string, peerPort: number): void {
+  /**
+   * Looks for peers of an infohash, then announces that we are one. Peers come through `onPeer`; `onFailed` is called if
+   * no node took the announcement, as when there is no other node yet.
+   */
+  announce(infohash: string, peerPort: number, onFailed: () => void = () => {}): void {
     if (this.#closed) return;
     // An announcement goes to the nodes that the last look-up found, and makes none of its own while it has any.
     this.#client.lookup(infohash, () => {
-      // It fails when there is no other node yet; the torrent tries again.
-      if (!this.#closed) this.#client.announce(infohash, peerPort, () => {});
+      if (this.#closed) return;
+      this.#client.announce(infohash, peerPort, (error) => {
+        if (error && !this.#closed) onFailed();
+      });
     });
   }
 

@@ -221,7 +221,7 @@ export class Swarm {
       budget: this.#budget,
       openStorage: Storage.open,
       connect: (endpoint, owner) => this.#connections.connect(endpoint, owner),
-      announce: (infohash) => this.#dht.announce(infohash, this.peerPort),
+      announce: (infohash, onFailed) => this.#dht.announce(infohash, this.peerPort, onFailed),
       strike: (peer, reason) => this.#connections.strike(peer, reason),
       isOwn: (endpoint) => this.#connections.isOwn(endpoint),
       noteOwn: (endpoint) => this.#connections.noteOwn(endpoint),

@@ -17,8 +17,8 @@ export interface TorrentHost {
   readonly openStorage: OpenStorage;
   /** Connects to a peer on behalf of the torrent; undefined if there is no place for it. */
   connect(endpoint: Endpoint, owner: PeerOwner & Adopter): Peer | undefined;
-  /** Looks up peers in the DHT and announces the torrent. */
-  announce(infohash: string): void;
+  /** Looks up peers in the DHT and announces the torrent; `onFailed` is called if that reached nobody. */
+  announce(infohash: string, onFailed: () => void): void;
   strike(peer: Peer, reason: string): void;
   isStruck(endpoint: Endpoint): boolean;
   /** Whether the address is this very node's. */

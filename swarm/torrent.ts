@@ -38,6 +38,8 @@ import { type Block, encodeExtended, encodeHandshake, type Handshake, WireError,
 
 /** How often timeouts, connections and slots are looked after. */
 const tickMs = 250;
+/** The same where nothing is missing and nobody is connected: most torrents of a node, most of the time. */
+const restingTickMs = 5_000;
 /** With this many peers there is no hurry to find more. */
 const peersEnough = 20;
 /** Have messages kept for a torrent whose size is not known yet; a bitfield would have said more. */
@@ -57,6 +59,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   #opening: Promise<void> = Promise.resolve();
   readonly #abort = new AbortController();
   #cancelTick: () => void = () => {};
+  #isResting = false;
   readonly #announcements: AnnounceSchedule;
   #rotatedAtMs = 0;
   #rechokedAtMs = Number.NEGATIVE_INFINITY;
@@ -308,6 +311,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   onHandshake(peer: Peer, handshake: Handshake): void {
     if (!this.#neighbours.admit(peer, handshake)) return;
+    if (this.#isResting) this.#scheduleTick();
     this.#sendExtensionHandshake(peer);
     this.#pieces?.greet(peer);
   }
@@ -472,9 +476,15 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#metadata.tick(nowMs);
     this.#exchange.tick(nowMs);
     if (nowMs - this.#rotatedAtMs > rechokeIntervalMs) this.#rechoke(true);
-    if (this.#announcements.isDue(nowMs)) this.#announce(nowMs);
+    if (this.#announcements.isDue(nowMs, this.#isSettled)) this.#announce(nowMs);
     this.#pieces?.tick(nowMs);
-    this.#cancelTick = this.#host.clock.after(tickMs, () => this.#tick());
+    this.#scheduleTick();
+  }
+
+  #scheduleTick(): void {
+    this.#isResting = this.#completed && this.connections === 0;
+    this.#cancelTick();
+    this.#cancelTick = this.#host.clock.after(this.#isResting ? restingTickMs : tickMs, () => this.#tick());
   }
 
   #releaseOverdue(nowMs: number): void {
@@ -494,8 +504,13 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   #announce(nowMs: number): void {
-    this.#host.announce(this.infohash);
-    this.#announcements.announced(nowMs, this.#completed || this.#neighbours.peers.size >= peersEnough);
+    this.#host.announce(this.infohash, () => this.#announcements.failed());
+    this.#announcements.announced(nowMs, this.#isSettled);
+  }
+
+  /** Nobody is looked for in a hurry. */
+  get #isSettled(): boolean {
+    return this.#completed || this.#neighbours.peers.size >= peersEnough;
   }
 
   /** Whether the peer is in our own zone, or zones play no part. */

@@ -11,13 +11,15 @@ import type { Random } from "./random.ts";
 
 const lookupMsMin = 50;
 const lookupMsMax = 200;
+/** The library's patience. */
+const unansweredMs = 2_000;
 /** Nodes that keep a key, and nodes asked at once: bittorrent-dht's. */
 const closestNodes = 20;
 const concurrency = 16;
 
 /** Datagrams by this model; see `datagramsOf`. */
 export interface DhtTraffic {
-  lookups: number;
+  lookupsPerNode: number;
   datagramsPerNode: number;
   /** At each of the nodes that keep the torrent's key: all look-ups end at them. */
   datagramsAtKeyNodes: number;
@@ -29,27 +31,32 @@ export class SimDht {
   readonly #announced: Endpoint[] = [];
   readonly #known = new Set<string>();
   lookups = 0;
+  /** No node of it answers, as when the seeder that they all joined by is away. */
+  isDown = false;
 
   constructor(queue: EventQueue, random: Random) {
     this.#queue = queue;
     this.#random = random;
   }
 
-  /** Looks up the torrent's peers, then announces one at `endpoint`. Nothing comes of it if the machine is cut off. */
-  announce(machine: Machine, endpoint: Endpoint, onPeer: (peer: Endpoint) => void): void {
+  /** Looks up the torrent's peers, then announces one at `endpoint`. It reaches nobody while the DHT is down. */
+  announce(machine: Machine, endpoint: Endpoint, onPeer: (peer: Endpoint) => void, onFailed: () => void): void {
     this.lookups++;
-    const isCutOff = () => machine.side !== 0 || !machine.isPowered;
-    this.#queue.after(this.#random.between(lookupMsMin, lookupMsMax), () => {
-      machine.links.whenAwake(() => {
-        if (isCutOff()) return;
-        const found = this.#random.sample(this.#announced, peersPerAnswerMax);
-        if (!this.#known.has(endpoint.host)) {
-          this.#known.add(endpoint.host);
-          this.#announced.push(endpoint);
-        }
-        for (const peer of found) onPeer(peer);
-      });
-    });
+    const waitMs = this.isDown ? unansweredMs : this.#random.between(lookupMsMin, lookupMsMax);
+    this.#queue.after(waitMs, () => machine.links.whenAwake(() => this.#answer(endpoint, onPeer, onFailed)));
+  }
+
+  #answer(endpoint: Endpoint, onPeer: (peer: Endpoint) => void, onFailed: () => void): void {
+    if (this.isDown) {
+      onFailed();
+      return;
+    }
+    const found = this.#random.sample(this.#announced, peersPerAnswerMax);
+    if (!this.#known.has(endpoint.host)) {
+      this.#known.add(endpoint.host);
+      this.#announced.push(endpoint);
+    }
+    for (const peer of found) onPeer(peer);
   }
 
   /**
@@ -61,7 +68,7 @@ export class SimDht {
     const hops = nodes > closestNodes ? Math.ceil(Math.log2(nodes / closestNodes) / Math.log2(closestNodes)) : 0;
     const perLookup = 2 * (hops * concurrency + closest) + 2 * closest;
     return {
-      lookups: this.lookups,
+      lookupsPerNode: this.lookups / nodes,
       // Who asks and who answers both see a datagram.
       datagramsPerNode: (2 * perLookup * this.lookups) / nodes,
       datagramsAtKeyNodes: 4 * this.lookups,

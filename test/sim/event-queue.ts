@@ -57,12 +57,16 @@ export class EventQueue {
   run(isOver: () => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       const settled = Promise.resolve();
+      // Promises that are there already may have something to schedule.
+      let isSettled = false;
       const step = () => {
         try {
           for (;;) {
             if (isOver()) return resolve();
             const event = this.#next();
-            if (!event) return resolve();
+            if (!event && isSettled) return resolve();
+            isSettled = event === undefined;
+            if (!event) break;
             this.fired++;
             if (event.fire()) break;
           }

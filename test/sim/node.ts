@@ -103,11 +103,15 @@ export class SimNode {
       peerId: Buffer.concat([Buffer.from("-BW0100-"), random.bytes(12)]),
       openStorage: async () => storage,
       connect: (endpoint, owner) => connections.connect(endpoint, owner),
-      announce: () => {
+      announce: (_infohash, onFailed) => {
         this.announces++;
-        dht.announce(machine, this.endpoint, (peer) => {
-          if (!this.#isDead) this.torrent.addPeer(peer);
-        });
+        const whileAlive = (act: () => void) => () => (this.#isDead ? undefined : act());
+        dht.announce(
+          machine,
+          this.endpoint,
+          (peer) => whileAlive(() => this.torrent.addPeer(peer))(),
+          whileAlive(onFailed),
+        );
       },
       strike: (peer, reason) => {
         onStrike?.(peer.endpoint, reason);

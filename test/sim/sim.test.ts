@@ -1,0 +1,52 @@
+/** A few seeds of what `npm run sim` runs by the thousand, and the seeds that once found something. */
+import { expect, test } from "vitest";
+import { EventQueue } from "./event-queue.ts";
+import { runFaults } from "./fault-run.ts";
+import { runFlashCrowd } from "./flash-crowd.ts";
+
+const seedsOfEveryRun = [1, 2, 3, 4, 5, 6, 7, 8];
+
+test.each(seedsOfEveryRun)("a swarm in which things go wrong keeps its promises (seed %i)", async (seed) => {
+  expect((await runFaults(seed)).violations).toEqual([]);
+});
+
+test("the same seed gives the same events", async () => {
+  const [one, other] = [await runFaults(11), await runFaults(11)];
+  expect(one.traceHash).toBe(other.traceHash);
+  expect(one.events).toBe(other.events);
+  expect((await runFaults(12)).traceHash).not.toBe(one.traceHash);
+});
+
+test("everybody in a flash crowd gets the image, within bounds on connections", async () => {
+  const crowd = { seed: 1, nodes: 20, imageMib: 1, pieceKib: 32, linkMbit: 40, latencyMs: 0.5 };
+  const report = await runFlashCrowd(crowd);
+  expect(report.completed).toBe(20);
+  // Simulated figures do not depend on the machine.
+  const again = await runFlashCrowd(crowd);
+  expect({ ...again, wallSeconds: 0, cpuSeconds: 0 }).toEqual({ ...report, wallSeconds: 0, cpuSeconds: 0 });
+});
+
+test("events come in the order of their times, near and far, and those of one time in the order of their making", async () => {
+  const queue = new EventQueue();
+  const seen: number[] = [];
+  for (const delayMs of [5_000, 0, 3, 1_500, 3, 90_000, 1_023.9, 1_024.1])
+    queue.after(delayMs, () => seen.push(delayMs));
+  queue.after(3, () => queue.after(0, () => seen.push(-3)));
+  const cancel = queue.after(4, () => seen.push(-4));
+  cancel();
+  await queue.run(() => false);
+  expect(seen).toEqual([0, 3, 3, -3, 1_023.9, 1_024.1, 1_500, 5_000, 90_000]);
+  expect(queue.nowMs).toBe(90_000);
+});
+
+test("promises settle before the next event", async () => {
+  const queue = new EventQueue();
+  const seen: string[] = [];
+  queue.after(1, async () => {
+    for (let turn = 0; turn < 20; turn++) await undefined;
+    seen.push("settled");
+  });
+  queue.after(1, () => seen.push("next"));
+  await queue.run(() => false);
+  expect(seen).toEqual(["settled", "next"]);
+});
