@@ -12,7 +12,7 @@ const hashBytes = 20;
  * 20 bytes of metainfo and one have message per peer.
  */
 const piecesAimedAt = 4_096;
-const chosenLengthBytesMin = 256 * 1024;
+const chosenLengthBytesMin = 32 * 1024;
 const chosenLengthBytesMax = 4 * 1024 * 1024;
 
 /** The piece length for data of `sizeBytes`, a power of two; for data of unknown size, one that fits up to 2 TiB. */
