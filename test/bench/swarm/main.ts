@@ -1,5 +1,6 @@
 /** npm run bench:swarm: the time until every node has every image, contender against contender. See options.ts. */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { setPriority } from "node:os";
 import { join } from "node:path";
 import { startAgents } from "./agents.ts";
 import type { AgentOptions, BenchImage, Contender } from "./contender.ts";
@@ -45,6 +46,8 @@ async function bench(options: BenchOptions): Promise<void> {
   for (const name of options.contenders) {
     if (!contenders[name]) throw new Error(`there is no contender ${name}; there are ${Object.keys(contenders)}`);
   }
+  // Every process of the bench inherits it.
+  setPriority(options.nice);
   const directory = mkdtempSync(join(options.directory, "bootswarm-lab-"));
   // Listeners run in the order in which they were added: the lab's processes end before their files go.
   const lab = Lab.make(options);

@@ -22,6 +22,7 @@ Images from one seeder to many nodes, each in a network namespace with a link of
   --checkout DIR      the checkout of bootswarm to run (this one)
   --warm-up-mb N      an image that every agent fetches before the clock starts, as one that has run for a while has
                       (0: none). Two dozen cold processes share a few cores here, and each compiles its own code.
+  --nice N            priority of everything that is run, as of nice(1): below 0 ahead of what else the machine does (0)
   --timeout-s N       longest that one run may take (60 s and three times what plain HTTP needs)
   --directory DIR     where the nodes' files are for as long as the bench runs (${tmpdir()})
   --keep-logs DIR     keep what every process says
@@ -56,6 +57,7 @@ export function optionsFrom(args: string[]) {
       set: { type: "string", multiple: true, default: [] },
       checkout: text(join(import.meta.dirname, "../../..")),
       "warm-up-mb": text("0"),
+      nice: text("0"),
       "timeout-s": { type: "string" },
       directory: text(tmpdir()),
       "keep-logs": { type: "string" },
@@ -77,6 +79,7 @@ export function optionsFrom(args: string[]) {
     agentSettings: values.set,
     checkout: resolve(values.checkout),
     warmUpBytes: values["warm-up-mb"] === "0" ? 0 : numberFrom("warm-up-mb", values["warm-up-mb"]) * 1e6,
+    nice: niceFrom(values.nice),
     timeoutSeconds: values["timeout-s"] === undefined ? undefined : numberFrom("timeout-s", values["timeout-s"]),
     directory: values.directory,
     logDirectory: values["keep-logs"],
@@ -99,6 +102,12 @@ function scenariosFrom(values: {
     const [images = "", megabytes = ""] = item.split("x");
     return { images: numberFrom("scenarios", images), imageBytes: numberFrom("scenarios", megabytes) * 1e6 };
   });
+}
+
+function niceFrom(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < -20 || value > 19) throw new Error(`--nice ${text}: write -20 to 19`);
+  return value;
 }
 
 function numberFrom(name: string, text: string): number {
