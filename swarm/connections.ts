@@ -123,7 +123,8 @@ export class Connections {
     onBlockEnd: () => {},
     onReadError: () => undefined,
     onSent: () => {},
-    onClose: () => {},
+    // At once: a socket takes its time to end, and must not count meanwhile.
+    onClose: (peer: Peer) => this.#forget(peer),
   };
 
   /** When strangers have taken all places, the longest silent one of the host that has most goes, for one that has fewer. */
@@ -133,7 +134,6 @@ export class Connections {
     const [oldest] = crowd;
     if (!oldest || oldest.endpoint.host === host) return false;
     oldest.close(new Error("too many connections of one host that say nothing"));
-    this.#strangers.delete(oldest);
     return true;
   }
 
@@ -147,10 +147,12 @@ export class Connections {
     const { clock, uploadLimit, downloadLimit } = this.#options;
     const peer = new Peer({ socket, endpoint, direction, clock, uploadLimit, downloadLimit }, owner);
     this.#peers.add(peer);
-    socket.on("close", () => {
-      this.#peers.delete(peer);
-      this.#strangers.delete(peer);
-    });
+    socket.on("close", () => this.#forget(peer));
     return peer;
+  }
+
+  #forget(peer: Peer): void {
+    this.#peers.delete(peer);
+    this.#strangers.delete(peer);
   }
 }
