@@ -31,11 +31,28 @@ export function wireBytes(bytes: number): number {
   return bytes + packetOverheadBytes * Math.ceil(bytes / packetPayloadBytes);
 }
 
-/** A part of a stream on its way; `chunks` undefined is its end. */
-export interface Transfer {
-  socket: SimSocket;
-  chunks: Buffer[] | undefined;
-  bytes: number;
+/** A part of a stream on its way: first on the up-link, then to the other machine, then on its down-link. */
+export class Transfer implements SimEvent {
+  readonly socket: SimSocket;
+  /** undefined is the stream's end. */
+  readonly chunks: Buffer[] | undefined;
+  readonly bytes: number;
+  stage: "up" | "between" | "down" = "up";
+
+  constructor(socket: SimSocket, chunks: Buffer[] | undefined, bytes: number) {
+    this.socket = socket;
+    this.chunks = chunks;
+    this.bytes = bytes;
+  }
+
+  /** The stage has come to its end. */
+  fire(): boolean {
+    const { links } = this.socket.remote;
+    if (this.stage === "between") return links.arrive(this);
+    if (this.stage === "up") this.socket.links.quantumSent(this);
+    else links.deliver(this);
+    return true;
+  }
 }
 
 export class Links {
@@ -125,7 +142,7 @@ export class Links {
     this.#upFreeAtMs = Math.max(this.#upFreeAtMs, this.#queue.nowMs) + takenMs;
     this.sentBytes += transfer.bytes;
     transfer.socket.remote.links.expect(transfer.bytes);
-    this.#queue.at(this.#upFreeAtMs, new UpEnd(this, transfer));
+    this.#queue.at(this.#upFreeAtMs, transfer);
   }
 
   /** A quantum has left. */
@@ -139,7 +156,8 @@ export class Links {
   #propagate(transfer: Transfer, sentAtMs: number): void {
     const { links } = transfer.socket.remote;
     const latencyMs = this.rates.latencyMs + links.rates.latencyMs;
-    this.#queue.at(sentAtMs + latencyMs, new Arrival(links, transfer));
+    transfer.stage = "between";
+    this.#queue.at(sentAtMs + latencyMs, transfer);
   }
 
   // --- down
@@ -167,7 +185,8 @@ export class Links {
     const endAtMs = Math.max(this.#downFreeAtMs, nowMs - takenMs) + takenMs;
     this.#downFreeAtMs = endAtMs;
     if (endAtMs > nowMs) {
-      this.#queue.at(endAtMs, new Delivery(this, transfer));
+      transfer.stage = "down";
+      this.#queue.at(endAtMs, transfer);
       return false;
     }
     this.deliver(transfer);
@@ -189,49 +208,5 @@ export class Links {
       if (next.stopWaiting() && this.#incomingBytes > 0) break;
     }
     if (this.#waitingAt === this.#waiting.length) this.#waiting.length = this.#waitingAt = 0;
-  }
-}
-
-class UpEnd implements SimEvent {
-  readonly #links: Links;
-  readonly #transfer: Transfer;
-
-  constructor(links: Links, transfer: Transfer) {
-    this.#links = links;
-    this.#transfer = transfer;
-  }
-
-  fire(): boolean {
-    this.#links.quantumSent(this.#transfer);
-    return true;
-  }
-}
-
-class Arrival implements SimEvent {
-  readonly #links: Links;
-  readonly #transfer: Transfer;
-
-  constructor(links: Links, transfer: Transfer) {
-    this.#links = links;
-    this.#transfer = transfer;
-  }
-
-  fire(): boolean {
-    return this.#links.arrive(this.#transfer);
-  }
-}
-
-class Delivery implements SimEvent {
-  readonly #links: Links;
-  readonly #transfer: Transfer;
-
-  constructor(links: Links, transfer: Transfer) {
-    this.#links = links;
-    this.#transfer = transfer;
-  }
-
-  fire(): boolean {
-    this.#links.deliver(this.#transfer);
-    return true;
   }
 }

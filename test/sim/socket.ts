@@ -1,7 +1,7 @@
 /** One end of a simulated TCP connection, as a Peer needs it. */
 import { sendBufferBytesMax, writesPendingMax } from "../../swarm/limits.ts";
 import type { PeerSocket } from "../../swarm/types.ts";
-import { type Links, packetPayloadBytes, quantumBytes, type Transfer } from "./link.ts";
+import { type Links, packetPayloadBytes, quantumBytes, Transfer } from "./link.ts";
 import type { Machine, Network } from "./network.ts";
 import { Outbox, withoutBlocks } from "./outbox.ts";
 
@@ -91,7 +91,8 @@ export class SimSocket implements PeerSocket {
       // Whoever waits for a place among the writes is told by "drain".
       if (this.#writesPending-- >= writesPendingMax) this.#tellDrain();
     });
-    this.network.queue.after(0, taken);
+    // After the owner's own turn, as in Node.
+    queueMicrotask(taken);
   }
 
   pause(): void {
@@ -244,7 +245,7 @@ export class SimSocket implements PeerSocket {
       this.#owesDrain = false;
       this.#tellDrain();
     }
-    return { socket: this, chunks, bytes };
+    return new Transfer(this, chunks, bytes);
   }
 
   #tellDrain(): void {
@@ -260,7 +261,7 @@ export class SimSocket implements PeerSocket {
     if (!this.#owesEnd) return;
     if (this.network.isPath(this.machine, this.remote.machine)) {
       this.#owesEnd = false;
-      this.links.sendPacket({ socket: this, chunks: undefined, bytes: 0 });
+      this.links.sendPacket(new Transfer(this, undefined, 0));
     } else {
       this.#holdup = "path";
       this.network.park(this);

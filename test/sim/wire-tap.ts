@@ -104,7 +104,8 @@ export class WireTap implements NetworkObserver {
       case "choke":
       case "unchoke":
         stream.isUnchoking = message.type === "unchoke";
-        this.#checkSlots(from);
+        // Who deals slots anew may give one before it takes another, within one turn.
+        from.network.queue.after(0, () => this.#checkSlots(from));
         break;
       case "have":
       case "haveAll":
