@@ -185,7 +185,8 @@ export class PieceExchange implements FeedTarget {
 
   /** Two that have everything are of no use to each other. */
   #closeIfUseless(peer: Peer): boolean {
-    const isUseless = this.isComplete && peer.has?.isFull === true;
+    // Of a torrent without pieces, a peer has all even if it has yet to learn so from us.
+    const isUseless = this.isComplete && peer.has?.isFull === true && this.#info.pieceCount > 0;
     if (isUseless) peer.close();
     return isUseless;
   }

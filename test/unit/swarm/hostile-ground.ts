@@ -23,8 +23,8 @@ export interface HostileGround {
   info: TorrentInfo;
   data: Buffer;
   seeder: Swarm;
-  /** Sees to it that a socket ends with the test, whatever becomes of it; of another address than 127.0.0.1 if need be. */
-  dial(localAddress?: string): Socket;
+  /** A connection to the seed, or to another port, from 127.0.0.1 or another loopback address; it ends with the test. */
+  dial(localAddress?: string, port?: number): Socket;
   /** A connection past its handshake, with the seed's peer id. */
   greeted(localAddress?: string): Promise<{ socket: Socket; peerId: Buffer }>;
   /** A leecher that knows nobody yet, and whether it knows the info. */

@@ -73,6 +73,14 @@ test("a node that knows only the infohash and a peer gets metadata and data", as
   expect(torrent.status()).toMatchObject({ complete: true, doneBytes: data.length, verifyFailures: 0 });
 });
 
+test("a torrent of no bytes is complete once its metadata is here", async () => {
+  const [seeder, leecher] = [await openSwarm(), await openSwarm()];
+  const { infohash } = await seed(seeder, Buffer.alloc(0));
+  const { path, torrent } = leech(leecher, infohash, { peers: [endpointOf(seeder)] });
+  await completion(torrent);
+  expect((await readFile(path)).length).toBe(0);
+});
+
 test("peers find each other through the DHT of a bootstrap node alone", async () => {
   const data = randomBytes(1_000_000);
   const seeder = await openSwarm();
