@@ -15,6 +15,8 @@ export interface LabOptions {
   zones: 1 | 2;
   /** Rate of the link between two zones, each way. */
   zoneLinkBitsPerSecond: number;
+  /** Kernel settings of every namespace, below net.ipv4, as in "tcp_congestion_control=reno". */
+  sysctls: string[];
 }
 
 export interface LabHost {

@@ -39,6 +39,12 @@ export class Lab {
     return ["nsenter", `--net=/run/netns/${host.namespace}`, "--", ...command];
   }
 
+  /** What the lab's TCP uses; the host's default unless set otherwise. */
+  congestionControl(): string {
+    const [command, ...args] = this.commandOn(this.plan.seeder, ["cat", "/proc/sys/net/ipv4/tcp_congestion_control"]);
+    return execFileSync(command as string, args, { env: toolEnv, encoding: "utf8" }).trim();
+  }
+
   /** Bytes that have crossed the link between two zones, both ways; 0 with one zone. */
   zoneLinkBytes(): number {
     if (this.plan.zones.length < 2) return 0;
@@ -79,6 +85,7 @@ function makeLab(plan: LabPlan, options: LabOptions): void {
   }
   ipBatch(["-n", plan.hub], hub);
   for (const { namespace, device, address } of hosts) {
+    for (const setting of options.sysctls) setSysctl(namespace, setting);
     const up = ["link set lo up", `link set ${device} up`, `addr add ${address}/16 dev ${device}`];
     ipBatch(["-n", namespace], up);
     shape(namespace, [device], options.linkBitsPerSecond);
@@ -86,6 +93,20 @@ function makeLab(plan: LabPlan, options: LabOptions): void {
   const ports = hosts.map((host) => host.port);
   shape(plan.hub, ports, options.linkBitsPerSecond);
   if (plan.zones.length === 2) shape(plan.hub, plan.zones.map(zonePort), options.zoneLinkBitsPerSecond);
+}
+
+/** @throws Error if the kernel does not take it: a namespace is not allowed all that the host is. */
+function setSysctl(namespace: string, setting: string): void {
+  const [key = "", value = ""] = setting.split("=");
+  const write = `printf %s "$1" > "/proc/sys/net/ipv4/$0"`;
+  try {
+    execFileSync("nsenter", [`--net=/run/netns/${namespace}`, "--", "sh", "-c", write, key, value], {
+      env: toolEnv,
+      stdio: "pipe",
+    });
+  } catch (error) {
+    throw new Error(`--sysctl ${setting}: the kernel does not allow that in a network namespace`, { cause: error });
+  }
 }
 
 /** Bounds what the devices send. */

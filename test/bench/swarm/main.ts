@@ -53,7 +53,8 @@ async function bench(options: BenchOptions): Promise<void> {
   const lab = Lab.make(options);
   process.once("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
   const share = await singleStreamShare(lab, options.linkBitsPerSecond);
-  console.log(`one TCP stream reaches ${share.toFixed(3)} of a link's nominal rate`);
+  const congestionControl = lab.congestionControl();
+  console.log(`one TCP stream (${congestionControl}) reaches ${share.toFixed(3)} of a link's nominal rate`);
   const agents = {
     settings: options.agentSettings,
     checkout: options.checkout,
@@ -67,7 +68,8 @@ async function bench(options: BenchOptions): Promise<void> {
     results.push(...(await runScenario({ options, lab, directory, agents }, scenario)));
   }
   if (results.length > 1) printSummaries(groupsOf(results).map(summaryOf));
-  if (options.out !== undefined) writeReport(options.out, reportOf(options, share, results));
+  if (options.out !== undefined)
+    writeReport(options.out, reportOf(options, { singleStreamShare: share, congestionControl }, results));
   process.exit(0);
 }
 

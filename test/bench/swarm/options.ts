@@ -16,6 +16,8 @@ Images from one seeder to many nodes, each in a network namespace with a link of
   --link-mbit N       rate of each link, each way (40)
   --zones N           1, or 2 with a link between them (1)
   --zone-link-mbit N  rate of that link, each way (40)
+  --sysctl KEY=VALUE  a kernel setting of every namespace, below net.ipv4; may be repeated: tcp_congestion_control=reno,
+                      tcp_min_tso_segs=16 (fewer, larger segments: less work for the kernel)
   --contenders LIST   of bootswarm, http, libtorrent (bootswarm,http,libtorrent)
   --rounds N          each contender in turn, so many times (1)
   --set KEY=VALUE     a setting for every agent; may be repeated
@@ -54,6 +56,7 @@ export function optionsFrom(args: string[]) {
       "zone-link-mbit": text("40"),
       contenders: text("bootswarm,http,libtorrent"),
       rounds: text("1"),
+      sysctl: { type: "string", multiple: true, default: [] },
       set: { type: "string", multiple: true, default: [] },
       checkout: text(join(import.meta.dirname, "../../..")),
       "warm-up-mb": text("0"),
@@ -74,6 +77,7 @@ export function optionsFrom(args: string[]) {
     linkBitsPerSecond: numberFrom("link-mbit", values["link-mbit"]) * 1e6,
     zones: zones as 1 | 2,
     zoneLinkBitsPerSecond: numberFrom("zone-link-mbit", values["zone-link-mbit"]) * 1e6,
+    sysctls: values.sysctl,
     contenders: values.contenders.split(","),
     rounds: numberFrom("rounds", values.rounds),
     agentSettings: values.set,

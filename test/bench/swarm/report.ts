@@ -17,11 +17,17 @@ export interface Report {
   warmUpBytes: number;
   /** Of the link's nominal rate. */
   singleStreamShare: number;
+  congestionControl: string;
+  sysctls: string[];
   summary: Summary[];
   runs: RunResult[];
 }
 
-export function reportOf(options: BenchOptions, singleStreamShare: number, runs: RunResult[]): Report {
+export function reportOf(
+  options: BenchOptions,
+  link: Pick<Report, "singleStreamShare" | "congestionControl">,
+  runs: RunResult[],
+): Report {
   const { linkBitsPerSecond, zones, zoneLinkBitsPerSecond, agentSettings, warmUpBytes } = options;
   return {
     ...runFacts(),
@@ -30,7 +36,8 @@ export function reportOf(options: BenchOptions, singleStreamShare: number, runs:
     zoneLinkBitsPerSecond,
     agentSettings,
     warmUpBytes,
-    singleStreamShare,
+    ...link,
+    sysctls: options.sysctls,
     summary: groupsOf(runs).map(summaryOf),
     runs,
   };
