@@ -1,5 +1,5 @@
 /**
- * npm run bench:hostile [-- --mib 256 --seconds 8 --attacks NAME,NAME --out FILE]: one node under attack while an honest
+ * npm run bench:hostile [-- --mib 256 --seconds 5 --attacks NAME,NAME --out FILE]: one node under attack while an honest
  * leecher fetches from it, attack by attack. Prints and writes the node's memory and CPU, and the leecher's rate; results
  * that FILE has of other attacks are kept.
  */
@@ -21,7 +21,7 @@ import type { AttackCounts, Fetched, Target, Usage } from "./messages.ts";
 const { values } = parseArgs({
   options: {
     mib: { type: "string", default: "256" },
-    seconds: { type: "string", default: "8" },
+    seconds: { type: "string", default: "5" },
     attacks: { type: "string", default: [...Object.keys(connectionAttacks), dhtFloods].join(",") },
     out: { type: "string" },
   },
@@ -29,9 +29,9 @@ const { values } = parseArgs({
 const bytes = Number(values.mib) * 2 ** 20;
 const pieceLengthBytes = 2 ** 20;
 /** The attack is under way by then. */
-const warmUpMs = 2_000;
+const warmUpMs = 1_500;
 /** Time to let go of what the attack has taken. */
-const coolDownMs = 3_000;
+const coolDownMs = 2_000;
 const sampleMs = 50;
 const attackerNice = 5;
 /** An honest leecher that takes longer was not served. */
@@ -65,13 +65,15 @@ async function main(): Promise<void> {
     const measured = await measure(kind);
     results[kind] = measured;
     console.log(`${kind}: ${JSON.stringify(measured)}`);
+    if (values.out) keep(values.out, results);
   }
   console.table(Object.fromEntries(Object.entries(results).map(([kind, measured]) => [kind, rowOf(measured)])));
-  if (values.out) {
-    const earlier = existsSync(values.out) ? JSON.parse(readFileSync(values.out, "utf8")).results : {};
-    const run = { ...runFacts(), bytes, pieceLengthBytes, results: { ...earlier, ...results } };
-    writeFileSync(values.out, `${JSON.stringify(run, undefined, 2)}\n`);
-  }
+}
+
+function keep(path: string, results: Record<string, Measurement>): void {
+  const earlier = existsSync(path) ? JSON.parse(readFileSync(path, "utf8")).results : {};
+  const run = { ...runFacts(), bytes, pieceLengthBytes, results: { ...earlier, ...results } };
+  writeFileSync(path, `${JSON.stringify(run, undefined, 2)}\n`);
 }
 
 async function measure(kind: string): Promise<Measurement> {
