@@ -1,0 +1,65 @@
+/**
+ * npm run bench:sim [-- --nodes 10,30,100 --image-mib 16 --piece-kib 256 --link-mbit 40 --out test/bench/results]: what a
+ * flash crowd costs as it grows, in simulated time. Each size runs in a process of its own; the file and the plot are
+ * written anew after each, as sim-<date>.json and .svg. `--plot FILE.json` only draws the plot of a report.
+ */
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { runFacts } from "../machine.ts";
+import { type SimReport, simPlot } from "./plot.ts";
+
+const { values } = parseArgs({
+  options: {
+    nodes: { type: "string", default: "10,30,100,300,1000,3000,10000" },
+    seed: { type: "string", default: "1" },
+    "image-mib": { type: "string", default: "16" },
+    "piece-kib": { type: "string", default: "256" },
+    "link-mbit": { type: "string", default: "40" },
+    "latency-ms": { type: "string", default: "0.5" },
+    out: { type: "string", default: join(import.meta.dirname, "../results") },
+    plot: { type: "string" },
+  },
+});
+
+if (values.plot) {
+  const report = JSON.parse(readFileSync(values.plot, "utf8")) as SimReport;
+  writeFileSync(values.plot.replace(/\.json$/, ".svg"), simPlot(report));
+} else {
+  measureAll();
+}
+
+function measureAll(): void {
+  const facts = runFacts();
+  const base = join(values.out, `sim-${facts.date.slice(0, 10)}`);
+  const crowd = {
+    seed: Number(values.seed),
+    imageMib: Number(values["image-mib"]),
+    pieceKib: Number(values["piece-kib"]),
+    linkMbit: Number(values["link-mbit"]),
+    latencyMs: Number(values["latency-ms"]),
+  };
+  const report: SimReport = { ...facts, crowd, runs: [] };
+  for (const nodes of values.nodes.split(",").map(Number)) {
+    const run = measure({ ...crowd, nodes });
+    report.runs.push(run);
+    console.log(
+      `${nodes} nodes: slowest ${run.slowestOverLimit.toFixed(3)}, seed copies ${run.seedCopies.toFixed(2)}, ` +
+        `connections ${run.connectionsMean.toFixed(1)}, ${run.cpuSeconds.toFixed(0)} CPU s, ${run.peakRssMib.toFixed(0)} MiB`,
+    );
+    writeFileSync(`${base}.json`, `${JSON.stringify(report, undefined, 2)}\n`);
+    writeFileSync(`${base}.svg`, simPlot(report));
+  }
+}
+
+function measure(options: SimReport["crowd"] & { nodes: number }): SimReport["runs"][number] {
+  const script = join(import.meta.dirname, "measure.ts");
+  // Ten thousand nodes take some gigabytes.
+  const flags = ["--max-old-space-size=7500", "--max-semi-space-size=64"];
+  const { status, stdout } = spawnSync(process.execPath, [...flags, script, JSON.stringify(options)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  if (status !== 0) throw new Error(`the run with ${options.nodes} nodes failed`);
+  return JSON.parse(stdout.toString()) as SimReport["runs"][number];
+}
