@@ -48,9 +48,9 @@ async function bench(options: BenchOptions): Promise<void> {
   }
   // Every process of the bench inherits it.
   setPriority(options.nice);
-  const directory = mkdtempSync(join(options.directory, "bootswarm-lab-"));
   // Listeners run in the order in which they were added: the lab's processes end before their files go.
   const lab = Lab.make(options);
+  const directory = mkdtempSync(join(options.directory, "bootswarm-lab-"));
   process.once("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
   const share = await singleStreamShare(lab, options.linkBitsPerSecond);
   const congestionControl = lab.congestionControl();
