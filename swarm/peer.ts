@@ -34,6 +34,9 @@ const requestsAhead = 4;
 /** How many seconds of a peer's rate are asked for ahead. */
 const secondsAhead = 0.4;
 
+/** How long a queue's depth is good for: it is asked for with every block. */
+const depthMs = 10;
+
 export interface PeerOwner {
   onHandshake(peer: Peer, handshake: Handshake): void;
   onMessage(peer: Peer, message: WireMessage): void;
@@ -112,6 +115,8 @@ export class Peer {
   /** Where its arriving block goes while another peer writes to the block's own place. */
   aside: Uint8Array | undefined;
   #unaskedBytes = 0;
+  #depth = requestsInFlightMin;
+  #depthAtMs = Number.NEGATIVE_INFINITY;
   /** Do not ask it for anything before this time. */
   restUntilMs = 0;
   readonly connectedAtMs: number;
@@ -184,8 +189,11 @@ export class Peer {
 
   /** How many requests to keep in flight: what the peer sends in half a second, and some. */
   requestDepth(nowMs: number): number {
+    if (nowMs - this.#depthAtMs < depthMs) return this.#depth;
+    this.#depthAtMs = nowMs;
     const ahead = Math.ceil((this.down.bytesPerSecond(nowMs) * secondsAhead) / blockBytes) + requestsAhead;
-    return Math.max(requestsInFlightMin, Math.min(requestsInFlightMax, ahead));
+    this.#depth = Math.max(requestsInFlightMin, Math.min(requestsInFlightMax, ahead));
+    return this.#depth;
   }
 
   send(bytes: Uint8Array): void {

@@ -73,6 +73,9 @@ export class Picker<Requester extends object> {
   readonly #assemblies = new Map<number, Assembly<Requester>>();
   /** Assemblies with blocks that nobody is asked for. */
   readonly #open = new Set<Assembly<Requester>>();
+  /** The same by their owner, and those that have none. */
+  readonly #openOf = new Map<Requester, Set<Assembly<Requester>>>();
+  readonly #orphans = new Set<Assembly<Requester>>();
   /** Pieces to be fetched from one requester alone. */
   readonly #exclusive = new Set<number>();
 
@@ -132,14 +135,14 @@ export class Picker<Requester extends object> {
     wishes: Wishes = noWishes,
   ): Block[] {
     const blocks: Block[] = [];
-    for (const assembly of this.#open) {
+    for (const assembly of this.#openOf.get(requester) ?? []) {
       if (blocks.length >= count) return blocks;
-      if (assembly.owner === requester) this.#takeMissing(assembly, requester, count, blocks);
+      this.#takeMissing(assembly, requester, count, blocks);
     }
-    for (const assembly of this.#open) {
+    for (const assembly of this.#orphans) {
       if (blocks.length >= count) return blocks;
-      if (assembly.owner !== undefined || !has.has(assembly.index)) continue;
-      assembly.owner = requester;
+      if (!has.has(assembly.index)) continue;
+      this.#setOwner(assembly, requester);
       this.#takeMissing(assembly, requester, count, blocks);
     }
     for (const index of wishes.pieces) {
@@ -168,9 +171,8 @@ export class Picker<Requester extends object> {
    * any more; where there is none, the one of which the most is still to come from slower ones.
    */
   pickPiece(requester: Requester, mayOpen: (index: number) => boolean): number | undefined {
-    for (const assembly of this.#open) {
-      if (assembly.owner !== undefined) continue;
-      assembly.owner = requester;
+    for (const assembly of this.#orphans) {
+      this.#setOwner(assembly, requester);
       this.#takeMissing(assembly, requester, Number.POSITIVE_INFINITY, []);
       return assembly.index;
     }
@@ -236,7 +238,7 @@ export class Picker<Requester extends object> {
     assembly.states.fill(received);
     assembly.receivedBlocks = assembly.states.length;
     assembly.missingBlocks = 0;
-    this.#open.delete(assembly);
+    this.#setOpen(assembly, false);
     return settled;
   }
 
@@ -274,7 +276,7 @@ export class Picker<Requester extends object> {
 
   /** Its owner has given it up. What must come from one requester then begins anew with the next. */
   #orphan(assembly: Assembly<Requester>): void {
-    assembly.owner = undefined;
+    this.#setOwner(assembly, undefined);
     if (!assembly.exclusive || assembly.receivedBlocks === assembly.states.length) return;
     for (let at = 0; at < assembly.states.length; at++) {
       if (assembly.states[at] !== received) continue;
@@ -296,7 +298,7 @@ export class Picker<Requester extends object> {
    */
   reset(index: number, exclusive: boolean): void {
     const assembly = this.#assemblies.get(index);
-    if (assembly) this.#open.delete(assembly);
+    if (assembly) this.#setOpen(assembly, false);
     this.#assemblies.delete(index);
     if (exclusive) this.#exclusive.add(index);
     this.#addUnopened(index);
@@ -340,7 +342,7 @@ export class Picker<Requester extends object> {
       exclusive: this.#exclusive.has(index),
     };
     this.#assemblies.set(index, assembly);
-    this.#open.add(assembly);
+    this.#setOpen(assembly, true);
     return assembly;
   }
 
@@ -378,8 +380,29 @@ export class Picker<Requester extends object> {
 
   #countMissing(assembly: Assembly<Requester>, change: 1 | -1): void {
     assembly.missingBlocks += change;
-    if (assembly.missingBlocks === 0) this.#open.delete(assembly);
-    else this.#open.add(assembly);
+    const isOpen = assembly.missingBlocks > 0;
+    if (isOpen !== this.#open.has(assembly)) this.#setOpen(assembly, isOpen);
+  }
+
+  #setOpen(assembly: Assembly<Requester>, isOpen: boolean): void {
+    const { owner } = assembly;
+    const sameOwner = owner === undefined ? this.#orphans : this.#openOf.get(owner);
+    if (!isOpen) {
+      this.#open.delete(assembly);
+      sameOwner?.delete(assembly);
+      if (owner !== undefined && sameOwner?.size === 0) this.#openOf.delete(owner);
+      return;
+    }
+    this.#open.add(assembly);
+    if (sameOwner) sameOwner.add(assembly);
+    else this.#openOf.set(owner as Requester, new Set([assembly]));
+  }
+
+  #setOwner(assembly: Assembly<Requester>, owner: Requester | undefined): void {
+    const isOpen = this.#open.has(assembly);
+    if (isOpen) this.#setOpen(assembly, false);
+    assembly.owner = owner;
+    if (isOpen) this.#setOpen(assembly, true);
   }
 
   #addUnopened(index: number): void {

@@ -75,6 +75,8 @@ export class PieceExchange implements FeedTarget {
   #toldAtMs = Number.NEGATIVE_INFINITY;
   readonly #suspicions = new Suspicions<Requester>();
   #stopped = false;
+  /** A piece could not be opened for want of memory, and peers have not been looked at since. */
+  #isShortOfMemory = false;
 
   constructor(options: PieceExchangeOptions) {
     this.#options = options;
@@ -287,6 +289,7 @@ export class PieceExchange implements FeedTarget {
   }
 
   requestFromAll(): void {
+    this.#isShortOfMemory = false;
     for (const peer of this.#options.peers) this.#requestFrom(peer);
   }
 
@@ -306,8 +309,11 @@ export class PieceExchange implements FeedTarget {
     peer.request(blocks);
   }
 
-  readonly #mayOpen = (index: number): boolean =>
-    this.#buffers.size === 0 || this.#options.budget.mayOpen(pieceBytesOf(this.#info, index));
+  readonly #mayOpen = (index: number): boolean => {
+    const may = this.#buffers.size === 0 || this.#options.budget.mayOpen(pieceBytesOf(this.#info, index));
+    this.#isShortOfMemory ||= !may;
+    return may;
+  };
 
   #ensureBuffer(index: number): void {
     if (this.#buffers.has(index)) return;
@@ -406,7 +412,7 @@ export class PieceExchange implements FeedTarget {
     this.#tell(index);
     if (this.isComplete) this.#onComplete();
     this.#options.onPiece(index);
-    this.requestFromAll();
+    if (this.#isShortOfMemory) this.requestFromAll();
   }
 
   /** Tells the others of a piece, of several at once where they come quickly. */

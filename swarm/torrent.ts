@@ -399,7 +399,9 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     if (peer.interested === interested) return;
     peer.interested = interested;
     peer.chokeChangedAtMs = this.#host.clock.now();
-    this.#rechokeSoon();
+    // Interest comes and goes with every piece; it matters to the slots only where someone waits for one.
+    const isOfConsequence = interested ? peer.amChoking : this.#neighbours.peers.size > unchokedMax;
+    if (isOfConsequence) this.#rechokeSoon();
   }
 
   #onPieces(peer: Peer, pieces: "all" | "none" | Uint8Array): void {
