@@ -37,6 +37,8 @@ interface Partner {
 export class PeerExchange {
   readonly #options: PeerExchangeOptions;
   readonly #partners = new Map<Peer, Partner>();
+  /** Every neighbour knows of every other: of each, one key serves all. */
+  readonly #keys = new WeakMap<Endpoint, string>();
   /** How often the neighbours have changed. */
   #changes = 0;
 
@@ -98,8 +100,8 @@ export class PeerExchange {
     const { added, dropped, isAll } = this.#changesFor(peer, partner.told);
     if (isAll) partner.toldAtChange = this.#changes;
     if (added.length === 0 && dropped.length === 0) return;
-    for (const endpoint of dropped) partner.told.delete(keyOf(endpoint));
-    for (const { host, port } of added) partner.told.set(keyOf({ host, port }), { host, port });
+    for (const endpoint of dropped) partner.told.delete(this.#keyOf(endpoint));
+    for (const { listens } of added) partner.told.set(this.#keyOf(listens), listens);
     this.#plan(peer, partner, nowMs);
     peer.send(encodeExtended(peer.extensions.pexId, encodePexMessage({ added, dropped })));
   }
@@ -108,15 +110,19 @@ export class PeerExchange {
   #changesFor(peer: Peer, told: ReadonlyMap<string, Endpoint>) {
     const current = this.#neighboursFor(peer);
     const isOurZones = this.#isNear(peer);
-    const added: (PexPeer & { rank: number })[] = [];
+    const added: (PexPeer & { listens: Endpoint; rank: number })[] = [];
     for (const [key, neighbour] of current) {
       if (told.has(key)) continue;
       // At random, so that a newcomer's neighbours are; those of one zone are told of each other first.
       const isFirst = isOurZones && this.#isNear(neighbour);
-      added.push({ ...pexPeerOf(neighbour), rank: this.#options.random() - (isFirst ? 1 : 0) });
+      added.push({
+        ...pexPeerOf(neighbour),
+        listens: neighbour.listens as Endpoint,
+        rank: this.#options.random() - (isFirst ? 1 : 0),
+      });
     }
     added.sort((a, b) => a.rank - b.rank);
-    const dropped = [...told.values()].filter((endpoint) => !current.has(keyOf(endpoint)));
+    const dropped = [...told.values()].filter((endpoint) => !current.has(this.#keyOf(endpoint)));
     return {
       added: added.slice(0, pexEntriesSentMax),
       dropped: dropped.slice(0, pexEntriesSentMax),
@@ -131,9 +137,17 @@ export class PeerExchange {
     for (const neighbour of this.#options.peers) {
       const { listens } = neighbour;
       if (neighbour === peer || !listens || (isLoopback(listens.host) && !mayBeLocal)) continue;
-      if (familyOf(listens)) neighbours.set(keyOf(listens), neighbour);
+      if (familyOf(listens)) neighbours.set(this.#keyOf(listens), neighbour);
     }
     return neighbours;
+  }
+
+  #keyOf(endpoint: Endpoint): string {
+    const known = this.#keys.get(endpoint);
+    if (known !== undefined) return known;
+    const key = keyOf(endpoint);
+    this.#keys.set(endpoint, key);
+    return key;
   }
 
   #isNear(peer: Peer): boolean {

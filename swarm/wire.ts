@@ -77,7 +77,8 @@ export class WireDecoder {
   #greeted = false;
   #stopped = false;
   /** The head of what is being read: the handshake, or a message's length, id and, for a piece, index and begin. */
-  readonly #head = Buffer.allocUnsafe(handshakeBytes);
+  // Not from Node's pool: for these few bytes, a connection would keep a slab of 8 KiB alive.
+  readonly #head = Buffer.allocUnsafeSlow(handshakeBytes);
   #headFilled = 0;
   #body: { id: number; bytes: Buffer; filled: number } | undefined;
   #block: ArrivingBlock | undefined;
