@@ -80,10 +80,15 @@ export class Locality<Peer extends LocalityPeer> {
     this.#ranks = new Uint8Array(options.pieceCount).fill(rankUnknown);
   }
 
+  /** Whether the peer is in another zone, or says nothing of one. */
+  isFar(peer: Peer): boolean {
+    return peer.zone !== this.#options.zone;
+  }
+
   /** Of the pieces that the peer has, those that may be asked of it. */
   piecesOf(peer: Peer, nowMs: number): PieceSet {
     const { has } = peer;
-    if (!has || peer.zone === this.#options.zone) return has ?? nothing;
+    if (!has || !this.isFar(peer)) return has ?? nothing;
     this.#lookAround(nowMs);
     const nearCount = this.#near.length;
     if (nearCount === 0) return has;

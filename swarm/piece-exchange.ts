@@ -219,6 +219,8 @@ export class PieceExchange implements FeedTarget {
   /** Suggests pieces to a peer that we serve, or are about to, among so many. A single one may ask as it likes. */
   suggestTo(peer: Peer, takers: number): void {
     if (!this.#dealer || !peer.fast || !peer.has || peer.closed || takers < 2) return;
+    // A piece in another zone's hand is long on its way, and is not what near ones trade.
+    if (this.#options.locality?.isFar(peer)) return;
     const nowMs = this.#options.clock.now();
     const pieces = (peer.up.bytesPerSecond(nowMs) * suggestedAheadSeconds) / this.#info.pieceLengthBytes;
     const ahead = Math.max(suggestedAheadMin, Math.min(suggestedAheadMax, Math.ceil(pieces)));

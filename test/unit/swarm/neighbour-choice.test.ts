@@ -94,7 +94,8 @@ describe("a node's connections", () => {
             giver.connections--;
             asking.connections++;
             moved = true;
-            expect(++moves).toBeLessThanOrEqual(total);
+            // One may be passed on, but not for ever.
+            expect(++moves).toBeLessThanOrEqual(total * torrents.length);
           }
         }
       }),
