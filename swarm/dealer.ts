@@ -14,10 +14,15 @@ const handMsMax = 8_000;
 
 interface InHand {
   sinceMs: number;
-  /** The taker has asked for it. */
-  isAsked: boolean;
-  /** It counts among those on their way. */
+  /** It counts among those under way. */
   counts: boolean;
+}
+
+/** What a taker was dealt, or has asked for, and does not have yet. */
+interface Hand {
+  pieces: Map<number, InHand>;
+  /** How many of them count. */
+  counted: number;
 }
 
 export class Dealer<Taker extends object> {
@@ -25,7 +30,7 @@ export class Dealer<Taker extends object> {
   readonly #random: () => number;
   /** How many takers have each piece, or have it in hand. */
   readonly #copies: Uint32Array;
-  readonly #hands = new Map<Taker, Map<number, InHand>>();
+  readonly #hands = new Map<Taker, Hand>();
   /** All pieces in random order. */
   readonly #order: Uint32Array;
 
@@ -40,11 +45,26 @@ export class Dealer<Taker extends object> {
     }
   }
 
-  /** A taker has one more piece. */
-  addPiece(taker: Taker, index: number): void {
-    const inHand = this.#hands.get(taker)?.get(index);
-    this.#hands.get(taker)?.delete(index);
-    if (!inHand?.counts) this.#copies[index]!++;
+  /** Pieces in a taker's hand. */
+  handOf(taker: Taker): number {
+    return this.#hands.get(taker)?.counted ?? 0;
+  }
+
+  /** Whether the taker was ever dealt a piece, or asked for one. */
+  isKnown(taker: Taker): boolean {
+    return this.#hands.has(taker);
+  }
+
+  /** A taker has one more piece. True if that was in its hand. */
+  addPiece(taker: Taker, index: number): boolean {
+    const hand = this.#hands.get(taker);
+    const inHand = hand?.pieces.get(index);
+    if (hand && inHand) {
+      if (inHand.counts) this.#uncount(hand, index, inHand);
+      hand.pieces.delete(index);
+    }
+    this.#copies[index]!++;
+    return inHand !== undefined;
   }
 
   /** A taker has a piece no more. */
@@ -55,68 +75,62 @@ export class Dealer<Taker extends object> {
   /** A taker is gone. */
   remove(taker: Taker, has: Bitfield): void {
     for (let index = 0; index < has.size; index++) if (has.has(index)) this.#copies[index]!--;
-    for (const [index, { counts }] of this.#hands.get(taker) ?? []) if (counts) this.#copies[index]!--;
+    const hand = this.#hands.get(taker);
+    if (!hand) return;
+    for (const [index, inHand] of hand.pieces) if (inHand.counts) this.#uncount(hand, index, inHand);
     this.#hands.delete(taker);
   }
 
-  /** A taker asks for a block of a piece that it lacks. True if it is the piece's first. */
-  asked(taker: Taker, index: number, nowMs: number): boolean {
-    const hand = this.#hand(taker);
-    const inHand = hand.get(index);
-    if (inHand?.isAsked) return false;
-    if (!inHand?.counts) this.#copies[index]!++;
-    hand.set(index, { sinceMs: nowMs, isAsked: true, counts: true });
-    return true;
+  /** A taker asks for a piece that it lacks. */
+  asked(taker: Taker, index: number, nowMs: number): void {
+    if (!this.#hands.get(taker)?.pieces.get(index)?.counts) this.#take(taker, index, nowMs);
   }
 
-  /** Pieces to suggest, so that the taker has `ahead` of them in hand that it has not asked for yet. */
-  deal(taker: Taker, has: Bitfield, ahead: number, nowMs: number): number[] {
-    const hand = this.#hand(taker);
-    let waiting = 0;
-    for (const { isAsked, counts } of hand.values()) if (!isAsked && counts) waiting++;
-    const dealt: number[] = [];
-    for (; waiting < ahead; waiting++) {
-      const index = this.#rarest(has, hand);
-      if (index === undefined) break;
-      hand.set(index, { sinceMs: nowMs, isAsked: false, counts: true });
-      this.#copies[index]!++;
-      dealt.push(index);
-    }
-    return dealt;
+  /** The piece to suggest to a taker that has the pieces `has`: one of which the fewest copies are out. */
+  deal(taker: Taker, has: Bitfield, nowMs: number): number | undefined {
+    const index = this.#rarest(has, this.#hands.get(taker)?.pieces);
+    if (index !== undefined) this.#take(taker, index, nowMs);
+    return index;
   }
 
   /** What has been in a hand for too long is dealt anew, to others. */
   expire(nowMs: number): void {
     for (const hand of this.#hands.values()) {
-      for (const [index, inHand] of hand) {
-        if (!inHand.counts || nowMs - inHand.sinceMs <= handMsMax) continue;
-        inHand.counts = false;
-        this.#copies[index]!--;
+      for (const [index, inHand] of hand.pieces) {
+        if (inHand.counts && nowMs - inHand.sinceMs > handMsMax) this.#uncount(hand, index, inHand);
       }
     }
   }
 
-  #rarest(has: Bitfield, hand: ReadonlyMap<number, InHand>): number | undefined {
+  #take(taker: Taker, index: number, nowMs: number): void {
+    let hand = this.#hands.get(taker);
+    if (!hand) {
+      hand = { pieces: new Map(), counted: 0 };
+      this.#hands.set(taker, hand);
+    }
+    hand.pieces.set(index, { sinceMs: nowMs, counts: true });
+    hand.counted++;
+    this.#copies[index]!++;
+  }
+
+  #uncount(hand: Hand, index: number, inHand: InHand): void {
+    inHand.counts = false;
+    hand.counted--;
+    this.#copies[index]!--;
+  }
+
+  #rarest(has: Bitfield, hand: ReadonlyMap<number, InHand> | undefined): number | undefined {
     const start = Math.floor(this.#random() * this.#pieceCount);
     let best: number | undefined;
     let bestCopies = Number.POSITIVE_INFINITY;
     for (let step = 0; step < Math.min(this.#pieceCount, piecesLookedAtMax); step++) {
       const index = this.#order[(start + step) % this.#pieceCount]!;
       const copies = this.#copies[index]!;
-      if (copies >= bestCopies || has.has(index) || hand.has(index)) continue;
+      if (copies >= bestCopies || has.has(index) || hand?.has(index)) continue;
       best = index;
       bestCopies = copies;
       if (copies === 0) break;
     }
     return best;
-  }
-
-  #hand(taker: Taker): Map<number, InHand> {
-    let hand = this.#hands.get(taker);
-    if (!hand) {
-      hand = new Map();
-      this.#hands.set(taker, hand);
-    }
-    return hand;
   }
 }

@@ -114,8 +114,11 @@ export const strikeOffMs = 10 * 60 * 1_000;
 /** Addresses struck off at once; beyond it the oldest is let in again. */
 export const struckOffMax = 10_000;
 
-/** Peers that get data at the same time, per torrent: the network is cooperative, slots only bound the work. */
-export const unchokedMax = 40;
+/**
+ * Peers that get data at the same time, per torrent: as many as there are connections. Fewer only make a flash crowd
+ * wait for slots to change hands; what bounds the work is each peer's queue.
+ */
+export const unchokedMax = connectionsPerTorrentMax;
 
 /** How long a choked peer waits before slots are dealt anew. */
 export const rechokeIntervalMs = 5_000;

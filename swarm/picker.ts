@@ -150,7 +150,8 @@ export class Picker<Requester extends object> {
       if (this.#unopenedAt[index]! < 0 || !has.has(index)) continue;
       this.#takeMissing(this.#openPiece(index, requester), requester, count, blocks);
     }
-    if (wishes.exclusively) return blocks;
+    // Once every piece is begun, whoever can end one sooner may help.
+    if (wishes.exclusively && this.#unopened.length > 0) return blocks;
     while (blocks.length < count) {
       const index = this.#rarest(has);
       if (index === undefined || !mayOpen(index)) break;

@@ -4,7 +4,7 @@
  */
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
-import { Dealer } from "./dealer.ts";
+import { Deal } from "./deal.ts";
 import { badPiecesMax, blockBytes, blockBytesMax, requestAgeMsMax, retractionsMax, suggestedMax } from "./limits.ts";
 import type { Locality } from "./locality.ts";
 import { pieceBytesOf } from "./metainfo.ts";
@@ -46,13 +46,19 @@ export interface PieceExchangeOptions {
 }
 
 /** How long a peer that suggests pieces is asked for nothing else while it has nothing more to suggest. */
-const suggestionPatienceMs = 500;
+const suggestionPatienceMs = 3_000;
 /** After this a peer does not suggest any more. */
 const suggestionMsMax = 10_000;
-/** Pieces suggested ahead of a peer's requests: at least, at most, and else what it takes in so many seconds. */
-const suggestedAheadMin = 2;
-const suggestedAheadMax = 64;
-const suggestedAheadSeconds = 1;
+/**
+ * Blocks asked of all peers together: so many, and what comes in so many seconds. More would only wait for each other on
+ * our own link, and keep rare pieces waiting among them.
+ */
+const requestsLiveMin = 32;
+const liveSeconds = 1;
+/** But a peer is asked for so many at the least. */
+const idleRoom = 1;
+/** How long the count of them is good for. */
+const roomMs = 5;
 /** Haves are told at once, but no more often than this: a flash crowd would spend more on them than on pieces. */
 const haveIntervalMs = 100;
 
@@ -69,12 +75,15 @@ export class PieceExchange implements FeedTarget {
   readonly #feeds = new Map<PieceSource, SourceFeed>();
   readonly #writes = new Set<Promise<void>>();
   /** Present once nothing is missing. */
-  #dealer: Dealer<Peer> | undefined;
+  #deal: Deal<Peer> | undefined;
   /** Pieces that others have not been told of yet, and when they last were told. */
   #untold: number[] = [];
   #toldAtMs = Number.NEGATIVE_INFINITY;
   readonly #suspicions = new Suspicions<Requester>();
   #stopped = false;
+  /** Blocks that may still be asked for, as of a moment ago. */
+  #room = 0;
+  #roomAtMs = Number.NEGATIVE_INFINITY;
   /** A piece could not be opened for want of memory, and peers have not been looked at since. */
   #isShortOfMemory = false;
 
@@ -84,7 +93,7 @@ export class PieceExchange implements FeedTarget {
     this.#storage = options.storage;
     const { have } = options.storage;
     if (have.isFull) {
-      this.#dealer = new Dealer(options.info.pieceCount, options.random);
+      this.#deal = this.#newDeal();
       return;
     }
     const pieceBytes = (index: number) => pieceBytesOf(options.info, index);
@@ -132,7 +141,7 @@ export class PieceExchange implements FeedTarget {
     }
     if (!has.add(index)) return;
     this.#picker?.addPiece(index);
-    this.#dealer?.addPiece(peer, index);
+    this.#deal?.addPiece(peer, index);
     if (this.#storage.have.has(index)) {
       this.#closeIfUseless(peer);
       return;
@@ -162,11 +171,11 @@ export class PieceExchange implements FeedTarget {
     const { have } = this.#storage;
     for (const index of changes.added) {
       this.#picker?.addPiece(index);
-      this.#dealer?.addPiece(peer, index);
+      this.#deal?.addPiece(peer, index);
     }
     for (const index of changes.removed) {
       this.#picker?.removePiece(index);
-      this.#dealer?.removePiece(index);
+      this.#deal?.removePiece(index);
     }
     peer.usefulPieces += changes.added.filter((index) => !have.has(index)).length;
     peer.usefulPieces -= changes.removed.filter((index) => !have.has(index)).length;
@@ -180,7 +189,7 @@ export class PieceExchange implements FeedTarget {
     this.#picker?.forget(peer);
     if (peer.has) {
       this.#picker?.removePeer(peer.has);
-      this.#dealer?.remove(peer, peer.has);
+      this.#deal?.remove(peer, peer.has);
     }
     this.requestFromAll();
   }
@@ -211,27 +220,25 @@ export class PieceExchange implements FeedTarget {
       this.#options.strike(peer, "it asks for more blocks at once than any client needs");
       return;
     }
-    if (this.#dealer && !peer.has?.has(index) && this.#dealer.asked(peer, index, this.#options.clock.now())) {
-      this.suggestTo(peer, this.#takers());
-    }
+    if (!peer.has?.has(index)) this.#deal?.asked(peer, index);
   }
 
-  /** Suggests pieces to a peer that we serve, or are about to, among so many. A single one may ask as it likes. */
-  suggestTo(peer: Peer, takers: number): void {
-    if (!this.#dealer || !peer.fast || !peer.has || peer.closed || takers < 2) return;
+  #newDeal(): Deal<Peer> {
+    const { info, clock, random, locality } = this.#options;
+    const { pieceCount, pieceLengthBytes } = info;
     // A piece in another zone's hand is long on its way, and is not what near ones trade.
-    if (this.#options.locality?.isFar(peer)) return;
-    const nowMs = this.#options.clock.now();
-    const pieces = (peer.up.bytesPerSecond(nowMs) * suggestedAheadSeconds) / this.#info.pieceLengthBytes;
-    const ahead = Math.max(suggestedAheadMin, Math.min(suggestedAheadMax, Math.ceil(pieces)));
-    const dealt = this.#dealer.deal(peer, peer.has, ahead, nowMs);
-    if (dealt.length > 0) peer.send(encodePieceMessages("suggest", dealt));
+    const isFar = (peer: Peer) => locality?.isFar(peer) ?? false;
+    return new Deal({ pieceCount, pieceLengthBytes, clock, random, isFar });
   }
 
-  #takers(): number {
-    let count = 0;
-    for (const peer of this.#options.peers) if (peer.interested && !peer.amChoking) count++;
-    return count;
+  /** Peers that may be served from now on. */
+  serve(peers: ReadonlySet<Peer>): void {
+    this.#deal?.serve(peers);
+  }
+
+  /** Whether the peer is to stay choked for now: it is unchoked with its first suggestion. */
+  isWaiting(peer: Peer): boolean {
+    return this.#deal?.isWaiting(peer) ?? false;
   }
 
   #requestFault(block: Block): string | undefined {
@@ -244,8 +251,8 @@ export class PieceExchange implements FeedTarget {
 
   // --- what we ask of peers
 
-  tick(nowMs: number): void {
-    this.#dealer?.expire(nowMs);
+  tick(): void {
+    this.#deal?.tick();
     this.requestFromAll();
   }
 
@@ -301,7 +308,7 @@ export class PieceExchange implements FeedTarget {
     const nowMs = this.#options.clock.now();
     if (nowMs < peer.restUntilMs) return;
     const depth = peer.requestDepth(nowMs);
-    const room = depth - peer.requestsLive;
+    const room = Math.min(depth - peer.requestsLive, this.#roomLeft(peer, nowMs));
     if (room <= 0 || room < Math.min(depth / refillShare, peer.requestsLive)) return;
     const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
     const wishes = { pieces: peer.suggested, exclusively: isHeldBack(peer, nowMs) };
@@ -309,6 +316,24 @@ export class PieceExchange implements FeedTarget {
     if (peer.suggested.length > 0) peer.suggested = peer.suggested.filter((index) => picker.isUnopened(index));
     for (const { index } of blocks) this.#ensureBuffer(index);
     peer.request(blocks);
+    this.#room -= blocks.length;
+  }
+
+  /** How many more blocks may be asked for, of all peers together. */
+  #roomLeft(peer: Peer, nowMs: number): number {
+    // What a peer suggests is what it deems rare.
+    if (peer.suggested.length > 0) return Number.POSITIVE_INFINITY;
+    if (nowMs - this.#roomAtMs >= roomMs) {
+      this.#roomAtMs = nowMs;
+      let live = 0;
+      let bytesPerSecond = 0;
+      for (const { requestsLive, down } of this.#options.peers) {
+        live += requestsLive;
+        bytesPerSecond += down.bytesPerSecond(nowMs);
+      }
+      this.#room = requestsLiveMin + Math.ceil((bytesPerSecond * liveSeconds) / blockBytes) - live;
+    }
+    return Math.max(this.#room, idleRoom - peer.requestsLive);
   }
 
   readonly #mayOpen = (index: number): boolean => {
@@ -438,10 +463,10 @@ export class PieceExchange implements FeedTarget {
 
   #onComplete(): void {
     this.#picker = undefined;
-    this.#dealer = new Dealer(this.#info.pieceCount, this.#options.random);
+    this.#deal = this.#newDeal();
     for (const peer of this.#options.peers) {
       for (let index = 0; index < this.#info.pieceCount; index++) {
-        if (peer.has?.has(index)) this.#dealer.addPiece(peer, index);
+        if (peer.has?.has(index)) this.#deal.addPiece(peer, index);
       }
     }
     for (const feed of this.#feeds.values()) void feed.close();

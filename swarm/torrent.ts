@@ -479,7 +479,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#exchange.tick(nowMs);
     if (nowMs - this.#rotatedAtMs > rechokeIntervalMs) this.#rechoke(true);
     if (this.#announcements.isDue(nowMs, this.#isSettled)) this.#announce(nowMs);
-    this.#pieces?.tick(nowMs);
+    this.#pieces?.tick();
     this.#scheduleTick();
   }
 
@@ -542,11 +542,10 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       bytesPerSecond: peer.up.bytesPerSecond(nowMs),
     }));
     const chosen = chooseUnchoked(served, unchokedMax, rotate);
+    this.#pieces?.serve(chosen);
     for (const { peer } of served) {
-      const isChosen = chosen.has(peer);
-      // Before the unchoke, so that its first requests follow what is suggested.
-      if (isChosen && peer.amChoking) this.#pieces?.suggestTo(peer, chosen.size);
-      peer.setChoking(!isChosen);
+      const isWaiting = peer.amChoking && (this.#pieces?.isWaiting(peer) ?? false);
+      peer.setChoking(!chosen.has(peer) || isWaiting);
     }
   }
 }

@@ -13,21 +13,22 @@ const takers = (count: number): Taker[] =>
   Array.from({ length: count }, (_, number) => ({ name: `taker ${number}`, has: new Bitfield(pieceCount) }));
 const newDealer = () => new Dealer<Taker>(pieceCount, Math.random);
 
-describe("what a complete node suggests", () => {
-  test("each piece goes to one taker before any goes to two", () => {
-    const dealer = newDealer();
-    const dealt = takers(4).flatMap((taker) => dealer.deal(taker, taker.has, 3, 0));
-    expect(dealt.toSorted((a, b) => a - b)).toEqual(Array.from({ length: pieceCount }, (_, index) => index));
-  });
+/** Deals so many pieces to a taker, or all that it can be dealt. */
+function deal(dealer: Dealer<Taker>, taker: Taker, count: number, nowMs = 0): number[] {
+  const dealt: number[] = [];
+  while (dealt.length < count) {
+    const index = dealer.deal(taker, taker.has, nowMs);
+    if (index === undefined) break;
+    dealt.push(index);
+  }
+  return dealt;
+}
 
-  test("a taker has as many ahead as it should, those that it has asked for apart", () => {
+describe("which piece a complete node suggests to whom", () => {
+  test("each goes to one taker before any goes to two", () => {
     const dealer = newDealer();
-    const [taker] = takers(1) as [Taker];
-    const [first] = dealer.deal(taker, taker.has, 2, 0) as [number, number];
-    expect(dealer.deal(taker, taker.has, 2, 0)).toEqual([]);
-    expect(dealer.asked(taker, first, 0)).toBe(true);
-    expect(dealer.asked(taker, first, 0)).toBe(false);
-    expect(dealer.deal(taker, taker.has, 2, 0)).toHaveLength(1);
+    const dealt = takers(4).flatMap((taker) => deal(dealer, taker, 3));
+    expect(dealt.toSorted((a, b) => a - b)).toEqual(Array.from({ length: pieceCount }, (_, index) => index));
   });
 
   test("nobody is suggested what it has, or has been suggested before", () => {
@@ -35,7 +36,7 @@ describe("what a complete node suggests", () => {
     const [taker] = takers(1) as [Taker];
     taker.has.add(5);
     dealer.addPiece(taker, 5);
-    const dealt = dealer.deal(taker, taker.has, 100, 0);
+    const dealt = deal(dealer, taker, 100);
     expect(new Set(dealt).size).toBe(pieceCount - 1);
     expect(dealt).not.toContain(5);
   });
@@ -43,22 +44,34 @@ describe("what a complete node suggests", () => {
   test("what a taker asks for unasked counts as dealt to it", () => {
     const dealer = newDealer();
     const [one, other] = takers(2) as [Taker, Taker];
-    expect(dealer.asked(one, 7, 0)).toBe(true);
-    expect(dealer.deal(other, other.has, pieceCount - 1, 0)).not.toContain(7);
+    dealer.asked(one, 7, 0);
+    dealer.asked(one, 7, 0);
+    expect(dealer.handOf(one)).toBe(1);
+    expect(deal(dealer, other, pieceCount - 1)).not.toContain(7);
+  });
+
+  test("a piece leaves the hand when its taker has it", () => {
+    const dealer = newDealer();
+    const [taker] = takers(1) as [Taker];
+    const [index] = deal(dealer, taker, 1) as [number];
+    expect(dealer.handOf(taker)).toBe(1);
+    expect(dealer.addPiece(taker, index)).toBe(true);
+    expect(dealer.addPiece(taker, (index + 1) % pieceCount)).toBe(false);
+    expect(dealer.handOf(taker)).toBe(0);
   });
 
   test("what a taker leaves lying, or takes away with it, is dealt to others before anything that they can trade", () => {
     for (const leave of ["expire", "remove"]) {
       const dealer = newDealer();
       const [slow, quick, third] = takers(3) as [Taker, Taker, Taker];
-      const [lying] = dealer.deal(slow, slow.has, 1, 0) as [number];
-      for (const index of dealer.deal(quick, quick.has, pieceCount - 1, 0)) {
+      const [lying] = deal(dealer, slow, 1) as [number];
+      for (const index of deal(dealer, quick, pieceCount - 1)) {
         quick.has.add(index);
         dealer.addPiece(quick, index);
       }
       if (leave === "expire") dealer.expire(60_000);
       else dealer.remove(slow, slow.has);
-      expect(dealer.deal(third, third.has, 1, 60_000)).toEqual([lying]);
+      expect(deal(dealer, third, 1, 60_000)).toEqual([lying]);
     }
   });
 });

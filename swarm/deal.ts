@@ -1,0 +1,136 @@
+/**
+ * What a complete node suggests to its takers (BEP 6), and when. Each taker has a few pieces in hand, and gets the next
+ * one when one has arrived: more of them at once would all arrive later. It is unchoked with its first suggestion.
+ * Which piece to whom: `dealer.ts`.
+ */
+import type { Bitfield } from "./bitfield.ts";
+import { Dealer } from "./dealer.ts";
+import type { RateMeter } from "./rate.ts";
+import type { Clock } from "./types.ts";
+import { encodePieceMessages } from "./wire.ts";
+
+/** Pieces in a taker's hand: at least, and at most; between them what it takes in so many seconds. */
+const handMin = 3;
+const handMax = 64;
+const handSeconds = 0.5;
+
+/** What is looked at of a peer. */
+export interface Taker {
+  readonly fast: boolean;
+  readonly has: Bitfield | undefined;
+  readonly closed: boolean;
+  /** What we send to it. */
+  readonly up: RateMeter;
+  send(bytes: Uint8Array): void;
+  setChoking(choking: boolean): void;
+}
+
+export interface DealOptions<Peer> {
+  pieceCount: number;
+  pieceLengthBytes: number;
+  clock: Clock;
+  random: () => number;
+  /** Whether pieces in the peer's hand are long on their way: it may ask as it likes. */
+  isFar: (peer: Peer) => boolean;
+}
+
+export class Deal<Peer extends Taker> {
+  readonly #options: DealOptions<Peer>;
+  readonly #dealer: Dealer<Peer>;
+  /** Those that may be served; the longest without a piece dealt first. */
+  readonly #takers = new Set<Peer>();
+
+  constructor(options: DealOptions<Peer>) {
+    this.#options = options;
+    this.#dealer = new Dealer(options.pieceCount, options.random);
+  }
+
+  /** A peer has one more piece. */
+  addPiece(peer: Peer, index: number): void {
+    if (this.#dealer.addPiece(peer, index)) this.#dealRound();
+  }
+
+  /** A peer has a piece no more. */
+  removePiece(index: number): void {
+    this.#dealer.removePiece(index);
+  }
+
+  /** A peer is gone. */
+  remove(peer: Peer, has: Bitfield): void {
+    this.#takers.delete(peer);
+    this.#dealer.remove(peer, has);
+    this.#dealRound();
+  }
+
+  /** A peer asks for a block of a piece that it lacks. */
+  asked(peer: Peer, index: number): void {
+    this.#dealer.asked(peer, index, this.#options.clock.now());
+  }
+
+  tick(): void {
+    this.#dealer.expire(this.#options.clock.now());
+    this.#dealRound();
+  }
+
+  /** Those that may be served from now on. Some of them wait for their first piece, and are unchoked with it. */
+  serve(peers: ReadonlySet<Peer>): void {
+    for (const taker of this.#takers) if (!peers.has(taker)) this.#takers.delete(taker);
+    for (const peer of peers) if (peer.fast && peer.has && !this.#options.isFar(peer)) this.#takers.add(peer);
+    this.#dealRound();
+  }
+
+  /** Whether the peer is to stay choked until a piece is dealt to it. */
+  isWaiting(peer: Peer): boolean {
+    return this.#isDealing && this.#takers.has(peer) && !this.#dealer.isKnown(peer);
+  }
+
+  /** A single taker may ask as it likes; but who was dealt pieces before relies on it. */
+  get #isDealing(): boolean {
+    if (this.#takers.size !== 1) return this.#takers.size > 1;
+    const [only] = this.#takers;
+    return this.#dealer.isKnown(only as Peer);
+  }
+
+  #dealRound(): void {
+    if (!this.#isDealing) return;
+    const dealt = new Map<Peer, number[]>();
+    const sated = new Set<Peer>();
+    for (let taker = this.#next(sated); taker; taker = this.#next(sated)) {
+      const index = this.#dealOne(taker);
+      if (index === undefined) sated.add(taker);
+      else dealt.set(taker, [...(dealt.get(taker) ?? []), index]);
+    }
+    for (const [taker, indices] of dealt) {
+      taker.send(encodePieceMessages("suggest", indices));
+      taker.setChoking(false);
+    }
+  }
+
+  /** Of the takers with room in their hand the one with the fewest pieces; of several, who has waited longest. */
+  #next(sated: ReadonlySet<Peer>): Peer | undefined {
+    let best: Peer | undefined;
+    let bestHand = handMax;
+    for (const taker of this.#takers) {
+      const hand = this.#dealer.handOf(taker);
+      if (hand >= bestHand || taker.closed || sated.has(taker) || !this.#hasRoom(taker, hand)) continue;
+      best = taker;
+      bestHand = hand;
+    }
+    return best;
+  }
+
+  #hasRoom(taker: Peer, hand: number): boolean {
+    if (hand < handMin) return true;
+    const bytes = taker.up.bytesPerSecond(this.#options.clock.now()) * handSeconds;
+    return hand * this.#options.pieceLengthBytes < bytes;
+  }
+
+  #dealOne(taker: Peer): number | undefined {
+    const index = this.#dealer.deal(taker, taker.has as Bitfield, this.#options.clock.now());
+    if (index === undefined) return undefined;
+    // To the end of the line.
+    this.#takers.delete(taker);
+    this.#takers.add(taker);
+    return index;
+  }
+}

@@ -1,0 +1,105 @@
+import { describe, expect, test } from "vitest";
+import { Bitfield } from "../../../swarm/bitfield.ts";
+import { Deal, type Taker } from "../../../swarm/deal.ts";
+import { RateMeter } from "../../../swarm/rate.ts";
+import { WireDecoder } from "../../../swarm/wire.ts";
+import { ManualClock } from "./manual-clock.ts";
+
+const pieceCount = 40;
+
+class ScriptedTaker implements Taker {
+  readonly fast: boolean = true;
+  readonly has = new Bitfield(pieceCount);
+  readonly closed = false;
+  readonly up = new RateMeter(0);
+  readonly suggested: number[] = [];
+  amChoking = true;
+  /** What it was told and when it was unchoked, in order. */
+  readonly told: ("suggest" | "unchoke")[] = [];
+  readonly #decoder = new WireDecoder(
+    {
+      onHandshake: () => {},
+      onMessage: (message) => {
+        if (message.type !== "suggest") throw new Error(`a taker was sent ${message.type}`);
+        this.suggested.push(message.index);
+        this.told.push("suggest");
+      },
+      onBlockStart: () => undefined,
+      onBlockEnd: () => {},
+    },
+    { bitfieldBytesMax: 100 },
+  );
+
+  constructor() {
+    const greeting = Buffer.alloc(68);
+    greeting.write("\x13BitTorrent protocol", "latin1");
+    this.#decoder.push(greeting);
+  }
+
+  send(bytes: Uint8Array): void {
+    this.#decoder.push(Buffer.from(bytes));
+  }
+
+  setChoking(choking: boolean): void {
+    if (this.amChoking && !choking) this.told.push("unchoke");
+    this.amChoking = choking;
+  }
+}
+
+const newDeal = (isFar = (_taker: ScriptedTaker) => false) =>
+  new Deal<ScriptedTaker>({
+    ...{ pieceCount, pieceLengthBytes: 32 * 1024, clock: new ManualClock(), random: Math.random, isFar },
+  });
+
+describe("a complete node's suggestions", () => {
+  test("come before the unchoke, a few to each, and none twice while there are others", () => {
+    const deal = newDeal();
+    const takers = [new ScriptedTaker(), new ScriptedTaker()];
+    deal.serve(new Set(takers));
+    for (const { told } of takers) expect(told).toEqual(["suggest", "suggest", "suggest", "unchoke"]);
+    expect(new Set(takers.flatMap(({ suggested }) => suggested)).size).toBe(6);
+  });
+
+  test("go on with each piece that arrives", () => {
+    const deal = newDeal();
+    const takers = [new ScriptedTaker(), new ScriptedTaker()] as const;
+    deal.serve(new Set(takers));
+    const [first] = takers[0].suggested as [number];
+    takers[0].has.add(first);
+    deal.addPiece(takers[0], first);
+    expect(takers[0].suggested).toHaveLength(4);
+    expect(takers[1].suggested).toHaveLength(3);
+  });
+
+  test("reach far ahead of a fast taker", () => {
+    const deal = newDeal();
+    const takers = [new ScriptedTaker(), new ScriptedTaker()] as const;
+    takers[0].up.add(100_000_000, 1_000_000);
+    deal.serve(new Set(takers));
+    expect(takers[0].suggested.length).toBeGreaterThan(20);
+    expect(takers[1].suggested).toHaveLength(3);
+  });
+
+  test("are not made to a single taker, unless it was dealt pieces before", () => {
+    const deal = newDeal();
+    const takers = [new ScriptedTaker(), new ScriptedTaker()] as const;
+    deal.serve(new Set([takers[0]]));
+    expect(takers[0].suggested).toEqual([]);
+    expect(deal.isWaiting(takers[0])).toBe(false);
+    deal.serve(new Set(takers));
+    expect(takers[0].suggested).toHaveLength(3);
+    deal.remove(takers[1], takers[1].has);
+    const [first] = takers[0].suggested as [number];
+    takers[0].has.add(first);
+    deal.addPiece(takers[0], first);
+    expect(takers[0].suggested).toHaveLength(4);
+  });
+
+  test("are not made to takers in another zone, who need not wait for any", () => {
+    const far = new ScriptedTaker();
+    const deal = newDeal((taker) => taker === far);
+    deal.serve(new Set([far, new ScriptedTaker(), new ScriptedTaker()]));
+    expect(far.suggested).toEqual([]);
+    expect(deal.isWaiting(far)).toBe(false);
+  });
+});
