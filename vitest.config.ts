@@ -7,6 +7,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/{unit,contract,sim}/**/*.test.ts"],
+          setupFiles: ["test/fixtures/property-seed.ts"],
           testTimeout: 30_000,
           hookTimeout: 30_000,
           // Two cores: sockets and hashing in more workers than that only wait for each other.
