@@ -91,7 +91,7 @@ export class Neighbours {
       peer.listens = { host: peer.endpoint.host, port: peerPort };
       this.#book.connected(peer.listens, this.#host.clock.now());
     }
-    if (peer.listens && this.#host.zone !== undefined) this.#book.placed(peer.listens, this.#isNear(peer));
+    if (peer.listens && this.#host.zone !== undefined) this.#book.placed(peer.listens, this.isNear(peer));
   }
 
   /** The peer was struck off. */
@@ -245,13 +245,14 @@ export class Neighbours {
     return [...among].map((peer) => ({
       peer,
       isUseful: peer.interested || peer.amInterested,
-      isNear: this.#isNear(peer),
+      isNear: this.isNear(peer),
       bytesPerSecond: peer.down.bytesPerSecond(nowMs) + peer.up.bytesPerSecond(nowMs),
       ageMs: nowMs - peer.connectedAtMs,
     }));
   }
 
-  #isNear(peer: Peer): boolean {
+  /** Whether the peer is in our own zone, or zones play no part. */
+  isNear(peer: Peer): boolean {
     return this.#host.zone === undefined || peer.zone === this.#host.zone;
   }
 }

@@ -165,7 +165,7 @@ export class Peer {
       clock: options.clock,
       limit: options.uploadLimit,
       after: (delayMs, run) => this.#after(delayMs, run),
-      onSent: (_blocks, bytes) => this.#noteSent(bytes),
+      onSent: (bytes) => this.#noteSent(bytes),
       onReadError: (blocks, error) => {
         this.owner.onReadError(this, blocks, error);
         this.refuse(blocks);
@@ -187,7 +187,7 @@ export class Peer {
     this.#decoder.bitfieldBytesMax = bytes;
   }
 
-  /** How many requests to keep in flight: what the peer sends in half a second, and some. */
+  /** How many requests to keep in flight: a few, and what the peer sends in `secondsAhead`. */
   requestDepth(nowMs: number): number {
     if (nowMs - this.#depthAtMs < depthMs) return this.#depth;
     this.#depthAtMs = nowMs;

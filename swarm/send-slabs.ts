@@ -1,9 +1,9 @@
 /** Memory from which blocks are sent, used again and again: fresh memory for each would cost more than the copying. */
-import { blockBytesMax } from "./limits.ts";
+import { blockBytes, blockBytesMax } from "./limits.ts";
 import { pieceHeadBytes } from "./wire.ts";
 
 /** Room for sixteen ordinary blocks with their heads, or for the largest that is served. */
-export const slabBytes = Math.max(16 * (16 * 1024 + pieceHeadBytes), blockBytesMax + pieceHeadBytes);
+export const slabBytes = Math.max(16 * (blockBytes + pieceHeadBytes), blockBytesMax + pieceHeadBytes);
 /** Slabs kept for the next blocks; beyond it they go back to the heap. */
 const keptMax = 16;
 

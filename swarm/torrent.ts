@@ -448,7 +448,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void {
-    if (!this.#isNear(peer)) this.#farBytes += block.length;
+    if (!this.#neighbours.isNear(peer)) this.#farBytes += block.length;
     this.#pieces?.onBlockEnd(peer, block, kept);
   }
 
@@ -515,11 +515,6 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     return this.#completed || this.#neighbours.peers.size >= peersEnough;
   }
 
-  /** Whether the peer is in our own zone, or zones play no part. */
-  #isNear(peer: Peer): boolean {
-    return this.#host.zone === undefined || peer.zone === this.#host.zone;
-  }
-
   /** Deals out slots that may be free by now: at once, unless that was only just done. */
   #rechokeSoon(): void {
     const waitMs = this.#rechokedAtMs + rechokeIntervalMsMin - this.#host.clock.now();
@@ -535,7 +530,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     if (rotate) this.#rotatedAtMs = nowMs;
     const served = [...this.#neighbours.peers].map((peer) => ({
       peer,
-      isNear: this.#isNear(peer),
+      isNear: this.#neighbours.isNear(peer),
       interested: peer.interested,
       unchoked: !peer.amChoking,
       changedAtMs: peer.chokeChangedAtMs,

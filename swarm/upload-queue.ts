@@ -17,8 +17,8 @@ export interface UploadQueueOptions {
   limit: RateLimit;
   /** Calls `run` after a while, unless the connection is over by then. */
   after: (delayMs: number, run: () => void) => void;
-  /** Blocks have been given to the socket. */
-  onSent: (blocks: readonly Block[], bytes: number) => void;
+  /** So many bytes of blocks have been given to the socket. */
+  onSent: (bytes: number) => void;
   /** Blocks that cannot be read; they will not be sent. */
   onReadError: (blocks: readonly Block[], error: Error) => void;
 }
@@ -122,7 +122,7 @@ export class UploadQueue {
       giveSlab(slab);
       if (this.#writesPending-- >= writesPendingMax) this.serve();
     });
-    this.#options.onSent(batch, bytesOf(batch));
+    this.#options.onSent(bytesOf(batch));
   }
 }
 
