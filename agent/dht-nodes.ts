@@ -17,7 +17,7 @@ const nodesSchema = z.array(z.object({ host: z.string().min(1).max(253), port: z
 /** The DHT nodes known when the agent last ran; none if that cannot be read. */
 export async function loadDhtNodes(layout: StateLayout, log: Log): Promise<Endpoint[]> {
   try {
-    const text = await readSmallFile(layout.dhtNodes, fileBytesMax);
+    const text = await readSmallFile(layout.disk, layout.dhtNodes, fileBytesMax);
     return text === undefined ? [] : parseRecord(nodesSchema, text.toString("utf8")).slice(0, nodesMax);
   } catch (error) {
     log.warn({ path: layout.dhtNodes, error: messageOf(error) }, "cannot read the kept DHT nodes; doing without");
@@ -30,7 +30,7 @@ export async function saveDhtNodes(layout: StateLayout, nodes: readonly Endpoint
   if (nodes.length === 0) return;
   const kept = nodes.slice(0, nodesMax).map(({ host, port }) => ({ host, port }));
   try {
-    await writeDurably(layout.tmp, layout.dhtNodes, `${JSON.stringify(kept)}\n`);
+    await writeDurably(layout, layout.dhtNodes, `${JSON.stringify(kept)}\n`);
   } catch (error) {
     log.warn({ error: messageOf(error) }, "cannot save the DHT's nodes");
   }

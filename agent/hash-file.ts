@@ -1,5 +1,5 @@
 import { createHash, type Hash } from "node:crypto";
-import { open } from "node:fs/promises";
+import type { Disk } from "../swarm/disk.ts";
 import type { TorrentInfo } from "../swarm/types.ts";
 
 /** Bytes read and hashed in one turn of the event loop: about half a millisecond, so that nothing else waits for long. */
@@ -12,13 +12,14 @@ const pieceHashBytes = 20;
  * @param onBytes told the bytes done so far
  */
 export async function sha256OfFile(
+  disk: Disk,
   path: string,
   signal?: AbortSignal,
   onBytes?: (doneBytes: number) => void,
 ): Promise<string> {
   const hash = createHash("sha256");
   let doneBytes = 0;
-  await using reader = await openReader(path, signal);
+  await using reader = await openReader(disk, path, signal);
   for (;;) {
     const readBytes = await reader.into(hash, doneBytes, turnBytes);
     if (readBytes === 0) return hash.digest("hex");
@@ -28,8 +29,13 @@ export async function sha256OfFile(
 }
 
 /** The index of the first piece of the file that does not have its torrent's hash; undefined if all do. */
-export async function firstBadPiece(path: string, info: TorrentInfo, signal: AbortSignal): Promise<number | undefined> {
-  await using reader = await openReader(path, signal);
+export async function firstBadPiece(
+  disk: Disk,
+  path: string,
+  info: TorrentInfo,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  await using reader = await openReader(disk, path, signal);
   for (let index = 0; index < info.pieceCount; index++) {
     const begin = index * info.pieceLengthBytes;
     const end = Math.min(begin + info.pieceLengthBytes, info.lengthBytes);
@@ -45,8 +51,8 @@ export async function firstBadPiece(path: string, info: TorrentInfo, signal: Abo
   return undefined;
 }
 
-async function openReader(path: string, signal?: AbortSignal) {
-  const file = await open(path, "r");
+async function openReader(disk: Disk, path: string, signal?: AbortSignal) {
+  const file = await disk.open(path, "r");
   const buffer = Buffer.allocUnsafe(turnBytes);
   return {
     /** Hashes up to `lengthMax` bytes at `offset`; the number read, 0 at the end. */

@@ -6,9 +6,9 @@
  * file is the wire's bitfield and a CRC-32 of it; one that is torn is not believed, and all pieces are hashed anew.
  */
 import { hash } from "node:crypto";
-import { type FileHandle, open, readFile, rename } from "node:fs/promises";
 import { crc32 } from "node:zlib";
 import { Bitfield } from "./bitfield.ts";
+import { type Disk, type DiskFile, readStart, writeAll } from "./disk.ts";
 import { pieceBytesOf, pieceHashOf } from "./metainfo.ts";
 import type { PieceStorage, StorageOptions } from "./types.ts";
 
@@ -20,13 +20,15 @@ export class Storage implements PieceStorage {
   readonly have: Bitfield;
   onFault: (error: Error) => void = () => {};
   readonly #options: StorageOptions;
-  readonly #file: FileHandle;
+  readonly #disk: Disk;
+  readonly #file: DiskFile;
   #flushTimer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
   #flushing: Promise<void> = Promise.resolve();
   #dirty = false;
 
-  private constructor(options: StorageOptions, file: FileHandle, have: Bitfield) {
+  private constructor(options: StorageOptions, disk: Disk, file: DiskFile, have: Bitfield) {
+    this.#disk = disk;
     this.#options = options;
     this.#file = file;
     this.have = have;
@@ -38,23 +40,23 @@ export class Storage implements PieceStorage {
    *
    * @throws Error of the file system, or if `complete` data has the wrong length.
    */
-  static async open(options: StorageOptions, signal: AbortSignal): Promise<Storage> {
+  static async open(options: StorageOptions, signal: AbortSignal, disk: Disk): Promise<Storage> {
     const { info, dataPath, havePath, complete } = options;
-    const file = await open(dataPath, complete ? "r" : await flagsFor(dataPath));
+    const file = await disk.open(dataPath, complete ? "r" : await flagsFor(disk, dataPath));
     try {
       const { size } = await file.stat();
       if (complete) {
         if (size !== info.lengthBytes) {
           throw new Error(`${dataPath} has ${size} bytes where its torrent has ${info.lengthBytes}`);
         }
-        return new Storage(options, file, Bitfield.full(info.pieceCount));
+        return new Storage(options, disk, file, Bitfield.full(info.pieceCount));
       }
-      const recorded = havePath === undefined ? undefined : await readBitmap(havePath, info.pieceCount);
+      const recorded = havePath === undefined ? undefined : await readBitmap(disk, havePath, info.pieceCount);
       if (size !== info.lengthBytes) await file.truncate(info.lengthBytes);
       // A file that was shorter than the bitmap supposes has lost pieces.
       const believed = recorded && size >= info.lengthBytes ? recorded : undefined;
       const have = believed ?? new Bitfield(info.pieceCount);
-      const storage = new Storage(options, file, have);
+      const storage = new Storage(options, disk, file, have);
       if (!believed && size > 0) await storage.#hashAll(signal);
       return storage;
     } catch (error) {
@@ -110,7 +112,7 @@ export class Storage implements PieceStorage {
     const bytes = Uint8Array.from(this.have.bytes);
     try {
       await this.#file.datasync();
-      await writeBitmap(this.#options.havePath, bytes);
+      await writeBitmap(this.#disk, this.#options.havePath, bytes);
     } catch (error) {
       this.#dirty = true;
       throw error;
@@ -126,11 +128,7 @@ export class Storage implements PieceStorage {
   }
 
   async #writePiece(index: number, piece: Uint8Array): Promise<void> {
-    const offset = index * this.#options.info.pieceLengthBytes;
-    for (let written = 0; written < piece.length; ) {
-      const { bytesWritten } = await this.#file.write(piece, written, piece.length - written, offset + written);
-      written += bytesWritten;
-    }
+    await writeAll(this.#file, piece, index * this.#options.info.pieceLengthBytes);
   }
 
   #noteChange(): void {
@@ -168,9 +166,9 @@ function restAfter(buffers: Uint8Array[], bytes: number): Uint8Array[] {
   return [(buffers[first] as Uint8Array).subarray(filled), ...buffers.slice(first + 1)];
 }
 
-async function flagsFor(path: string): Promise<"r+" | "w+"> {
+async function flagsFor(disk: Disk, path: string): Promise<"r+" | "w+"> {
   try {
-    await (await open(path, "r+")).close();
+    await (await disk.open(path, "r+")).close();
     return "r+";
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return "w+";
@@ -178,9 +176,10 @@ async function flagsFor(path: string): Promise<"r+" | "w+"> {
   }
 }
 
-async function readBitmap(path: string, pieceCount: number): Promise<Bitfield | undefined> {
+async function readBitmap(disk: Disk, path: string, pieceCount: number): Promise<Bitfield | undefined> {
   try {
-    const bytes = await readFile(path);
+    const file = await disk.open(path, "r");
+    const bytes = await readStart(file, Math.ceil(pieceCount / 8) + checksumBytes + 1).finally(() => file.close());
     const field = bytes.subarray(0, -checksumBytes);
     if (bytes.length <= checksumBytes || crc32(field) !== bytes.readUInt32BE(field.length)) return undefined;
     return Bitfield.fromBytes(field, pieceCount);
@@ -189,15 +188,15 @@ async function readBitmap(path: string, pieceCount: number): Promise<Bitfield | 
   }
 }
 
-async function writeBitmap(path: string, field: Uint8Array): Promise<void> {
+async function writeBitmap(disk: Disk, path: string, field: Uint8Array): Promise<void> {
   const checksum = Buffer.alloc(checksumBytes);
   checksum.writeUInt32BE(crc32(field));
-  const file = await open(`${path}.new`, "w");
+  const file = await disk.open(`${path}.new`, "w+");
   try {
-    await file.write(Buffer.concat([field, checksum]));
+    await writeAll(file, Buffer.concat([field, checksum]), 0);
     await file.datasync();
   } finally {
     await file.close();
   }
-  await rename(`${path}.new`, path);
+  await disk.rename(`${path}.new`, path);
 }

@@ -7,6 +7,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 import { AssemblyBudget } from "./assembly-budget.ts";
 import { Connections } from "./connections.ts";
 import { Dht } from "./dht.ts";
+import { type Disk, systemDisk } from "./disk.ts";
 import { connectionsMaxDefault, connectTimeoutMs } from "./limits.ts";
 import { RateLimit, RateMeter } from "./rate.ts";
 import { Storage } from "./storage.ts";
@@ -58,6 +59,7 @@ export class Swarm {
   readonly #log: SwarmLog;
   readonly #torrents = new Map<string, Torrent>();
   readonly #zone: string | undefined;
+  readonly #disk: Disk;
   readonly #connections: Connections;
   readonly #peerId = Buffer.concat([Buffer.from(peerIdPrefix), randomBytes(12)]);
   readonly #budget = new AssemblyBudget();
@@ -76,6 +78,7 @@ export class Swarm {
     this.#random = options.random ?? Math.random;
     this.#log = options.log ?? silentLog;
     this.#zone = options.zone;
+    this.#disk = options.disk ?? systemDisk;
     this.#connections = new Connections({
       clock,
       log: this.#log,
@@ -219,7 +222,7 @@ export class Swarm {
       peerPort: this.peerPort,
       zone: this.#zone,
       budget: this.#budget,
-      openStorage: Storage.open,
+      openStorage: (options, signal) => Storage.open(options, signal, this.#disk),
       connect: (endpoint, owner) => this.#connections.connect(endpoint, owner),
       announce: (infohash, onFailed) => this.#dht.announce(infohash, this.peerPort, onFailed),
       strike: (peer, reason) => this.#connections.strike(peer, reason),

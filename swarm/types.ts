@@ -4,6 +4,7 @@
  */
 
 import type { Bitfield } from "./bitfield.ts";
+import type { Disk } from "./disk.ts";
 
 /** An address and port; TCP for peers, UDP for DHT nodes. */
 export interface Endpoint {
@@ -111,6 +112,8 @@ export interface SwarmOptions {
   /** Bytes per second taken from all peers; 0 is no limit. */
   downloadBytesPerSecondMax?: number;
   log?: SwarmLog;
+  /** Where the torrents' files are; the system's unless given. */
+  disk?: Disk;
   clock?: Clock;
   /** Uniform in [0, 1). */
   random?: () => number;

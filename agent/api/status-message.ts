@@ -23,7 +23,7 @@ export interface StatusSources {
 /** The agent as it is now, as the API's message. */
 export async function statusMessage(sources: StatusSources): Promise<GetStatusResponse> {
   const { identity, cache, fetches, swarm, link } = sources;
-  const space = await diskSpaceOf(cache.layout.images);
+  const space = await diskSpaceOf(cache.layout.disk, cache.layout.images);
   const traffic = swarm.status();
   const httpBytesPerSecond = fetches.current().reduce((sum, fetch) => sum + fetch.httpBytesPerSecond, 0);
   return create(GetStatusResponseSchema, {

@@ -1,5 +1,5 @@
-import { stat, statfs } from "node:fs/promises";
 import { Problem, systemCodeOf } from "../../daemon/problem.ts";
+import type { Disk } from "../../swarm/disk.ts";
 
 export interface DiskSpace {
   freeBytes: number;
@@ -7,16 +7,16 @@ export interface DiskSpace {
 }
 
 /** Space of the filesystem that holds `path`, as this process may use it. */
-export async function diskSpaceOf(path: string): Promise<DiskSpace> {
-  const { bavail, blocks, bsize } = await statfs(path);
+export async function diskSpaceOf(disk: Disk, path: string): Promise<DiskSpace> {
+  const { bavail, blocks, bsize } = await disk.statfs(path);
   return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize };
 }
 
 /** Bytes that a file occupies on disk: less than its size where it has holes. 0 if there is no such file. */
-export async function allocatedBytesOf(path: string): Promise<number> {
+export async function allocatedBytesOf(disk: Disk, path: string): Promise<number> {
   try {
     // POSIX counts st_blocks in units of 512 bytes whatever the filesystem's block size.
-    return (await stat(path)).blocks * 512;
+    return (await disk.stat(path)).blocks * 512;
   } catch {
     return 0;
   }

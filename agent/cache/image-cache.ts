@@ -1,15 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../../daemon/log.ts";
 import { messageOf, Problem } from "../../daemon/problem.ts";
+import { type Disk, flushPath } from "../../swarm/disk.ts";
 import { infoBytesMax } from "../../swarm/limits.ts";
 import { torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import { ChangeSignal } from "../change-signal.ts";
 import { Serial } from "../serial.ts";
 import { allocatedBytesOf, diskProblem } from "./disk-space.ts";
-import { flush, readSmallFile, writeDurably } from "./durable-file.ts";
+import { readSmallFile, writeDurably } from "./durable-file.ts";
 import { type ImagePaths, imagePaths, type StateLayout } from "./layout.ts";
 import { type LoadedImage, loadImages } from "./load.ts";
 import type { ImageFacts, ImageRecord, UsedRecord } from "./records.ts";
@@ -53,6 +53,10 @@ export class ImageCache {
     return cache;
   }
 
+  get #disk(): Disk {
+    return this.layout.disk;
+  }
+
   get(digest: string): CacheEntry | undefined {
     return this.#entries.get(digest);
   }
@@ -84,13 +88,13 @@ export class ImageCache {
     return this.#write(facts.digest, async () => {
       const entry = this.#entries.get(facts.digest);
       const paths = imagePaths(this.layout, facts.digest);
-      await mkdir(paths.directory, { recursive: true });
+      await this.#disk.mkdir(paths.directory, { recursive: true });
       if (entry && (entry.record.infohash !== facts.infohash || entry.record.sizeBytes !== facts.sizeBytes)) {
-        if ((await this.#readMetainfo(entry)) !== undefined) await removeBytes(paths);
+        if ((await this.#readMetainfo(entry)) !== undefined) await removeBytes(this.#disk, paths);
       }
       const record: ImageRecord = { ...facts, version: 1, wanted, completedAt: null };
       await this.#writeRecord(record);
-      this.#put(record, entry?.used ?? this.#unused(), await allocatedBytesOf(paths.data));
+      this.#put(record, entry?.used ?? this.#unused(), await allocatedBytesOf(this.#disk, paths.data));
     });
   }
 
@@ -105,10 +109,10 @@ export class ImageCache {
   complete(digest: string): Promise<void> {
     return this.#write(digest, async () => {
       const entry = this.#require(digest);
-      await flush(entry.paths.data);
+      await flushPath(this.#disk, entry.paths.data);
       const record: ImageRecord = { ...entry.record, wanted: null, completedAt: this.#now().toISOString() };
       await this.#writeRecord(record);
-      this.#put(record, entry.used, await allocatedBytesOf(entry.paths.data));
+      this.#put(record, entry.used, await allocatedBytesOf(this.#disk, entry.paths.data));
     });
   }
 
@@ -137,7 +141,7 @@ export class ImageCache {
       const { names, format, virtualSizeBytes, dataPath } = facts;
       return { ...record, names, format, virtualSizeBytes, dataPath, infohash, magnetUri };
     });
-    if (torrentChanged && entry.complete) await rm(entry.paths.metainfo, { force: true });
+    if (torrentChanged && entry.complete) await this.#disk.rm(entry.paths.metainfo, { force: true });
     return torrentChanged && entry.complete;
   }
 
@@ -164,14 +168,12 @@ export class ImageCache {
 
   /** Keeps the torrent's info dictionary. */
   keepMetainfo(digest: string, info: TorrentInfo): Promise<void> {
-    return this.#write(digest, () =>
-      writeDurably(this.layout.tmp, this.#require(digest).paths.metainfo, info.infoBytes),
-    );
+    return this.#write(digest, () => writeDurably(this.layout, this.#require(digest).paths.metainfo, info.infoBytes));
   }
 
   /** Forgets what has arrived of a partial image. Nothing may be writing it. */
   discardBytes(digest: string): Promise<void> {
-    return this.#write(digest, () => removeBytes(this.#require(digest).paths));
+    return this.#write(digest, () => removeBytes(this.#disk, this.#require(digest).paths));
   }
 
   /**
@@ -182,13 +184,13 @@ export class ImageCache {
   remove(digest: string): Promise<number> {
     return this.#write(digest, async () => {
       const { paths } = this.#require(digest);
-      const freedBytes = await allocatedBytesOf(paths.data);
+      const freedBytes = await allocatedBytesOf(this.#disk, paths.data);
       const aside = join(this.layout.tmp, `${digest}-${randomBytes(4).toString("hex")}`);
-      await rename(paths.directory, aside);
+      await this.#disk.rename(paths.directory, aside);
       this.#entries.delete(digest);
       this.changes.notify();
-      await flush(this.layout.images);
-      await rm(aside, { recursive: true, force: true });
+      await flushPath(this.#disk, this.layout.images);
+      await this.#disk.rm(aside, { recursive: true, force: true });
       return freedBytes;
     });
   }
@@ -210,7 +212,7 @@ export class ImageCache {
   }
 
   async #readMetainfo(entry: CacheEntry): Promise<TorrentInfo | undefined> {
-    const bytes = await readSmallFile(entry.paths.metainfo, infoBytesMax);
+    const bytes = await readSmallFile(this.#disk, entry.paths.metainfo, infoBytesMax);
     if (bytes === undefined) return undefined;
     const info = torrentInfoFromInfoBytes(bytes);
     return info.infohash === entry.record.infohash ? info : undefined;
@@ -218,7 +220,7 @@ export class ImageCache {
 
   #writeRecord(record: ImageRecord): Promise<void> {
     const { record: path } = imagePaths(this.layout, record.digest);
-    return writeDurably(this.layout.tmp, path, `${JSON.stringify(record, null, 2)}\n`);
+    return writeDurably(this.layout, path, `${JSON.stringify(record, null, 2)}\n`);
   }
 
   /** Writes the record if `change` made it another; nothing if the image has gone meanwhile. */
@@ -237,7 +239,7 @@ export class ImageCache {
     return this.#write(digest, async () => {
       const entry = this.#require(digest);
       const used = change(entry.used);
-      await writeDurably(this.layout.tmp, entry.paths.used, `${JSON.stringify(used, null, 2)}\n`);
+      await writeDurably(this.layout, entry.paths.used, `${JSON.stringify(used, null, 2)}\n`);
       this.#put(entry.record, used, entry.allocatedBytes);
     });
   }
@@ -255,7 +257,7 @@ export class ImageCache {
   }
 }
 
-async function removeBytes(paths: ImagePaths): Promise<void> {
+async function removeBytes(disk: Disk, paths: ImagePaths): Promise<void> {
   // The map before the territory: a crash between the two must not leave a have-bitmap that speaks of absent data.
-  for (const path of [paths.have, paths.metainfo, paths.data]) await rm(path, { force: true });
+  for (const path of [paths.have, paths.metainfo, paths.data]) await disk.rm(path, { force: true });
 }

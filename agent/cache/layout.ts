@@ -1,7 +1,9 @@
 import { join } from "node:path";
+import { type Disk, systemDisk } from "../../swarm/disk.ts";
 
-/** The files of a state directory. */
+/** The files of a state directory, and the disk that they are on. */
 export interface StateLayout {
+  disk: Disk;
   directory: string;
   nodeId: string;
   /** DHT nodes known when the agent last ran. */
@@ -11,8 +13,9 @@ export interface StateLayout {
   tmp: string;
 }
 
-export function stateLayout(directory: string): StateLayout {
+export function stateLayout(directory: string, disk: Disk = systemDisk): StateLayout {
   return {
+    disk,
     directory,
     nodeId: join(directory, "node-id"),
     dhtNodes: join(directory, "dht-nodes.json"),

@@ -7,10 +7,10 @@ const fileBytesMax = 1_024;
 
 /** The node's id: made at the first start, kept ever after. One that cannot be read is replaced. */
 export async function loadNodeId(layout: StateLayout): Promise<string> {
-  const text = await readSmallFile(layout.nodeId, fileBytesMax).catch(() => undefined);
+  const text = await readSmallFile(layout.disk, layout.nodeId, fileBytesMax).catch(() => undefined);
   const kept = text?.toString("utf8").trim();
   if (kept !== undefined && idPattern.test(kept)) return kept;
   const id = randomUUID();
-  await writeDurably(layout.tmp, layout.nodeId, `${id}\n`);
+  await writeDurably(layout, layout.nodeId, `${id}\n`);
   return id;
 }

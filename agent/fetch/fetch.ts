@@ -1,4 +1,3 @@
-import { stat } from "node:fs/promises";
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import { diskProblem } from "../cache/disk-space.ts";
 import { imagePaths } from "../cache/layout.ts";
@@ -231,7 +230,7 @@ export class Fetch {
     const onBytes = (doneBytes: number) => {
       this.#verifiedBytes = doneBytes;
     };
-    return sha256OfFile(data, signal, onBytes).catch((error: unknown) => {
+    return sha256OfFile(this.#tools.cache.layout.disk, data, signal, onBytes).catch((error: unknown) => {
       throw signal.aborted ? signal.reason : this.#diskProblem(error);
     });
   }
@@ -274,7 +273,7 @@ export class Fetch {
   async #forgetIfNothingArrived(): Promise<void> {
     const { cache } = this.#tools;
     const { data } = imagePaths(cache.layout, this.digest);
-    const arrived = await stat(data).then(
+    const arrived = await cache.layout.disk.stat(data).then(
       ({ blocks }) => blocks > 0,
       () => false,
     );

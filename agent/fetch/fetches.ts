@@ -130,7 +130,7 @@ export class Fetches {
   /** Room for this image beside what is promised to the others. Bytes already on disk need no more room. */
   async #checkSpace(facts: ImageFacts): Promise<void> {
     const { cache } = this.#tools;
-    const { freeBytes } = await diskSpaceOf(cache.layout.images);
+    const { freeBytes } = await diskSpaceOf(cache.layout.disk, cache.layout.images);
     const here = cache.get(facts.digest)?.allocatedBytes ?? 0;
     const neededBytes = Math.max(0, facts.sizeBytes - here);
     let promisedBytes = 0;

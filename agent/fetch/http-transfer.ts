@@ -1,5 +1,5 @@
-import { type FileHandle, open, rm } from "node:fs/promises";
 import { Problem } from "../../daemon/problem.ts";
+import { type Disk, type DiskFile, writeAll } from "../../swarm/disk.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import { type BackoffLimits, backoffMs } from "../backoff.ts";
 import { diskProblem } from "../cache/disk-space.ts";
@@ -28,6 +28,7 @@ export type HttpOutcome =
 export class HttpTransfer implements Transfer {
   readonly #tools: FetchTools;
   readonly #facts: ImageFacts;
+  readonly #disk: Disk;
   readonly #paths: ImagePaths;
   #doneBytes = 0;
   #httpBytes = 0;
@@ -38,6 +39,7 @@ export class HttpTransfer implements Transfer {
   constructor(tools: FetchTools, facts: ImageFacts) {
     this.#tools = tools;
     this.#facts = facts;
+    this.#disk = tools.cache.layout.disk;
     this.#paths = imagePaths(tools.cache.layout, facts.digest);
     this.#bytesAtMs = tools.clock.now();
   }
@@ -80,7 +82,7 @@ export class HttpTransfer implements Transfer {
     if (this.#facts.infohash === "" || this.#facts.sizeBytes === 0) return undefined;
     const { swarm, cache, seederPeers, log } = this.#tools;
     try {
-      return await findTorrentInfo({ swarm, seederPeers, tmpDirectory: cache.layout.tmp }, this.#facts, signal);
+      return await findTorrentInfo({ swarm, seederPeers, layout: cache.layout }, this.#facts, signal);
     } catch (error) {
       if (!signal.aborted) log.warn({ digest: this.#facts.digest, error: String(error) }, "cannot use the torrent");
       return undefined;
@@ -112,15 +114,15 @@ export class HttpTransfer implements Transfer {
   }
 
   /** The file with what an earlier try left, or empty if that was filled in another way. */
-  async #openFile(): Promise<FileHandle> {
+  async #openFile(): Promise<DiskFile> {
     try {
       // Were it filled by pieces, its size would say nothing.
-      const pieces = await open(this.#paths.have, "r").then(
+      const pieces = await this.#disk.open(this.#paths.have, "r").then(
         (handle) => handle.close().then(() => true),
         () => false,
       );
-      if (pieces) for (const path of [this.#paths.have, this.#paths.data]) await rm(path, { force: true });
-      const file = await open(this.#paths.data, "r+").catch(() => open(this.#paths.data, "w+"));
+      if (pieces) for (const path of [this.#paths.have, this.#paths.data]) await this.#disk.rm(path, { force: true });
+      const file = await this.#disk.open(this.#paths.data, "r+").catch(() => this.#disk.open(this.#paths.data, "w+"));
       const { size } = await file.stat();
       if (size > this.#facts.sizeBytes) await file.truncate(0);
       else this.#doneBytes = size;
@@ -132,7 +134,7 @@ export class HttpTransfer implements Transfer {
   }
 
   /** Takes one response's bytes, from where the file ends. */
-  async #receive(file: FileHandle, signal: AbortSignal): Promise<void> {
+  async #receive(file: DiskFile, signal: AbortSignal): Promise<void> {
     const { sizeBytes, digest } = this.#facts;
     const { offset, chunks } = await this.#tools.origin.open(this.#facts, this.#doneBytes, undefined, signal);
     if (offset !== this.#doneBytes) {
@@ -152,13 +154,9 @@ export class HttpTransfer implements Transfer {
     if (this.#doneBytes < sizeBytes) throw new Problem("unavailable", "the origin ended the download early");
   }
 
-  async #append(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  async #append(file: DiskFile, chunk: Uint8Array): Promise<void> {
     try {
-      for (let written = 0; written < chunk.length; ) {
-        const left = chunk.length - written;
-        const { bytesWritten } = await file.write(chunk, written, left, this.#doneBytes + written);
-        written += bytesWritten;
-      }
+      await writeAll(file, chunk, this.#doneBytes);
     } catch (error) {
       throw this.#diskProblem(error);
     }

@@ -23,7 +23,7 @@ export async function nodeSnapshot(
   fetches: Fetches,
   intervalMs: number,
 ): Promise<NodeSnapshot> {
-  const { freeBytes, sizeBytes } = await diskSpaceOf(cache.layout.images);
+  const { freeBytes, sizeBytes } = await diskSpaceOf(cache.layout.disk, cache.layout.images);
   return {
     node: {
       ...identity,

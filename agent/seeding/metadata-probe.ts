@@ -1,14 +1,14 @@
 import { randomBytes } from "node:crypto";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Swarm } from "../../swarm/swarm.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
+import type { StateLayout } from "../cache/layout.ts";
 import type { ImageFacts } from "../cache/records.ts";
 import { magnetPeersFrom } from "../endpoint.ts";
 
 export interface ProbeTools {
   swarm: Swarm;
-  tmpDirectory: string;
+  layout: StateLayout;
   seederPeers: () => { host: string; port: number }[];
 }
 
@@ -20,7 +20,7 @@ export interface ProbeTools {
  */
 export async function findTorrentInfo(tools: ProbeTools, facts: ImageFacts, signal: AbortSignal): Promise<TorrentInfo> {
   signal.throwIfAborted();
-  const scratch = join(tools.tmpDirectory, `probe-${randomBytes(4).toString("hex")}`);
+  const scratch = join(tools.layout.tmp, `probe-${randomBytes(4).toString("hex")}`);
   const torrent = tools.swarm.add({
     infohash: facts.infohash,
     dataPath: scratch,
@@ -39,7 +39,7 @@ export async function findTorrentInfo(tools: ProbeTools, facts: ImageFacts, sign
   } finally {
     signal.removeEventListener("abort", onAbort);
     await torrent.close();
-    await rm(scratch, { force: true });
-    await rm(`${scratch}.have`, { force: true });
+    await tools.layout.disk.rm(scratch, { force: true });
+    await tools.layout.disk.rm(`${scratch}.have`, { force: true });
   }
 }

@@ -111,12 +111,12 @@ export class Seeding {
     let info: TorrentInfo;
     try {
       const limited = AbortSignal.any([signal, timeout.signal]);
-      const tools = { swarm, seederPeers, tmpDirectory: cache.layout.tmp };
+      const tools = { swarm, seederPeers, layout: cache.layout };
       info = await findTorrentInfo(tools, factsOf(entry.record), limited);
     } finally {
       cancel();
     }
-    const bad = await firstBadPiece(entry.paths.data, info, signal);
+    const bad = await firstBadPiece(cache.layout.disk, entry.paths.data, info, signal);
     if (bad !== undefined) {
       log.error(
         { digest, infohash, piece: bad },
