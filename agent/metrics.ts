@@ -70,6 +70,14 @@ function observe(registry: Registry, { cache, fetches, swarm, origin }: MetricsS
     () => fetches.quietSeconds,
   );
   counter("sent_bytes_total", "Bytes of images sent to peers.", () => swarm.status().sentBytes);
+  counter("wasted_bytes_total", "Bytes from peers that were not needed: twice, or not any more.", () => {
+    return swarm.status().wastedBytes;
+  });
+  counter(
+    "hedged_blocks_total",
+    "Blocks that were late and asked of one more peer.",
+    () => swarm.status().hedgedBlocks,
+  );
   counter("piece_verify_failures_total", "Pieces that failed their hash.", () => swarm.status().verifyFailures);
   new Counter({
     name: "bootswarm_agent_received_bytes_total",

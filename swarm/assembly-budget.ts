@@ -9,15 +9,17 @@ export class AssemblyBudget {
   #keptBytes = 0;
   readonly #free = new Map<number, Buffer[]>();
   readonly #allocate: (bytes: number) => Buffer;
+  readonly #bytesMax: number;
 
   /** A simulation of ten thousand nodes has other buffers to give. */
-  constructor(allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow) {
+  constructor(allocate: (bytes: number) => Buffer = Buffer.allocUnsafeSlow, bytesMax = assemblyBytesMax) {
     this.#allocate = allocate;
+    this.#bytesMax = bytesMax;
   }
 
   /** Whether a piece may be opened. One always may if nothing else is open, however large. */
   mayOpen(pieceBytes: number): boolean {
-    return this.#usedBytes === 0 || this.#usedBytes + pieceBytes <= assemblyBytesMax;
+    return this.#usedBytes === 0 || this.#usedBytes + pieceBytes <= this.#bytesMax;
   }
 
   take(pieceBytes: number): Buffer {

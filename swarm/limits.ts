@@ -96,6 +96,23 @@ export const requestTimeoutMsMax = 30_000;
 /** A single request older than this is asked of somebody else, however well its peer answers others. */
 export const requestAgeMsMax = 60_000;
 
+/**
+ * A piece is late after so many times the usual time of its torrent's pieces: the least and the most that may come to, and
+ * what it is before any time is known.
+ */
+export const pieceDeadlineFactor = 3;
+export const pieceDeadlineMsFirst = 4_000;
+export const pieceDeadlineMsMin = 500;
+export const pieceDeadlineMsMax = 15_000;
+
+/** Blocks of a late piece asked of one more peer at once, and peers that one block may be asked of for being late. */
+export const hedgeBlocksMax = 4;
+export const hedgeRequestersMax = 4;
+
+/** Blocks asked of one more peer for being late, over a torrent's life: each may come twice. So many, and this share of all. */
+export const hedgedBlocksMin = 64;
+export const hedgedShareMax = 0.02;
+
 /** Bytes of pieces being assembled in memory, over all torrents, unless a single piece is larger. */
 export const assemblyBytesMax = 64 * 1024 * 1024;
 

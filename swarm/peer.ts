@@ -115,6 +115,8 @@ export class Peer {
   /** Where its arriving block goes while another peer writes to the block's own place. */
   aside: Uint8Array | undefined;
   #unaskedBytes = 0;
+  /** From request to answer, as of the last one. */
+  #answerMs = 0;
   #depth = requestsInFlightMin;
   #depthAtMs = Number.NEGATIVE_INFINITY;
   /** Do not ask it for anything before this time. */
@@ -248,12 +250,19 @@ export class Peer {
     const request = this.#find(index, begin);
     if (!request) return false;
     if (!request.released) this.#live--;
+    this.#answerMs = this.#options.clock.now() - request.sentAtMs;
     return this.#inFlight.delete(keyOf(index, begin));
   }
 
   #find(index: number, begin: number): InFlight | undefined {
     const request = this.#inFlight.get(keyOf(index, begin));
     return request?.index === index && request.begin === begin ? request : undefined;
+  }
+
+  /** How long it takes to answer a request: the last one, or the one that waits for longer already. */
+  answerMs(nowMs: number): number {
+    for (const { sentAtMs } of this.#inFlight.values()) return Math.max(this.#answerMs, nowMs - sentAtMs);
+    return this.#answerMs;
   }
 
   /** Takes note of an asked block's arrival. */
@@ -277,6 +286,8 @@ export class Peer {
   /** Tells the peer that the block is not needed any more. */
   cancel(block: Block): void {
     if (!this.settle(block.index, block.begin)) return;
+    // It may be on its way already, which is no fault of the peer.
+    this.#unaskedBytes -= block.length;
     this.dropArriving(block.index, block.begin);
     this.send(encodeBlockMessages("cancel", [block]));
   }

@@ -202,6 +202,14 @@ export class Picker<Requester extends object> {
     return best;
   }
 
+  /** Blocks of a late piece, asked of fewer than `requestersMax`, to be asked of this requester too. */
+  hedge(requester: Requester, index: number, count: number, requestersMax: number): Block[] {
+    const blocks: Block[] = [];
+    const assembly = this.#assemblies.get(index);
+    if (assembly && !assembly.exclusive) this.#takeRequestedOf(assembly, requester, count, blocks, requestersMax);
+    return blocks;
+  }
+
   /** Whether the block's bytes are still wanted from the requester. */
   isWanted(requester: Requester, index: number, begin: number): boolean {
     const assembly = this.#assemblies.get(index);
@@ -364,10 +372,16 @@ export class Picker<Requester extends object> {
     }
   }
 
-  #takeRequestedOf(assembly: Assembly<Requester>, requester: Requester, count: number, blocks: Block[]): void {
+  #takeRequestedOf(
+    assembly: Assembly<Requester>,
+    requester: Requester,
+    count: number,
+    blocks: Block[],
+    requestersMax = requestersPerBlockMax,
+  ): void {
     for (let at = 0; at < assembly.states.length && blocks.length < count; at++) {
       const requesters = assembly.requesters[at]!;
-      if (assembly.states[at] !== requested || requesters.length >= requestersPerBlockMax) continue;
+      if (assembly.states[at] !== requested || requesters.length >= requestersMax) continue;
       if (requesters.includes(requester)) continue;
       requesters.push(requester);
       blocks.push(this.#blockAt(assembly.index, at));

@@ -5,6 +5,7 @@
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
 import { Deal } from "./deal.ts";
+import { Hedges, type Helper } from "./hedge.ts";
 import { badPiecesMax, blockBytes, blockBytesMax, requestAgeMsMax, retractionsMax, suggestedMax } from "./limits.ts";
 import type { Locality } from "./locality.ts";
 import { pieceBytesOf } from "./metainfo.ts";
@@ -38,6 +39,12 @@ export interface PieceExchangeOptions {
   /** Blocks came in. */
   onProgress: (bytes: number, from: "peer" | "source") => void;
   onVerifyFailure: () => void;
+  /** Payload came that was not needed, or not any more. */
+  onWasted: (bytes: number) => void;
+  /** Blocks of a late piece are asked of one more peer. */
+  onHedged: (blocks: number) => void;
+  /** Whether late pieces are asked of others, too; a simulation shows what it would be like without. */
+  hedging?: boolean | undefined;
   /** A piece was verified and is on disk. */
   onPiece: (index: number) => void;
   /** The disk failed. */
@@ -80,6 +87,9 @@ export class PieceExchange implements FeedTarget {
   #untold: number[] = [];
   #toldAtMs = Number.NEGATIVE_INFINITY;
   readonly #suspicions = new Suspicions<Requester>();
+  readonly #hedges = new Hedges();
+  /** Peers that there was nothing to ask for when last looked at. */
+  readonly #spare = new Set<Peer>();
   #stopped = false;
   /** Blocks that may still be asked for, as of a moment ago. */
   #room = 0;
@@ -185,6 +195,7 @@ export class PieceExchange implements FeedTarget {
   }
 
   peerLeft(peer: Peer): void {
+    this.#spare.delete(peer);
     peer.releaseRequests();
     this.#picker?.forget(peer);
     if (peer.has) {
@@ -254,6 +265,7 @@ export class PieceExchange implements FeedTarget {
   tick(): void {
     this.#deal?.tick();
     this.requestFromAll();
+    this.#hedge();
   }
 
   onSuggest(peer: Peer, index: number): void {
@@ -315,8 +327,31 @@ export class PieceExchange implements FeedTarget {
     const blocks = picker.pick(peer, has, room, this.#mayOpen, peer.requestsLive === 0, wishes);
     if (peer.suggested.length > 0) peer.suggested = peer.suggested.filter((index) => picker.isUnopened(index));
     for (const { index } of blocks) this.#ensureBuffer(index);
+    if (blocks.length === 0) this.#spare.add(peer);
+    else this.#spare.delete(peer);
     peer.request(blocks);
     this.#room -= blocks.length;
+  }
+
+  /** Asks one more peer for what is late, of those that there is nothing else to ask for. */
+  #hedge(): void {
+    const nowMs = this.#options.clock.now();
+    const picker = this.#picker;
+    if (!picker || this.#options.hedging === false || !this.#hedges.isLate(nowMs)) return;
+    const helpers: Helper<Peer>[] = [];
+    for (const peer of this.#spare) {
+      const isFree = peer.amInterested && !peer.choking && !peer.closed && nowMs >= peer.restUntilMs;
+      if (!peer.has || !isFree || isHeldBack(peer, nowMs)) continue;
+      const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
+      const queuedBlocks = peer.requestsLive;
+      const roomBlocks = peer.requestDepth(nowMs) - queuedBlocks;
+      helpers.push({ requester: peer, has, queuedBlocks, roomBlocks, answerMs: peer.answerMs(nowMs) });
+    }
+    const hedges = this.#hedges.choose<Peer>(nowMs, helpers, (...asked) => picker.hedge(...asked));
+    for (const { requester, blocks } of hedges) {
+      requester.request(blocks);
+      this.#options.onHedged(blocks.length);
+    }
   }
 
   /** How many more blocks may be asked for, of all peers together. */
@@ -344,11 +379,13 @@ export class PieceExchange implements FeedTarget {
 
   #ensureBuffer(index: number): void {
     if (this.#buffers.has(index)) return;
+    this.#hedges.begin(index, this.#options.clock.now());
     const bytes = this.#options.budget.take(pieceBytesOf(this.#info, index));
     this.#buffers.set(index, { bytes, writers: new Array(Math.ceil(bytes.length / blockBytes)) });
   }
 
   #freeBuffer(index: number): void {
+    this.#hedges.drop(index);
     const buffer = this.#buffers.get(index);
     if (buffer) this.#options.budget.give(buffer.bytes);
     this.#buffers.delete(index);
@@ -376,6 +413,7 @@ export class PieceExchange implements FeedTarget {
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void {
     const { index, begin, length } = block;
     if (!peer.isAsked(index, begin, length)) {
+      this.#options.onWasted(length);
       if (!peer.noteUnasked(length)) this.#options.strike(peer, "it sends what nobody asked for");
       return;
     }
@@ -383,7 +421,10 @@ export class PieceExchange implements FeedTarget {
     peer.noteBlock(length, this.#options.clock.now());
     this.#options.onProgress(length, "peer");
     if (kept && this.#picker?.isWanted(peer, index, begin)) this.#take(peer, block);
-    else this.#picker?.release(peer, index, begin);
+    else {
+      this.#options.onWasted(length);
+      this.#picker?.release(peer, index, begin);
+    }
     this.#requestFrom(peer);
   }
 
@@ -391,9 +432,11 @@ export class PieceExchange implements FeedTarget {
     const { index, begin } = block;
     if (peer.aside) this.#buffers.get(index)?.bytes.set(peer.aside, begin);
     peer.aside = undefined;
+    this.#hedges.countReceived();
     const { others, authors } = (this.#picker as Picker<Requester>).receive(peer, index, begin);
     this.#settleBlock(block, others, peer);
     if (!authors) return;
+    this.#hedges.done(index, this.#options.clock.now());
     const piece = this.#buffers.get(index)?.bytes as Buffer;
     this.#keepWaitingFor(
       this.#storage.verify(index, piece).then((isGood) => {
@@ -531,7 +574,11 @@ export class PieceExchange implements FeedTarget {
     }
     const settled = this.#picker?.receiveWhole(feed, index);
     const piece = this.#buffers.get(index)?.bytes;
-    if (!settled || !piece) return true;
+    if (!settled || !piece) {
+      this.#options.onWasted(bytes.length);
+      return true;
+    }
+    this.#hedges.done(index, this.#options.clock.now());
     for (const { block, others } of settled) this.#settleBlock(block, others, feed);
     piece.set(bytes);
     this.#keepWaitingFor(this.#write(index, piece));

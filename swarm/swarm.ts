@@ -31,6 +31,10 @@ export interface SwarmStatus {
   receivedBytes: number;
   sentBytes: number;
   verifyFailures: number;
+  /** Payload bytes received and not needed: twice, or not any more. */
+  wastedBytes: number;
+  /** Blocks that were late and asked of one more peer. */
+  hedgedBlocks: number;
 }
 
 /**
@@ -66,6 +70,8 @@ export class Swarm {
   readonly #received: RateMeter;
   readonly #sent: RateMeter;
   #verifyFailures = 0;
+  #wastedBytes = 0;
+  #hedgedBlocks = 0;
   #cancelReannounce: (() => void) | undefined;
   #closed = false;
   #closing: Promise<void> | undefined;
@@ -181,6 +187,8 @@ export class Swarm {
       receivedBytes: this.#received.total,
       sentBytes: this.#sent.total,
       verifyFailures: this.#verifyFailures,
+      wastedBytes: this.#wastedBytes,
+      hedgedBlocks: this.#hedgedBlocks,
     };
   }
 
@@ -232,6 +240,12 @@ export class Swarm {
       countReceived: (bytes) => this.#received.add(bytes, this.#clock.now()),
       countSent: (bytes) => this.#sent.add(bytes, this.#clock.now()),
       countVerifyFailure: () => this.#verifyFailures++,
+      countWasted: (bytes) => {
+        this.#wastedBytes += bytes;
+      },
+      countHedged: (blocks) => {
+        this.#hedgedBlocks += blocks;
+      },
       removed: (infohash) => this.#torrents.delete(infohash),
     };
   }

@@ -29,6 +29,11 @@ export interface TorrentHost {
   countReceived(bytes: number): void;
   countSent(bytes: number): void;
   countVerifyFailure(): void;
+  /** Payload that came and was not needed, and blocks asked of one more peer for being late. */
+  countWasted(bytes: number): void;
+  countHedged(blocks: number): void;
+  /** Whether late pieces are asked of others, too: always, but in a simulation that shows what it would be like without. */
+  readonly hedging?: boolean | undefined;
   /** The torrent is closed. */
   removed(infohash: string): void;
 }

@@ -266,6 +266,9 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
         this.#verifyFailures++;
         this.#host.countVerifyFailure();
       },
+      onWasted: (bytes) => this.#host.countWasted(bytes),
+      onHedged: (blocks) => this.#host.countHedged(blocks),
+      hedging: this.#host.hedging,
       onPiece: (index) => {
         this.emit("piece", index);
         this.#checkComplete();

@@ -24,6 +24,8 @@ export interface SimNodeOptions {
   budget: AssemblyBudget;
   storage: PieceStorage;
   log?: SwarmLog;
+  /** Whether late pieces are asked of others, too. */
+  hedging?: boolean;
   /** The node has struck off another. */
   onStrike?: (struck: Endpoint, reason: string) => void;
 }
@@ -39,6 +41,8 @@ export class SimNode {
   /** The most connections that it had at once, and how many it dialled. */
   connectionsPeak = 0;
   dials = 0;
+  wastedBytes = 0;
+  hedgedBlocks = 0;
   announces = 0;
   /** Its process is gone: nothing of it may run any more. */
   #isDead = false;
@@ -123,6 +127,13 @@ export class SimNode {
       countReceived: () => {},
       countSent: () => {},
       countVerifyFailure: () => {},
+      countWasted: (bytes) => {
+        this.wastedBytes += bytes;
+      },
+      countHedged: (blocks) => {
+        this.hedgedBlocks += blocks;
+      },
+      hedging: this.#options.hedging,
       removed: () => {},
     };
   }

@@ -1,8 +1,10 @@
 /** A few seeds of what `npm run sim` runs by the thousand, and the seeds that once found something. */
 import { expect, test } from "vitest";
+import { blockBytes } from "../../swarm/limits.ts";
 import { EventQueue } from "./event-queue.ts";
 import { runFaults } from "./fault-run.ts";
 import { runFlashCrowd } from "./flash-crowd.ts";
+import { runSlowPeer } from "./slow-peer.ts";
 
 const seedsOfEveryRun = [1, 2, 3, 4, 5, 6, 7, 8];
 
@@ -24,6 +26,19 @@ test("everybody in a flash crowd gets the image, within bounds on connections", 
   // Simulated figures do not depend on the machine.
   const again = await runFlashCrowd(crowd);
   expect({ ...again, wallSeconds: 0, cpuSeconds: 0 }).toEqual({ ...report, wallSeconds: 0, cpuSeconds: 0 });
+});
+
+test("a slow peer does not hold up the end of a fetch: what is late is asked of a quick one too", async () => {
+  const crowd = { pieces: 64, pieceKib: 256, quick: 3, slow: 1, slowKbit: 64, piecesOpenMax: 2 };
+  for (const seed of [4, 6]) {
+    const without = await runSlowPeer({ ...crowd, seed, hedging: false });
+    const hedged = await runSlowPeer({ ...crowd, seed, hedging: true });
+    expect(without.overLimit).toBeGreaterThan(4);
+    expect(hedged.overLimit).toBeLessThan(2.5);
+    expect(hedged.hedgedBlocks).toBeGreaterThan(0);
+    // Each hedged block is asked of two or three, and wanted of one.
+    expect(hedged.wastedBytes).toBeLessThan(2 * hedged.hedgedBlocks * blockBytes);
+  }
 });
 
 test("events come in the order of their times, near and far, and those of one time in the order of their making", async () => {
