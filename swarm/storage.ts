@@ -1,66 +1,86 @@
 /**
- * A torrent's data in one sparse file, and the bitmap of the pieces in it that are verified.
+ * A torrent's data in one sparse file, and the record of the pieces in it that are verified.
  *
- * A bit is set in the bitmap's file only after its piece has been synced to disk, so that a crash at any moment loses at
- * most pieces, never the truth about them. Syncs go by group: once a second while pieces come, and at close. The bitmap
- * file is the wire's bitfield and a CRC-32 of it; one that is torn is not believed, and all pieces are hashed anew.
+ * A piece is recorded only after it has been synced to disk, so that a crash at any moment loses at most pieces, never the
+ * truth about them. Syncs go by group: once a second while pieces come, and at close. Pieces that were written and not
+ * yet recorded are noted, so that after the death of the process they are hashed, and nothing else is: see have-file.ts.
  */
 import { hash } from "node:crypto";
-import { crc32 } from "node:zlib";
+import { dirname } from "node:path";
 import { Bitfield } from "./bitfield.ts";
-import { type Disk, type DiskFile, readStart, writeAll } from "./disk.ts";
+import { type Disk, type DiskFile, flushPath, writeAll } from "./disk.ts";
+import { HaveFile } from "./have-file.ts";
 import { pieceBytesOf, pieceHashOf } from "./metainfo.ts";
-import type { PieceStorage, StorageOptions } from "./types.ts";
+import type { Clock, PieceStorage, StorageOptions, StorageRepair, TorrentInfo } from "./types.ts";
 
-/** How long a verified piece may wait for its bit in the bitmap's file. */
+/** How long a verified piece may wait for its record. */
 const flushIntervalMs = 1_000;
-const checksumBytes = 4;
+/** How long a written piece may wait for its note: what arrives in this time comes twice if the process dies. */
+const noteIntervalMs = 20;
+
+export interface StorageTools {
+  disk: Disk;
+  clock: Clock;
+}
 
 export class Storage implements PieceStorage {
   readonly have: Bitfield;
+  /** What was found in doubt when it was opened. */
+  repair: StorageRepair | undefined;
   onFault: (error: Error) => void = () => {};
   readonly #options: StorageOptions;
-  readonly #disk: Disk;
+  readonly #clock: Clock;
   readonly #file: DiskFile;
-  #flushTimer: NodeJS.Timeout | undefined;
+  readonly #haveFile: HaveFile | undefined;
+  #cancelFlush: (() => void) | undefined;
+  #cancelNote: (() => void) | undefined;
   #writing: Promise<void> = Promise.resolve();
   #flushing: Promise<void> = Promise.resolve();
   #dirty = false;
+  /** A sync of the data failed: what had not been synced by then is in doubt for good. */
+  #syncFault: Error | undefined;
 
-  private constructor(options: StorageOptions, disk: Disk, file: DiskFile, have: Bitfield) {
-    this.#disk = disk;
+  private constructor(options: StorageOptions, clock: Clock, files: OpenFiles, have: Bitfield) {
     this.#options = options;
-    this.#file = file;
+    this.#clock = clock;
+    this.#file = files.data;
+    this.#haveFile = files.have;
     this.have = have;
   }
 
   /**
-   * Opens the file, or creates it sparse at its full length. The bitmap is believed if it is whole; if it is missing or
-   * torn and there is data, every piece is hashed. `signal` ends the hashing.
+   * Opens the file, or creates it sparse at its full length. What is recorded is believed as far as the file goes; what
+   * was only noted is hashed, and if the record is missing or torn, all there is. `signal` ends the hashing.
    *
    * @throws Error of the file system, or if `complete` data has the wrong length.
    */
-  static async open(options: StorageOptions, signal: AbortSignal, disk: Disk): Promise<Storage> {
+  static async open(options: StorageOptions, signal: AbortSignal, { disk, clock }: StorageTools): Promise<Storage> {
     const { info, dataPath, havePath, complete } = options;
-    const file = await disk.open(dataPath, complete ? "r" : await flagsFor(disk, dataPath));
+    const files: OpenFiles = { data: await openData(disk, dataPath, complete), have: undefined };
     try {
-      const { size } = await file.stat();
+      const { size } = await files.data.stat();
       if (complete) {
         if (size !== info.lengthBytes) {
           throw new Error(`${dataPath} has ${size} bytes where its torrent has ${info.lengthBytes}`);
         }
-        return new Storage(options, disk, file, Bitfield.full(info.pieceCount));
+        return new Storage(options, clock, files, Bitfield.full(info.pieceCount));
       }
-      const recorded = havePath === undefined ? undefined : await readBitmap(disk, havePath, info.pieceCount);
-      if (size !== info.lengthBytes) await file.truncate(info.lengthBytes);
-      // A file that was shorter than the bitmap supposes has lost pieces.
-      const believed = recorded && size >= info.lengthBytes ? recorded : undefined;
-      const have = believed ?? new Bitfield(info.pieceCount);
-      const storage = new Storage(options, disk, file, have);
-      if (!believed && size > 0) await storage.#hashAll(signal);
+      if (havePath !== undefined) files.have = await HaveFile.open(disk, havePath, info);
+      const { sure, doubtful, lost } = judge(info, size, files.have);
+      if (files.have && (lost > 0 || !files.have.recorded)) {
+        // Before the file gets its length: afterwards nothing would tell what it has lost.
+        await files.have.note(union(sure, doubtful).bytes);
+        await files.have.record(sure.bytes);
+        await flushPath(disk, dirname(havePath as string));
+      }
+      if (size !== info.lengthBytes) await files.data.truncate(info.lengthBytes);
+      const storage = new Storage(options, clock, files, sure);
+      const kept = doubtful.count > 0 ? await storage.#hashDoubtful(doubtful, signal) : 0;
+      if (doubtful.count + lost > 0) storage.repair = { hashed: doubtful.count, kept, lost };
       return storage;
     } catch (error) {
-      await file.close();
+      await files.have?.close();
+      await files.data.close();
       throw error;
     }
   }
@@ -98,31 +118,52 @@ export class Storage implements PieceStorage {
   }
 
   flush(): Promise<void> {
-    clearTimeout(this.#flushTimer);
-    this.#flushTimer = undefined;
+    this.#cancelFlush?.();
+    this.#cancelFlush = undefined;
     // One that failed has told its caller; the next tries again.
     this.#flushing = this.#flushing.catch(() => {}).then(() => this.#writeDown());
     return this.#flushing;
   }
 
   async #writeDown(): Promise<void> {
-    if (!this.#dirty || this.#options.havePath === undefined) return;
+    if (this.#syncFault) throw this.#syncFault;
+    if (!this.#dirty || this.#haveFile === undefined) return;
     this.#dirty = false;
     // What is set by now is written by now; pieces that come during the sync wait for the next flush.
     const bytes = Uint8Array.from(this.have.bytes);
     try {
       await this.#file.datasync();
-      await writeBitmap(this.#disk, this.#options.havePath, bytes);
+    } catch (error) {
+      await this.#disownUnsynced(error as Error);
+      throw error;
+    }
+    try {
+      // A record that proves torn leaves its pieces in doubt, not lost.
+      await this.#haveFile.note(this.have.bytes);
+      await this.#haveFile.record(bytes);
     } catch (error) {
       this.#dirty = true;
       throw error;
     }
   }
 
+  /**
+   * The kernel may have dropped what it could not write, and call it clean: the next sync would succeed, and a hash find
+   * the bytes in memory. So those pieces are to be fetched again, and not even a hash is believed.
+   */
+  async #disownUnsynced(fault: Error): Promise<void> {
+    this.#syncFault = fault;
+    this.#cancelNote?.();
+    const synced = this.#haveFile?.recorded ?? new Bitfield(this.have.size);
+    await this.#haveFile?.note(synced.bytes).catch(() => {});
+  }
+
   async close(): Promise<void> {
     try {
       await this.flush();
     } finally {
+      this.#cancelNote?.();
+      await this.#haveFile?.close();
       await this.#file.close();
     }
   }
@@ -133,13 +174,23 @@ export class Storage implements PieceStorage {
 
   #noteChange(): void {
     this.#dirty = true;
-    this.#flushTimer ??= setTimeout(() => this.flush().catch((error: Error) => this.onFault(error)), flushIntervalMs);
+    this.#cancelFlush ??= this.#clock.after(flushIntervalMs, () => {
+      this.flush().catch((error: Error) => this.onFault(error));
+    });
+    this.#cancelNote ??= this.#clock.after(noteIntervalMs, () => {
+      this.#cancelNote = undefined;
+      // Without it pieces are fetched twice, no more; what ails the disk is told by the next write or flush.
+      if (!this.#syncFault) this.#haveFile?.note(this.have.bytes).catch(() => {});
+    });
   }
 
-  async #hashAll(signal: AbortSignal): Promise<void> {
+  /** How many of the pieces proved right; they are recorded. */
+  async #hashDoubtful(doubtful: Bitfield, signal: AbortSignal): Promise<number> {
     const { info } = this.#options;
+    const before = this.have.count;
     const buffer = Buffer.allocUnsafe(info.pieceLengthBytes);
     for (let index = 0; index < info.pieceCount; index++) {
+      if (!doubtful.has(index)) continue;
       signal.throwIfAborted();
       // What cannot be read is fetched again like what is wrong.
       const piece = buffer.subarray(0, pieceBytesOf(info, index));
@@ -151,6 +202,7 @@ export class Storage implements PieceStorage {
     }
     this.#dirty = true;
     await this.flush();
+    return this.have.count - before;
   }
 }
 
@@ -166,37 +218,36 @@ function restAfter(buffers: Uint8Array[], bytes: number): Uint8Array[] {
   return [(buffers[first] as Uint8Array).subarray(filled), ...buffers.slice(first + 1)];
 }
 
-async function flagsFor(disk: Disk, path: string): Promise<"r+" | "w+"> {
-  try {
-    await (await disk.open(path, "r+")).close();
-    return "r+";
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "w+";
-    throw error;
-  }
+interface OpenFiles {
+  data: DiskFile;
+  have: HaveFile | undefined;
 }
 
-async function readBitmap(disk: Disk, path: string, pieceCount: number): Promise<Bitfield | undefined> {
-  try {
-    const file = await disk.open(path, "r");
-    const bytes = await readStart(file, Math.ceil(pieceCount / 8) + checksumBytes + 1).finally(() => file.close());
-    const field = bytes.subarray(0, -checksumBytes);
-    if (bytes.length <= checksumBytes || crc32(field) !== bytes.readUInt32BE(field.length)) return undefined;
-    return Bitfield.fromBytes(field, pieceCount);
-  } catch {
-    return undefined;
-  }
+async function openData(disk: Disk, path: string, complete: boolean): Promise<DiskFile> {
+  if (complete) return disk.open(path, "r");
+  return disk.open(path, "r+").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    return disk.open(path, "w+");
+  });
 }
 
-async function writeBitmap(disk: Disk, path: string, field: Uint8Array): Promise<void> {
-  const checksum = Buffer.alloc(checksumBytes);
-  checksum.writeUInt32BE(crc32(field));
-  const file = await disk.open(`${path}.new`, "w+");
-  try {
-    await writeAll(file, Buffer.concat([field, checksum]), 0);
-    await file.datasync();
-  } finally {
-    await file.close();
+/** Which pieces of a file of so many bytes can be believed unseen, which are worth a hash, and how many recorded are gone. */
+function judge(info: TorrentInfo, sizeBytes: number, haveFile: HaveFile | undefined) {
+  const { lengthBytes, pieceLengthBytes, pieceCount } = info;
+  const wholeCount = sizeBytes >= lengthBytes ? pieceCount : Math.floor(sizeBytes / pieceLengthBytes);
+  const recorded = haveFile?.recorded;
+  const sure = new Bitfield(pieceCount);
+  const doubtful = new Bitfield(pieceCount);
+  for (let index = 0; index < wholeCount; index++) {
+    if (recorded?.has(index)) sure.add(index);
+    else if (!recorded || haveFile?.written.has(index)) doubtful.add(index);
   }
-  await disk.rename(`${path}.new`, path);
+  return { sure, doubtful, lost: (recorded?.count ?? 0) - sure.count };
+}
+
+function union(one: Bitfield, other: Bitfield): Bitfield {
+  return Bitfield.fromBytes(
+    one.bytes.map((byte, at) => byte | (other.bytes[at] as number)),
+    one.size,
+  );
 }

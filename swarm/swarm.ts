@@ -230,7 +230,7 @@ export class Swarm {
       peerPort: this.peerPort,
       zone: this.#zone,
       budget: this.#budget,
-      openStorage: (options, signal) => Storage.open(options, signal, this.#disk),
+      openStorage: (options, signal) => Storage.open(options, signal, { disk: this.#disk, clock: this.#clock }),
       connect: (endpoint, owner) => this.#connections.connect(endpoint, owner),
       announce: (infohash, onFailed) => this.#dht.announce(infohash, this.peerPort, onFailed),
       strike: (peer, reason) => this.#connections.strike(peer, reason),

@@ -248,6 +248,8 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     }
     if (signal.aborted || this.#failed) return;
     this.#storage.onFault = (error) => this.#fail(error);
+    const { repair } = this.#storage;
+    if (repair) this.#host.log.info({ infohash: this.infohash, ...repair }, "looked at the pieces that were in doubt");
     this.#pieces = this.#openPieces(info, this.#storage);
     for (const source of this.#sources) this.#pieces.addSource(source);
     for (const peer of this.#neighbours.peers) this.#pieces.greet(peer);

@@ -32,10 +32,20 @@ export interface TorrentInfo {
 export interface StorageOptions {
   info: TorrentInfo;
   dataPath: string;
-  /** Absent where the data is complete and stays so. */
+  /** In the data's directory; absent where the data is complete and stays so. */
   havePath?: string | undefined;
   /** Take all pieces as verified. */
   complete: boolean;
+}
+
+/** What was in doubt of a torrent's data when it was opened, in pieces. */
+export interface StorageRepair {
+  /** Written and not recorded, or the record was lost: hashed. */
+  hashed: number;
+  /** Those of them that proved right. */
+  kept: number;
+  /** Recorded, but beyond the file's end. */
+  lost: number;
 }
 
 /** A torrent's data: a file (`storage.ts`), or what a simulation takes for one. */
@@ -44,6 +54,8 @@ export interface PieceStorage {
   readonly have: Bitfield;
   /** Bytes of verified pieces. */
   readonly doneBytes: number;
+  /** What had to be repaired at the opening, if anything. */
+  readonly repair?: StorageRepair | undefined;
   /** Where a fault is told that belongs to no single call. */
   onFault: (error: Error) => void;
   /** Whether the bytes are the piece's. They must not change until the answer is there. */
@@ -139,7 +151,7 @@ export interface AddTorrentOptions {
   info?: TorrentInfo;
   /** File of the torrent's data; created when the info is known, unless `complete`. */
   dataPath: string;
-  /** File of the have-bitmap; absent for a torrent that is `complete` and will stay so. */
+  /** Record of the pieces that are here, in the data's directory; absent for a torrent that is `complete` and will stay so. */
   havePath?: string;
   /** The data is here and was verified before: serve it without hashing it again. */
   complete?: boolean;

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { FetchState } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { Image } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
+import { contentFrom } from "../../swarm/have-file.ts";
 import { ensure, fetchOf, metric, publish, startAgent, startSeeder } from "../fixtures/daemons.ts";
 import { makeRandomFile, sha256Of } from "../fixtures/disks.ts";
 import { eventually } from "../fixtures/processes.ts";
@@ -41,11 +42,12 @@ test("the seeder dies while nodes together hold all pieces, and every node's fet
   }
 });
 
-/** The bitmap of the pieces that a node's restart would believe in; empty if there is none yet. */
-async function havesOnDisk(state: string, image: Image): Promise<Buffer> {
-  const bitmap = await readFile(join(state, "images", image.digest, "have")).catch(() => Buffer.alloc(0));
-  // A checksum follows the bits.
-  return bitmap.subarray(0, Math.ceil(pieceCountOf(image) / 8));
+/** The pieces that a node's restart would believe in. */
+async function havesOnDisk(state: string, image: Image): Promise<Uint8Array> {
+  const bytes = await readFile(join(state, "images", image.digest, "have")).catch(() => Buffer.alloc(0));
+  const { slots } = contentFrom(bytes, { infohash: image.infohash, pieceCount: pieceCountOf(image) });
+  const whole = slots.filter((slot) => slot !== undefined).sort((a, b) => b.generation - a.generation);
+  return whole[0]?.have.bytes ?? new Uint8Array();
 }
 
 function pieceCountOf(image: Image): number {
@@ -53,7 +55,7 @@ function pieceCountOf(image: Image): number {
 }
 
 /** How many bits are set in any of the bitmaps. */
-function countOfUnion(bitmaps: Buffer[]): number {
+function countOfUnion(bitmaps: Uint8Array[]): number {
   let count = 0;
   for (let index = 0; index < Math.max(...bitmaps.map((bitmap) => bitmap.length)); index++) {
     let byte = bitmaps.reduce((union, bitmap) => union | (bitmap[index] ?? 0), 0);
