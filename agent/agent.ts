@@ -11,6 +11,7 @@ import { type Swarm, systemClock } from "../swarm/swarm.ts";
 import type { Clock } from "../swarm/types.ts";
 import { serveAgent } from "./api/agent-service.ts";
 import type { ImageCache } from "./cache/image-cache.ts";
+import { InUse } from "./cache/in-use.ts";
 import { stateLayout } from "./cache/layout.ts";
 import type { ImageFacts } from "./cache/records.ts";
 import { watchCatalog } from "./catalog/catalog-watcher.ts";
@@ -26,6 +27,8 @@ import { type NodeIdentity, nodeSnapshot } from "./report/snapshot.ts";
 import { SwarmEntry } from "./report/swarm-entry.ts";
 import { connectSeeder, type SeederConnection } from "./seeder-connection.ts";
 import { Seeding } from "./seeding/seeding.ts";
+import { Serial } from "./serial.ts";
+import { Space } from "./space.ts";
 import { programVersion } from "./version.ts";
 
 export interface Agent {
@@ -47,6 +50,7 @@ interface AgentParts {
   seeding: Seeding;
   fetches: Fetches;
   images: Images;
+  inUse: InUse;
   metrics: AgentMetrics;
   identity: NodeIdentity;
 }
@@ -115,10 +119,17 @@ async function openParts(
   const seederPeers = () => entry.peers;
   const seeding = new Seeding({ cache, swarm, seederPeers, clock, log });
   opened.defer(() => seeding.close());
+  const inUse = new InUse();
+  const onEvicted = metrics.evicted;
+  const space = new Space({ cache, inUse, rules: config.cache, seeding, onEvicted, clock, now, log });
+  const changing = new Serial();
   const fetches = new Fetches({
     tools: { cache, swarm, origin, rules: config.fetch, seederPeers, clock, now, random, log },
     concurrency: config.fetch.concurrency,
     queueMax: config.fetch.queueMax,
+    whenFull: config.cache.whenFull,
+    space,
+    changing,
     onEnded: (fetch) => {
       metrics.fetchEnded(fetch);
       if (fetch.state === "ready") seeding.consider(fetch.digest);
@@ -126,10 +137,25 @@ async function openParts(
   });
   opened.defer(() => fetches.close());
   metrics.observe({ cache, fetches, swarm, origin });
-  const images = new Images({ cache, fetches, seeding, catalog, link, now, log });
+  const images = new Images({ cache, fetches, seeding, space, inUse, changing, catalog, link, now, log });
   const { zone, name } = config;
   const identity = { id: nodeId, name: name || hostname(), version: programVersion(), zone, apiUrl: "" };
-  return { config, log, clock, random, seeder, cache, swarm, entry, seeding, fetches, images, metrics, identity };
+  return {
+    config,
+    log,
+    clock,
+    random,
+    seeder,
+    cache,
+    swarm,
+    entry,
+    seeding,
+    fetches,
+    images,
+    inUse,
+    metrics,
+    identity,
+  };
 }
 
 /** What goes on until the signal aborts: reports, a look at the catalog, and keeping the DHT's nodes. Never rejects. */
@@ -163,8 +189,21 @@ async function runBackground(parts: AgentParts, signal: AbortSignal): Promise<vo
   await Promise.all([
     reporter.run(signal),
     watchCatalog({ catalog: seeder.catalog, onImage, clock, random, log }, signal),
+    keepLookingForSpace(parts, signal),
     keepSavingDhtNodes(cache.layout, () => swarm.dhtNodes(), clock, log, signal),
   ]);
+}
+
+/** Admits fetches that wait for space whenever an image has gone, or may now go. */
+async function keepLookingForSpace({ cache, inUse, fetches }: AgentParts, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const [cacheVersion, useVersion] = [cache.changes.version, inUse.changes.version];
+    await fetches.lookForSpace();
+    const either = new AbortController();
+    const both = AbortSignal.any([signal, either.signal]);
+    await Promise.race([cache.changes.after(cacheVersion, both), inUse.changes.after(useVersion, both)]);
+    either.abort();
+  }
 }
 
 /** Where other machines reach the API; empty if they cannot. */

@@ -59,6 +59,30 @@ export const agentConfigSchema = z.strictObject({
         .describe("DHT nodes to join by, as HOST:PORT. The seeder tells its own; these are for when it is away."),
     })
     .prefault({}),
+  cache: z
+    .strictObject({
+      quotaBytes: z
+        .int()
+        .min(0)
+        .default(0)
+        .describe("Most bytes of images on disk, as allocated: holes do not count. 0 is no limit but the disk's."),
+      freeFloorBytes: z
+        .union([z.literal("auto"), z.int().min(0)], { error: 'must be a number of bytes, or "auto"' })
+        .default("auto")
+        .describe("Bytes of the filesystem left free for others. auto: 5 % of it, and 10 GiB at most."),
+      whenFull: z
+        .enum(["refuse", "wait"])
+        .default("refuse")
+        .describe("What becomes of a fetch that does not fit now, although everything was evicted that may be."),
+      prefetchGraceMs: z
+        .int()
+        .min(0)
+        .default(21_600_000)
+        .describe(
+          "How long an image that was brought ahead of need is not evicted, though nobody has asked for it yet.",
+        ),
+    })
+    .prefault({}),
   fetch: z
     .strictObject({
       concurrency: z.int().min(1).max(64).default(3).describe("Most fetches that are active at once."),

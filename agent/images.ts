@@ -1,6 +1,7 @@
 import type { Log } from "../daemon/log.ts";
 import { messageOf, Problem } from "../daemon/problem.ts";
 import type { CacheEntry, ImageCache } from "./cache/image-cache.ts";
+import type { InUse } from "./cache/in-use.ts";
 import type { FetchPriority, ImageFacts } from "./cache/records.ts";
 import type { Catalog } from "./catalog/catalog.ts";
 import type { SeederLink } from "./catalog/seeder-link.ts";
@@ -8,7 +9,8 @@ import type { FetchView } from "./fetch/fetch-view.ts";
 import { type Fetches, factsOf } from "./fetch/fetches.ts";
 import { type ImageRef, imageRefFrom } from "./image-ref.ts";
 import type { Seeding } from "./seeding/seeding.ts";
-import { Serial } from "./serial.ts";
+import type { Serial } from "./serial.ts";
+import type { Space } from "./space.ts";
 
 /** How long the catalog may take to answer: briefly where the cache can answer in its stead. */
 const askTimeoutMs = 10_000;
@@ -18,6 +20,10 @@ export interface ImagesOptions {
   cache: ImageCache;
   fetches: Fetches;
   seeding: Seeding;
+  space: Space;
+  inUse: InUse;
+  /** Admits and removes one image at a time, so that neither sees the other half done. */
+  changing: Serial;
   catalog: Catalog;
   link: SeederLink;
   now: () => Date;
@@ -36,8 +42,6 @@ export interface EnsuredImage {
 /** What can be done with the node's images. */
 export class Images {
   readonly #options: ImagesOptions;
-  /** Admits and removes one image at a time, so that neither sees the other half done. */
-  readonly #changes = new Serial();
 
   constructor(options: ImagesOptions) {
     this.#options = options;
@@ -51,13 +55,13 @@ export class Images {
    * room on disk or in the queue.
    */
   async ensure(image: string, priority: FetchPriority): Promise<EnsuredImage> {
-    const { cache, fetches, now } = this.#options;
+    const { cache, fetches, space, changing, now } = this.#options;
     const ref = imageRefFrom(image);
     const facts = await this.#resolve(ref);
-    return this.#changes.run(async () => {
+    return changing.run(async () => {
       const { digest } = facts;
       if (cache.get(digest)?.complete) {
-        await cache.touch(digest);
+        await space.noteUse(digest, priority);
         return this.#here(digest, ref.name ?? "");
       }
       const fetch = await fetches.ensure(facts, ref.name ?? "", priority, now());
@@ -94,8 +98,8 @@ export class Images {
    * @throws Problem "not-found"; "conflict" if it is pinned.
    */
   remove(image: string): Promise<{ digest: string; freedBytes: number }> {
-    const { cache, fetches, seeding } = this.#options;
-    return this.#changes.run(async () => {
+    const { cache, fetches, seeding, changing } = this.#options;
+    return changing.run(async () => {
       const entry = this.#find(image);
       if (!entry) throw new Problem("not-found", `"${image}" is not in this node's cache`);
       if (entry.used.pinned) throw new Problem("conflict", `"${image}" is pinned; unpin it before it is removed`);
@@ -110,7 +114,7 @@ export class Images {
 
   /** Keeps a complete image from removal, or lets go of it. @throws Problem "not-found". */
   setPinned(image: string, pinned: boolean): Promise<CacheEntry> {
-    return this.#changes.run(async () => {
+    return this.#options.changing.run(async () => {
       const { digest } = this.get(image).record;
       await this.#options.cache.setPinned(digest, pinned);
       return this.#options.cache.get(digest) as CacheEntry;

@@ -19,6 +19,7 @@ export interface MetricsSources {
 export interface AgentMetrics {
   fetchEnded: (fetch: Fetch) => void;
   reported: (result: "ok" | "failed") => void;
+  evicted: (freedBytes: number) => void;
   /** Adds the figures that are read at each scrape. */
   observe: (sources: MetricsSources) => void;
 }
@@ -39,6 +40,16 @@ export function createAgentMetrics(registry: Registry): AgentMetrics {
     labelNames: ["result"] as const,
     registers,
   });
+  const evictions = new Counter({
+    name: "bootswarm_agent_evictions_total",
+    help: "Images evicted to make room for others.",
+    registers,
+  });
+  const evictedBytes = new Counter({
+    name: "bootswarm_agent_evicted_bytes_total",
+    help: "Bytes on disk given back by evictions.",
+    registers,
+  });
   for (const result of ["ready", "failed", "cancelled"]) seconds.zero({ result });
   for (const result of ["ok", "failed"]) reports.inc({ result }, 0);
   return {
@@ -46,6 +57,10 @@ export function createAgentMetrics(registry: Registry): AgentMetrics {
       if (fetch.activeSeconds !== undefined) seconds.observe({ result: fetch.state }, fetch.activeSeconds);
     },
     reported: (result) => reports.inc({ result }),
+    evicted: (freedBytes) => {
+      evictions.inc();
+      evictedBytes.inc(freedBytes);
+    },
     observe: (sources) => observe(registry, sources),
   };
 }
@@ -60,6 +75,11 @@ function observe(registry: Registry, { cache, fetches, swarm, origin }: MetricsS
   };
   gauge("fetches_active", "Fetches that are active.", () => fetches.activeCount);
   gauge("fetches_queued", "Fetches that wait.", () => fetches.queuedCount);
+  gauge(
+    "fetches_waiting_for_space",
+    "Queued fetches that wait for room on the disk.",
+    () => fetches.waitingForSpaceCount,
+  );
   gauge("images_cached", "Complete images in the cache.", () => cache.list().filter(({ complete }) => complete).length);
   gauge("cache_bytes", "Bytes on disk of complete images.", () => cache.completeBytes);
   gauge("peers", "Connected peers.", () => swarm.status().peers);

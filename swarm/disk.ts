@@ -8,6 +8,8 @@ export interface FileFacts {
   size: number;
   /** In units of 512 bytes, whatever the file system's block size. */
   blocks: number;
+  /** Links to the file: more than one keep it when one is removed. */
+  nlink?: number;
   isFile(): boolean;
 }
 

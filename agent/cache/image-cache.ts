@@ -12,7 +12,7 @@ import { allocatedBytesOf, diskProblem } from "./disk-space.ts";
 import { readSmallFile, writeDurably } from "./durable-file.ts";
 import { type ImagePaths, imagePaths, type StateLayout } from "./layout.ts";
 import { type LoadedImage, loadImages } from "./load.ts";
-import type { ImageFacts, ImageRecord, UsedRecord } from "./records.ts";
+import { type ImageFacts, type ImageRecord, type UsedRecord, unusedRecord } from "./records.ts";
 
 /** An image in the cache, complete or partial. A snapshot: the cache replaces it when something changes. */
 export interface CacheEntry {
@@ -94,13 +94,19 @@ export class ImageCache {
       }
       const record: ImageRecord = { ...facts, version: 1, wanted, completedAt: null };
       await this.#writeRecord(record);
-      this.#put(record, entry?.used ?? this.#unused(), await allocatedBytesOf(this.#disk, paths.data));
+      this.#put(record, entry?.used ?? unusedRecord(this.#now()), await allocatedBytesOf(this.#disk, paths.data));
     });
   }
 
-  /** Notes how urgently a partial image is wanted; null: no longer. */
+  /** Notes how urgently a partial image is wanted; null: no longer. Looks anew at how much of it is on disk. */
   setWanted(digest: string, wanted: ImageRecord["wanted"]): Promise<void> {
-    return this.#update(digest, (record) => ({ ...record, wanted }));
+    return this.#write(digest, async () => {
+      const entry = this.#entries.get(digest);
+      if (!entry) return;
+      const record = { ...entry.record, wanted };
+      await this.#writeRecord(record);
+      this.#put(record, entry.used, await allocatedBytesOf(this.#disk, entry.paths.data));
+    });
   }
 
   /**
@@ -145,11 +151,19 @@ export class ImageCache {
     return torrentChanged && entry.complete;
   }
 
-  /** Notes that the image was asked for. */
-  async touch(digest: string): Promise<void> {
+  /**
+   * Notes that the image was asked for.
+   *
+   * @param use what that makes of its record
+   */
+  async touch(digest: string, use: (used: UsedRecord) => UsedRecord): Promise<void> {
+    const before = this.#entries.get(digest);
     try {
-      await this.#updateUsed(digest, (used) => ({ ...used, lastUsedAt: this.#now().toISOString() }));
+      await this.#updateUsed(digest, use);
     } catch (error) {
+      // Until the agent stops, it counts nevertheless.
+      const entry = this.#entries.get(digest);
+      if (entry && entry.used === before?.used) this.#put(entry.record, use(entry.used), entry.allocatedBytes);
       // A full disk must not keep anybody from using what is here.
       this.#log.warn({ digest, error: messageOf(error) }, "cannot write down that an image was used");
     }
@@ -205,10 +219,6 @@ export class ImageCache {
     const entry = this.#entries.get(digest);
     if (!entry) throw new Problem("not-found", `the image ${digest} is not in this node's cache`);
     return entry;
-  }
-
-  #unused(): UsedRecord {
-    return { version: 1, lastUsedAt: this.#now().toISOString(), pinned: false };
   }
 
   async #readMetainfo(entry: CacheEntry): Promise<TorrentInfo | undefined> {

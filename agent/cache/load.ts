@@ -19,6 +19,7 @@ import {
   parseRecord,
   recordBytesMax,
   type UsedRecord,
+  unusedRecord,
   usedRecordSchema,
 } from "./records.ts";
 
@@ -122,12 +123,12 @@ async function recordFromData(
 async function readUsed(disk: Disk, paths: ImagePaths, now: () => Date, log: Log): Promise<UsedRecord> {
   try {
     const text = await readSmallFile(disk, paths.used, recordBytesMax);
-    if (text === undefined) return { version: 1, lastUsedAt: now().toISOString(), pinned: false };
+    if (text === undefined) return unusedRecord(now());
     return parseRecord(usedRecordSchema, text.toString("utf8"));
   } catch (error) {
     // It may have said that the image is pinned: to keep too much is the lesser harm.
     log.warn({ path: paths.used, error: messageOf(error) }, "cannot read this; the image is taken to be pinned");
-    return { version: 1, lastUsedAt: now().toISOString(), pinned: true };
+    return unusedRecord(now(), true);
   }
 }
 

@@ -64,9 +64,19 @@ export const usedRecordSchema = z.object({
   version: z.literal(1),
   lastUsedAt: moment,
   pinned: z.boolean(),
+  /** Uses, those of long ago counting less, and the level of eviction, both as of the last use; see eviction.ts. */
+  uses: z.number().min(0).default(0),
+  level: z.number().min(0).default(0),
+  /** Brought ahead of need, and not asked for since. */
+  prefetched: z.boolean().default(false),
 });
 
 export type UsedRecord = z.infer<typeof usedRecordSchema>;
+
+/** The record of an image that nobody has used yet. */
+export function unusedRecord(now: Date, pinned = false): UsedRecord {
+  return { version: 1, lastUsedAt: now.toISOString(), pinned, uses: 0, level: 0, prefetched: false };
+}
 
 /** Reads JSON against a schema; throws an Error that says what does not fit. */
 export function parseRecord<Schema extends z.ZodType>(schema: Schema, text: string): z.output<Schema> {

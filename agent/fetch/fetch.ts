@@ -36,6 +36,7 @@ export class Fetch {
   #endedAt: Date | undefined;
   #startedMs: number | undefined;
   #error = "";
+  #delay = "";
   #transfer: Transfer | undefined;
   /** Bytes by transfers that have ended; doneBytes stays as the last one left it. */
   #past = { doneBytes: 0, swarmBytes: 0, httpBytes: 0 };
@@ -85,6 +86,11 @@ export class Fetch {
   /** Bytes per second that come by HTTP, averaged over the last few seconds. */
   get httpBytesPerSecond(): number {
     return this.#state === "active" ? this.#httpRate.rate() : 0;
+  }
+
+  /** Says what it waits for before it may be queued; empty: for an active fetch to end. */
+  delay(reason: string): void {
+    this.#delay = reason;
   }
 
   raise(priority: FetchPriority): void {
@@ -156,7 +162,7 @@ export class Fetch {
   #activity(): string {
     switch (this.#state) {
       case "queued":
-        return "waiting for an active fetch to end";
+        return this.#delay || "waiting for an active fetch to end";
       case "active":
         return this.#transfer?.progress().activity ?? "starting";
       case "verifying": {

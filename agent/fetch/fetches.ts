@@ -1,22 +1,30 @@
 import { messageOf, Problem } from "../../daemon/problem.ts";
-import { diskSpaceOf, formatBytes } from "../cache/disk-space.ts";
 import type { CacheEntry } from "../cache/image-cache.ts";
 import type { FetchPriority, ImageFacts } from "../cache/records.ts";
 import { ChangeSignal } from "../change-signal.ts";
+import type { Serial } from "../serial.ts";
+import type { Claim, Space } from "../space.ts";
 import { Fetch } from "./fetch.ts";
 import { type FetchView, hasEnded } from "./fetch-view.ts";
-import { FetchQueue } from "./queue.ts";
+import { comparePriorities, FetchQueue } from "./queue.ts";
 import type { FetchTools } from "./transfer.ts";
 
 /** How often watchers hear of progress. */
 const progressIntervalMs = 200;
 /** Ended fetches that are still listed. */
 const endedMax = 100;
+/** How often fetches that wait for space look for it: what other programs free is not announced. */
+const spaceIntervalMs = 2_000;
 
 export interface FetchesOptions {
   tools: FetchTools;
   concurrency: number;
   queueMax: number;
+  space: Space;
+  /** Whether a fetch that finds no room waits for it, instead of being refused. */
+  whenFull: "refuse" | "wait";
+  /** Admits and removes one image at a time, so that neither sees the other half done. */
+  changing: Serial;
   /** Told of every fetch that ends, once. */
   onEnded: (fetch: Fetch) => void;
 }
@@ -31,6 +39,9 @@ export class Fetches {
   readonly #tools: FetchTools;
   readonly #queue: FetchQueue;
   readonly #current = new Map<string, Fetch>();
+  /** Those of `#current` that have no room yet, in order of asking. */
+  readonly #waitingForSpace = new Set<string>();
+  #cancelSpaceTick: (() => void) | undefined;
   /** The latest first. */
   #ended: Fetch[] = [];
   #cancelTick: (() => void) | undefined;
@@ -39,7 +50,7 @@ export class Fetches {
   constructor(options: FetchesOptions) {
     this.#options = options;
     this.#tools = options.tools;
-    this.#queue = new FetchQueue(options.concurrency, options.queueMax);
+    this.#queue = new FetchQueue(options.concurrency);
   }
 
   get activeCount(): number {
@@ -47,7 +58,22 @@ export class Fetches {
   }
 
   get queuedCount(): number {
-    return this.#queue.waiting.length;
+    return this.#queue.waiting.length + this.#waitingForSpace.size;
+  }
+
+  /** Fetches that wait for room on the disk; they count as queued. */
+  get waitingForSpaceCount(): number {
+    return this.#waitingForSpace.size;
+  }
+
+  /** What room the fetches take, and what is promised to them. */
+  claims(): Claim[] {
+    return [...this.#current.values()].map((fetch) => ({
+      digest: fetch.digest,
+      isAdmitted: !this.#waitingForSpace.has(fetch.digest),
+      sizeBytes: fetch.facts.sizeBytes,
+      doneBytes: fetch.view().doneBytes,
+    }));
   }
 
   /** The longest that any active fetch has received nothing, in seconds. */
@@ -62,7 +88,7 @@ export class Fetches {
 
   /** Queued and active fetches: the active in order of start, then the queue in its order. */
   current(): Fetch[] {
-    const order = new Map(this.#queue.waiting.map((digest, index) => [digest, index]));
+    const order = new Map([...this.#queue.waiting, ...this.#waitingForSpace].map((digest, index) => [digest, index]));
     const place = (fetch: Fetch) => order.get(fetch.digest) ?? -1;
     return [...this.#current.values()].sort((a, b) => place(a) - place(b));
   }
@@ -73,30 +99,41 @@ export class Fetches {
   }
 
   /**
-   * Fetches an image, unless that is under way. One caller at a time.
+   * Fetches an image, unless that is under way. To be called within `changing`.
    *
+   * @param whenFull what to do if there is no room for it now; what can never fit is refused
    * @throws Problem "exhausted" if the queue is full or the disk has no room.
    */
-  async ensure(facts: ImageFacts, name: string, priority: FetchPriority, requestedAt: Date): Promise<Fetch> {
+  async ensure(
+    facts: ImageFacts,
+    name: string,
+    priority: FetchPriority,
+    requestedAt: Date,
+    whenFull = this.#options.whenFull,
+  ): Promise<Fetch> {
     if (this.#closing) throw new Problem("unavailable", "the agent is stopping");
     const running = this.#current.get(facts.digest);
     if (running) {
       running.raise(priority);
       this.#queue.raise(facts.digest, priority);
+      await this.#options.space.noteUse(facts.digest, priority);
       return running;
     }
-    if (this.#queue.full) {
+    if (this.queuedCount >= this.#options.queueMax) {
       throw new Problem(
         "exhausted",
         `${this.#options.queueMax} fetches wait already (fetch.queueMax); cancel some, or ask again when some have ended`,
       );
     }
-    const { cache } = this.#tools;
-    await this.#checkSpace(facts);
-    await cache.begin(facts, { name, priority, requestedAt: requestedAt.toISOString() });
+    const { space } = this.#options;
+    const full = await space.admit(facts, this.claims());
+    if (full && (full.isHopeless || whenFull === "refuse")) throw full.problem;
+    await this.#tools.cache.begin(facts, { name, priority, requestedAt: requestedAt.toISOString() });
+    await space.noteUse(facts.digest, priority);
     const fetch = new Fetch(this.#tools, { facts, name, priority, requestedAt }, () => this.#onState(fetch));
     this.#current.set(facts.digest, fetch);
-    this.#queue.add(facts.digest, priority);
+    if (full) this.#awaitSpace(fetch, full.problem);
+    else this.#queue.add(facts.digest, priority);
     this.#startNext();
     this.stateChanges.notify();
     this.changes.notify();
@@ -112,7 +149,9 @@ export class Fetches {
       .sort((a, b) => (a.requestedAt < b.requestedAt ? -1 : 1));
     for (const { record, name, priority, requestedAt } of wanted) {
       try {
-        await this.ensure(factsOf(record), name, priority, new Date(requestedAt));
+        // Nobody is there to be told that it does not fit.
+        const { changing } = this.#options;
+        await changing.run(() => this.ensure(factsOf(record), name, priority, new Date(requestedAt), "wait"));
         this.#tools.log.info({ digest: record.digest }, "going on with a fetch from before the restart");
       } catch (error) {
         this.#tools.log.warn({ digest: record.digest, error: messageOf(error) }, "cannot go on with a fetch");
@@ -124,25 +163,51 @@ export class Fetches {
   async close(): Promise<void> {
     this.#closing = true;
     this.#cancelTick?.();
+    this.#cancelSpaceTick?.();
     await Promise.all([...this.#current.values()].map((fetch) => fetch.suspend()));
   }
 
-  /** Room for this image beside what is promised to the others. Bytes already on disk need no more room. */
-  async #checkSpace(facts: ImageFacts): Promise<void> {
-    const { cache } = this.#tools;
-    const { freeBytes } = await diskSpaceOf(cache.layout.disk, cache.layout.images);
-    const here = cache.get(facts.digest)?.allocatedBytes ?? 0;
-    const neededBytes = Math.max(0, facts.sizeBytes - here);
-    let promisedBytes = 0;
-    for (const fetch of this.#current.values()) {
-      promisedBytes += Math.max(0, fetch.facts.sizeBytes - fetch.view().doneBytes);
+  #awaitSpace(fetch: Fetch, problem: Problem): void {
+    if (!this.#waitingForSpace.has(fetch.digest)) {
+      this.#tools.log.warn({ digest: fetch.digest, error: problem.message }, "a fetch waits for room on the disk");
     }
-    if (neededBytes + promisedBytes <= freeBytes) return;
-    const promised = promisedBytes === 0 ? "" : `, of which ${formatBytes(promisedBytes)} are for fetches under way`;
-    throw new Problem(
-      "exhausted",
-      `no room for image ${facts.digest}: it needs ${formatBytes(neededBytes)} (${neededBytes} bytes), and the disk that holds ${cache.layout.directory} has ${formatBytes(freeBytes)} free (${freeBytes} bytes)${promised}; remove images or free space`,
-    );
+    this.#waitingForSpace.add(fetch.digest);
+    fetch.delay(`waiting for room on the disk: ${problem.message}`);
+    this.changes.notify();
+    this.#cancelSpaceTick ??= this.#tools.clock.after(spaceIntervalMs, () => {
+      this.#cancelSpaceTick = undefined;
+      void this.lookForSpace();
+    });
+  }
+
+  /** Admits those that wait for space and have it now: the most urgent first, and whoever fits. Never rejects. */
+  lookForSpace(): Promise<void> {
+    if (this.#waitingForSpace.size === 0) return Promise.resolve();
+    return this.#options.changing.run(async () => {
+      const waiting = [...this.#waitingForSpace].map((digest) => this.#current.get(digest) as Fetch);
+      for (const fetch of waiting.sort((a, b) => comparePriorities(a.priority, b.priority))) {
+        if (this.#closing) return;
+        const full = await this.#admitLater(fetch);
+        if (!this.#waitingForSpace.has(fetch.digest)) continue;
+        if (full) {
+          this.#awaitSpace(fetch, full);
+          continue;
+        }
+        this.#waitingForSpace.delete(fetch.digest);
+        fetch.delay("");
+        this.#queue.add(fetch.digest, fetch.priority);
+      }
+      this.#startNext();
+      this.changes.notify();
+    });
+  }
+
+  async #admitLater(fetch: Fetch): Promise<Problem | undefined> {
+    try {
+      return (await this.#options.space.admit(fetch.facts, this.claims()))?.problem;
+    } catch (error) {
+      return new Problem("exhausted", messageOf(error));
+    }
   }
 
   #startNext(): void {
@@ -156,10 +221,13 @@ export class Fetches {
     if (hasEnded(fetch.state)) {
       this.#current.delete(fetch.digest);
       this.#queue.remove(fetch.digest);
+      this.#waitingForSpace.delete(fetch.digest);
       this.#ended = [fetch, ...this.#ended.filter((other) => other.digest !== fetch.digest)].slice(0, endedMax);
       this.#logEnd(fetch);
       this.#options.onEnded(fetch);
       if (!this.#closing) this.#startNext();
+      // It has given back what it had not used.
+      if (!this.#closing) void this.lookForSpace();
     }
     this.stateChanges.notify();
     this.changes.notify();

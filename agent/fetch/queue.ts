@@ -7,22 +7,12 @@ const rank: Record<FetchPriority, number> = { demand: 0, ensure: 1, prefetch: 2 
  */
 export class FetchQueue {
   readonly #activeMax: number;
-  readonly #waitingMax: number;
   readonly #active = new Set<string>();
   readonly #waiting: { digest: string; priority: FetchPriority }[] = [];
 
-  /**
-   * @param activeMax fetches active at once
-   * @param waitingMax fetches that may wait
-   */
-  constructor(activeMax: number, waitingMax: number) {
+  /** @param activeMax fetches active at once */
+  constructor(activeMax: number) {
     this.#activeMax = activeMax;
-    this.#waitingMax = waitingMax;
-  }
-
-  /** Whether nothing more may wait. */
-  get full(): boolean {
-    return this.#waiting.length >= this.#waitingMax;
   }
 
   get activeCount(): number {
@@ -34,7 +24,7 @@ export class FetchQueue {
     return this.#waiting.map(({ digest }) => digest);
   }
 
-  /** Puts a fetch in its place. The caller has looked that the queue is not full and the digest not in it. */
+  /** Puts a fetch in its place. The caller has looked that the digest is not in the queue, and bounds its length. */
   add(digest: string, priority: FetchPriority): void {
     const behind = this.#waiting.findIndex((other) => rank[other.priority] > rank[priority]);
     this.#waiting.splice(behind === -1 ? this.#waiting.length : behind, 0, { digest, priority });
@@ -63,6 +53,11 @@ export class FetchQueue {
     const index = this.#waiting.findIndex((entry) => entry.digest === digest);
     if (index !== -1) this.#waiting.splice(index, 1);
   }
+}
+
+/** Below zero if `a` goes before `b`, as `sort` wants it. */
+export function comparePriorities(a: FetchPriority, b: FetchPriority): number {
+  return rank[a] - rank[b];
 }
 
 /** The higher of two priorities. */

@@ -16,7 +16,10 @@ test("every metric is there from the start, with its help, and counts", async ()
   const families = {
     bootswarm_agent_fetches_active: "gauge",
     bootswarm_agent_fetches_queued: "gauge",
+    bootswarm_agent_fetches_waiting_for_space: "gauge",
     bootswarm_agent_fetch_seconds: "histogram",
+    bootswarm_agent_evictions_total: "counter",
+    bootswarm_agent_evicted_bytes_total: "counter",
     bootswarm_agent_received_bytes_total: "counter",
     bootswarm_agent_sent_bytes_total: "counter",
     bootswarm_agent_piece_verify_failures_total: "counter",

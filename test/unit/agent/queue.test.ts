@@ -7,7 +7,7 @@ const rank: Record<FetchPriority, number> = { demand: 0, ensure: 1, prefetch: 2 
 const priority = fc.constantFrom<FetchPriority>("demand", "ensure", "prefetch");
 
 test("it starts by priority, and in order of asking within one", () => {
-  const queue = new FetchQueue(1, 10);
+  const queue = new FetchQueue(1);
   queue.add("p1", "prefetch");
   queue.add("e1", "ensure");
   queue.add("d1", "demand");
@@ -19,7 +19,7 @@ test("it starts by priority, and in order of asking within one", () => {
 });
 
 test("asking again more urgently moves a fetch up, less urgently never down", () => {
-  const queue = new FetchQueue(1, 10);
+  const queue = new FetchQueue(1);
   queue.add("a", "ensure");
   queue.add("b", "prefetch");
   queue.add("c", "demand");
@@ -28,16 +28,6 @@ test("asking again more urgently moves a fetch up, less urgently never down", ()
   queue.raise("c", "prefetch");
   expect(queue.waiting).toEqual(["c", "b", "a"]);
   expect(higherPriority("prefetch", "ensure")).toBe("ensure");
-});
-
-test("it is full at its bound, whatever is active", () => {
-  const queue = new FetchQueue(1, 2);
-  queue.add("a", "ensure");
-  queue.takeNext();
-  queue.add("b", "ensure");
-  expect(queue.full).toBe(false);
-  queue.add("c", "ensure");
-  expect(queue.full).toBe(true);
 });
 
 type Step =
@@ -56,7 +46,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 test("never more active than allowed, nothing is lost, and nothing urgent waits behind less urgent", () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 4 }), fc.array(step, { maxLength: 200 }), (activeMax, steps) => {
-      const queue = new FetchQueue(activeMax, 1_000);
+      const queue = new FetchQueue(activeMax);
       const waiting = new Map<string, FetchPriority>();
       const active = new Set<string>();
       let made = 0;
