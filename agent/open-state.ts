@@ -24,7 +24,7 @@ export async function openState(layout: StateLayout, now: () => Date, log: Log):
     await makeDirectory(layout.images);
     lock = lockStateDirectory(layout.directory);
     const cache = await ImageCache.open(layout, now, log);
-    return { lock, cache, nodeId: await loadNodeId(layout) };
+    return { lock, cache, nodeId: await loadNodeId(layout, log) };
   } catch (error) {
     lock?.close();
     if (error instanceof Problem) throw error;

@@ -1,7 +1,11 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { Problem } from "./problem.ts";
+
+/** SQLITE_BUSY; SQLITE_CORRUPT and SQLITE_NOTADB. */
+const busyCode = 5;
+const notDatabaseCodes = new Set([11, 26]);
 
 /** Locks of this process: SQLite gives one back when its database is garbage-collected. */
 const held = new Set<DatabaseSync>();
@@ -14,11 +18,12 @@ const held = new Set<DatabaseSync>();
  */
 export function lockStateDirectory(directory: string): { close(): void } {
   const ownerPath = join(directory, "lock.pid");
-  const database = new DatabaseSync(join(directory, "lock"));
+  const lockPath = join(directory, "lock");
+  let database: DatabaseSync;
   try {
-    database.exec("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
+    database = lockedDatabase(lockPath);
   } catch (error) {
-    database.close();
+    if (codeOf(error) !== busyCode) throw error;
     throw new Problem(
       "conflict",
       `${directory} is in use by another process${ownerOf(ownerPath)}; stop it or give this one a directory of its own`,
@@ -36,6 +41,32 @@ export function lockStateDirectory(directory: string): { close(): void } {
     database.close();
   };
   return { close };
+}
+
+function lockedDatabase(path: string): DatabaseSync {
+  try {
+    return beginExclusive(path);
+  } catch (error) {
+    if (!notDatabaseCodes.has(codeOf(error))) throw error;
+    // A damaged disk's doing: the file is to be empty. Whoever may have it locked keeps his lock, which is on the file.
+    truncateSync(path);
+    return beginExclusive(path);
+  }
+}
+
+function beginExclusive(path: string): DatabaseSync {
+  const database = new DatabaseSync(path);
+  try {
+    database.exec("PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE");
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function codeOf(error: unknown): number {
+  return (error as { errcode?: number }).errcode ?? 0;
 }
 
 function ownerOf(path: string): string {

@@ -3,13 +3,12 @@ import { join } from "node:path";
 import type { Log } from "../../daemon/log.ts";
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import { type Disk, flushPath } from "../../swarm/disk.ts";
-import { infoBytesMax } from "../../swarm/limits.ts";
-import { torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import { ChangeSignal } from "../change-signal.ts";
 import { Serial } from "../serial.ts";
 import { allocatedBytesOf, diskProblem } from "./disk-space.ts";
-import { readSmallFile, writeDurably } from "./durable-file.ts";
+import { writeDurably } from "./durable-file.ts";
+import { readMetainfo, removeBytes } from "./image-files.ts";
 import { type ImagePaths, imagePaths, type StateLayout } from "./layout.ts";
 import { type LoadedImage, loadImages } from "./load.ts";
 import { type ImageFacts, type ImageRecord, type UsedRecord, unusedRecord } from "./records.ts";
@@ -94,6 +93,8 @@ export class ImageCache {
       }
       const record: ImageRecord = { ...facts, version: 1, wanted, completedAt: null };
       await this.#writeRecord(record);
+      // The directory itself may be new.
+      await flushPath(this.#disk, this.layout.images);
       this.#put(record, entry?.used ?? unusedRecord(this.#now()), await allocatedBytesOf(this.#disk, paths.data));
     });
   }
@@ -221,11 +222,15 @@ export class ImageCache {
     return entry;
   }
 
-  async #readMetainfo(entry: CacheEntry): Promise<TorrentInfo | undefined> {
-    const bytes = await readSmallFile(this.#disk, entry.paths.metainfo, infoBytesMax);
-    if (bytes === undefined) return undefined;
-    const info = torrentInfoFromInfoBytes(bytes);
-    return info.infohash === entry.record.infohash ? info : undefined;
+  async #readMetainfo({ record, paths }: CacheEntry): Promise<TorrentInfo | undefined> {
+    try {
+      const info = await readMetainfo(this.#disk, paths);
+      return info?.infohash === record.infohash ? info : undefined;
+    } catch (error) {
+      // The swarm can tell it again.
+      this.#log.warn({ path: paths.metainfo, error: messageOf(error) }, "cannot read this; doing without");
+      return undefined;
+    }
   }
 
   #writeRecord(record: ImageRecord): Promise<void> {
@@ -265,9 +270,4 @@ export class ImageCache {
       if (writer.idle) this.#writers.delete(digest);
     }
   }
-}
-
-async function removeBytes(disk: Disk, paths: ImagePaths): Promise<void> {
-  // The map before the territory: a crash between the two must not leave a have-bitmap that speaks of absent data.
-  for (const path of [paths.have, paths.metainfo, paths.data]) await disk.rm(path, { force: true });
 }

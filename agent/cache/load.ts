@@ -5,13 +5,13 @@
 import { join } from "node:path";
 import type { Log } from "../../daemon/log.ts";
 import { messageOf } from "../../daemon/problem.ts";
-import type { Disk } from "../../swarm/disk.ts";
-import { infoBytesMax } from "../../swarm/limits.ts";
-import { torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
+import { type Disk, flushPath } from "../../swarm/disk.ts";
+import type { TorrentInfo } from "../../swarm/types.ts";
 import { sha256OfFile } from "../hash-file.ts";
 import { isDigest } from "../image-ref.ts";
 import { allocatedBytesOf } from "./disk-space.ts";
 import { readSmallFile } from "./durable-file.ts";
+import { readMetainfo, removeBytes } from "./image-files.ts";
 import { type ImagePaths, imagePaths, type StateLayout } from "./layout.ts";
 import {
   type ImageRecord,
@@ -31,12 +31,19 @@ export interface LoadedImage {
   mended: boolean;
 }
 
+interface LoadTools {
+  disk: Disk;
+  now: () => Date;
+  log: Log;
+}
+
 /** Makes the directories, empties tmp/, and reads every image there is. */
 export async function loadImages(layout: StateLayout, now: () => Date, log: Log): Promise<LoadedImage[]> {
   const { disk } = layout;
   await disk.mkdir(layout.images, { recursive: true });
   await disk.rm(layout.tmp, { recursive: true, force: true });
   await disk.mkdir(layout.tmp);
+  await flushPath(disk, layout.directory);
   const images: LoadedImage[] = [];
   for (const name of await disk.readdir(layout.images)) {
     if (!isDigest(name)) {
@@ -44,68 +51,78 @@ export async function loadImages(layout: StateLayout, now: () => Date, log: Log)
       continue;
     }
     try {
-      images.push(await loadImage(disk, imagePaths(layout, name), name, now, log));
+      images.push(await loadImage({ disk, now, log }, imagePaths(layout, name), name));
     } catch (error) {
       log.warn({ digest: name, error: messageOf(error) }, "an image in the cache is damaged and is taken away");
-      await disk.rename(join(layout.images, name), join(layout.tmp, name));
-      await disk.rm(join(layout.tmp, name), { recursive: true, force: true });
+      await takeAway(layout, name).catch((fault: unknown) => {
+        log.error({ digest: name, error: messageOf(fault) }, "a damaged image cannot be taken away; it is passed over");
+      });
     }
   }
   return images;
 }
 
-async function loadImage(
-  disk: Disk,
-  paths: ImagePaths,
-  digest: string,
-  now: () => Date,
-  log: Log,
-): Promise<LoadedImage> {
-  const { record, mended } = await readRecord(disk, paths, digest, now, log);
-  const used = await readUsed(disk, paths, now, log);
+async function takeAway({ disk, images, tmp }: StateLayout, name: string): Promise<void> {
+  await disk.rename(join(images, name), join(tmp, name));
+  await disk.rm(join(tmp, name), { recursive: true, force: true });
+}
+
+async function loadImage(tools: LoadTools, paths: ImagePaths, digest: string): Promise<LoadedImage> {
+  const { disk } = tools;
+  const read = await readRecord(tools, paths, digest);
   const dataBytes = await sizeOf(disk, paths.data);
-  if (record.completedAt !== null) {
-    if (dataBytes !== record.sizeBytes) {
-      throw new Error(`its data file has ${dataBytes ?? "no"} bytes; it was complete with ${record.sizeBytes}`);
-    }
-    if (!(await hasUsableMetainfo(disk, paths, record))) await removeFiles(disk, paths.metainfo, paths.have);
-  } else {
-    await mendPartial(disk, paths, record, dataBytes, log);
-  }
-  return { record, used, allocatedBytes: await allocatedBytesOf(disk, paths.data), mended };
+  const record = wholeOrPartial(tools, read.record, dataBytes, await usableMetainfo(disk, paths, read.record));
+  if (record.completedAt === null) await mendPartial(tools, paths, record, dataBytes);
+  else if (!(await usableMetainfo(disk, paths, record))) await removeFiles(disk, paths.metainfo, paths.have);
+  const used = await readUsed(tools, paths);
+  const allocatedBytes = await allocatedBytesOf(disk, paths.data);
+  return { record, used, allocatedBytes, mended: read.mended || record !== read.record };
+}
+
+/** A complete image whose data was cut has lost the pieces beyond its end; without a torrent nobody can tell pieces. */
+function wholeOrPartial(
+  { now, log }: LoadTools,
+  record: ImageRecord,
+  dataBytes: number | undefined,
+  info: TorrentInfo | undefined,
+): ImageRecord {
+  if (record.completedAt === null || dataBytes === record.sizeBytes) return record;
+  const fault = `its data file has ${dataBytes ?? "no"} bytes; it was complete with ${record.sizeBytes}`;
+  if (info === undefined || dataBytes === undefined) throw new Error(fault);
+  log.warn({ digest: record.digest, error: fault }, "an image is damaged; what it has lost is fetched again");
+  const wanted = { name: "", priority: "ensure" as const, requestedAt: now().toISOString() };
+  return { ...record, wanted, completedAt: null };
 }
 
 async function readRecord(
-  disk: Disk,
+  tools: LoadTools,
   paths: ImagePaths,
   digest: string,
-  now: () => Date,
-  log: Log,
 ): Promise<{ record: ImageRecord; mended: boolean }> {
   try {
-    const text = await readSmallFile(disk, paths.record, recordBytesMax);
+    const text = await readSmallFile(tools.disk, paths.record, recordBytesMax);
     if (text === undefined) throw new Error("there is no image.json");
     const record = parseRecord(imageRecordSchema, text.toString("utf8"));
     if (record.digest !== digest) throw new Error(`image.json speaks of ${record.digest}`);
     return { record, mended: false };
   } catch (error) {
-    return { record: await recordFromData(disk, paths, digest, now, log, error), mended: true };
+    return { record: await recordFromFiles(tools, paths, digest, error), mended: true };
   }
 }
 
-/** The directory's name says what the data must hash to: if it does, the image is whole and only its record was lost. */
-async function recordFromData(
-  disk: Disk,
+/**
+ * The directory's name says what the data must hash to: if it does, the image is whole and only its record was lost. If
+ * not, the torrent's info says what its pieces are, so that those of them that are here need not be fetched again.
+ */
+async function recordFromFiles(
+  { disk, now, log }: LoadTools,
   paths: ImagePaths,
   digest: string,
-  now: () => Date,
-  log: Log,
   fault: unknown,
 ): Promise<ImageRecord> {
   const sizeBytes = await sizeOf(disk, paths.data);
-  if (sizeBytes === undefined || (await sha256OfFile(disk, paths.data)) !== digest) throw fault;
-  log.warn({ digest, error: messageOf(fault) }, "an image lost its record; its data is whole, so it is kept");
-  return {
+  if (sizeBytes === undefined) throw fault;
+  const record: ImageRecord = {
     version: 1,
     digest,
     names: [],
@@ -118,9 +135,22 @@ async function recordFromData(
     wanted: null,
     completedAt: now().toISOString(),
   };
+  if ((await sha256OfFile(disk, paths.data)) === digest) {
+    log.warn({ digest, error: messageOf(fault) }, "an image lost its record; its data is whole, so it is kept");
+    return record;
+  }
+  const info = await readMetainfo(disk, paths).catch(() => undefined);
+  if (info === undefined || sizeBytes > info.lengthBytes) throw fault;
+  log.warn(
+    { digest, infohash: info.infohash, error: messageOf(fault) },
+    "a partial image lost its record; its pieces are kept, and its fetch goes on when it is asked for",
+  );
+  const { infohash, lengthBytes } = info;
+  const magnetUri = `magnet:?xt=urn:btih:${infohash}`;
+  return { ...record, infohash, magnetUri, sizeBytes: lengthBytes, virtualSizeBytes: lengthBytes, completedAt: null };
 }
 
-async function readUsed(disk: Disk, paths: ImagePaths, now: () => Date, log: Log): Promise<UsedRecord> {
+async function readUsed({ disk, now, log }: LoadTools, paths: ImagePaths): Promise<UsedRecord> {
   try {
     const text = await readSmallFile(disk, paths.used, recordBytesMax);
     if (text === undefined) return unusedRecord(now());
@@ -137,29 +167,22 @@ async function readUsed(disk: Disk, paths: ImagePaths, now: () => Date, log: Log
  * size says how far). Pieces whose map is lost are hashed by the swarm engine; what cannot be its data starts over.
  */
 async function mendPartial(
-  disk: Disk,
+  { disk, log }: LoadTools,
   paths: ImagePaths,
   record: ImageRecord,
   dataBytes: number | undefined,
-  log: Log,
 ): Promise<void> {
-  if (!(await hasUsableMetainfo(disk, paths, record))) await removeFiles(disk, paths.metainfo);
+  if (!(await usableMetainfo(disk, paths, record))) await removeFiles(disk, paths.metainfo);
   const pieces = (await sizeOf(disk, paths.have)) !== undefined;
   const fits = dataBytes === undefined ? !pieces : dataBytes <= record.sizeBytes;
   if (fits && (!pieces || record.infohash !== "")) return;
   log.warn({ digest: record.digest }, "a partial image does not fit its record; it starts over");
-  await removeFiles(disk, paths.have, paths.metainfo, paths.data);
+  await removeBytes(disk, paths);
 }
 
-async function hasUsableMetainfo(disk: Disk, paths: ImagePaths, record: ImageRecord): Promise<boolean> {
-  try {
-    const bytes = await readSmallFile(disk, paths.metainfo, infoBytesMax);
-    if (bytes === undefined) return false;
-    const info = torrentInfoFromInfoBytes(bytes);
-    return info.infohash === record.infohash && info.lengthBytes === record.sizeBytes;
-  } catch {
-    return false;
-  }
+async function usableMetainfo(disk: Disk, paths: ImagePaths, record: ImageRecord): Promise<TorrentInfo | undefined> {
+  const info = await readMetainfo(disk, paths).catch(() => undefined);
+  return info?.infohash === record.infohash && info.lengthBytes === record.sizeBytes ? info : undefined;
 }
 
 async function sizeOf(disk: Disk, path: string): Promise<number | undefined> {

@@ -3,6 +3,7 @@ import { type Disk, type DiskFile, writeAll } from "../../swarm/disk.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import { type BackoffLimits, backoffMs } from "../backoff.ts";
 import { diskProblem } from "../cache/disk-space.ts";
+import { removeData } from "../cache/image-files.ts";
 import { type ImagePaths, imagePaths } from "../cache/layout.ts";
 import type { ImageFacts } from "../cache/records.ts";
 import { wait } from "../clock.ts";
@@ -121,7 +122,7 @@ export class HttpTransfer implements Transfer {
         (handle) => handle.close().then(() => true),
         () => false,
       );
-      if (pieces) for (const path of [this.#paths.have, this.#paths.data]) await this.#disk.rm(path, { force: true });
+      if (pieces) await removeData(this.#disk, this.#paths);
       const file = await this.#disk.open(this.#paths.data, "r+").catch(() => this.#disk.open(this.#paths.data, "w+"));
       const { size } = await file.stat();
       if (size > this.#facts.sizeBytes) await file.truncate(0);

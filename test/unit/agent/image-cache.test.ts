@@ -8,6 +8,7 @@ import { loadNodeId } from "../../../agent/cache/node-id.ts";
 import type { ImageFacts } from "../../../agent/cache/records.ts";
 import { createLog } from "../../../daemon/log.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
+import { makeTorrent } from "../../fixtures/torrents.ts";
 
 const log = createLog({ level: "silent", name: "test" });
 const now = () => new Date("2026-01-02T03:04:05.000Z");
@@ -107,6 +108,42 @@ test.each(["", "{", "null", '{"version":1}', "\0\0\0\0", '{"digest":"../../x"}']
   },
 );
 
+/** Puts an image with its torrent in a cache; its data is left to the caller. */
+async function addWithTorrent(cache: ImageCache) {
+  const torrent = makeTorrent([{ path: "image", data: bytes }]);
+  const facts = { ...factsFor(bytes), infohash: torrent.infohash, magnetUri: torrent.magnet };
+  await cache.begin(facts, wanted);
+  await cache.keepMetainfo(facts.digest, torrent.info);
+  const { paths } = cache.get(facts.digest)!;
+  return { digest: facts.digest, paths, torrent };
+}
+
+test("a partial image that lost its record keeps its bytes if its torrent's info says what they are", async () => {
+  const { cache, open } = await newCache();
+  const { digest, paths, torrent } = await addWithTorrent(cache);
+  await writeFile(paths.data, bytes.subarray(0, 5_000));
+  await writeFile(paths.have, "which pieces");
+  await writeFile(paths.record, "{");
+  const opened = await open();
+  const { infohash } = torrent;
+  expect(opened.get(digest)).toMatchObject({ complete: false, record: { infohash, sizeBytes: 10_000, wanted: null } });
+  expect((await stat(paths.data)).size).toBe(5_000);
+  expect((await opened.metainfo(digest))?.infohash).toBe(infohash);
+  expect(JSON.parse(await readFile(paths.record, "utf8"))).toMatchObject({ infohash });
+});
+
+test("a complete image that lost the end of its data is wanted again, and keeps what is left for its torrent", async () => {
+  const { cache, open } = await newCache();
+  const { digest, paths } = await addWithTorrent(cache);
+  await writeFile(paths.data, bytes);
+  await cache.complete(digest);
+  await truncate(paths.data, 7_000);
+  const opened = await open();
+  expect(opened.get(digest)).toMatchObject({ complete: false, record: { completedAt: null } });
+  expect(opened.get(digest)?.record.wanted).not.toBeNull();
+  expect((await stat(paths.data)).size).toBe(7_000);
+});
+
 test("a record of another image is not believed", async () => {
   const { cache, open } = await newCache();
   const one = await addComplete(cache);
@@ -196,8 +233,8 @@ test("a complete image learns of its torrent, and of another one; a partial one 
 
 test("the node's id is made once, and replaced only if it cannot be read", async () => {
   const { layout } = await newCache();
-  const id = await loadNodeId(layout);
-  expect(await loadNodeId(layout)).toBe(id);
+  const id = await loadNodeId(layout, log);
+  expect(await loadNodeId(layout, log)).toBe(id);
   await writeFile(layout.nodeId, "\0 / ".repeat(10));
-  expect(await loadNodeId(layout)).not.toBe(id);
+  expect(await loadNodeId(layout, log)).not.toBe(id);
 });

@@ -1,5 +1,7 @@
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
+import { stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { lockStateDirectory } from "../../../daemon/state-lock.ts";
@@ -32,4 +34,12 @@ test("a directory is one process's at a time; SIGKILL frees it", async () => {
   }
   lockStateDirectory(directory).close();
   lockStateDirectory(directory).close();
+});
+
+test("a lock file that a damaged disk has filled with something is emptied and used", async () => {
+  const directory = await temporaryDirectory();
+  await writeFile(join(directory, "lock"), randomBytes(10_000));
+  const lock = lockStateDirectory(directory);
+  expect((await stat(join(directory, "lock"))).size).toBe(0);
+  lock.close();
 });
