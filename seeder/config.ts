@@ -49,6 +49,23 @@ export const seederConfigSchema = z.strictObject({
         .describe("How long a client may take nothing before its download is dropped, in milliseconds."),
     })
     .prefault({}),
+  origin: z
+    .strictObject({
+      fallbackSlots: z
+        .int()
+        .min(1)
+        .max(10_000)
+        .default(16)
+        .describe(
+          "Most downloads at once, over all nodes, of images that have a magnet link; others are told when to ask again.",
+        ),
+      fallbackBytesPerSecond: z
+        .int()
+        .min(0)
+        .default(0)
+        .describe("Bytes per second sent by such downloads, over all nodes; 0 is no limit."),
+    })
+    .prefault({}),
   swarm: z
     .strictObject({
       host: z.string().min(1).default("127.0.0.1").describe("Address on which peers and the DHT are served."),

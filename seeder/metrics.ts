@@ -2,13 +2,15 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Swarm } from "../swarm/swarm.ts";
 import type { Catalog } from "./catalog/catalog.ts";
 import type { Image } from "./catalog/image.ts";
+import type { FallbackBudget, FallbackMode } from "./origin/fallback-budget.ts";
 import type { UploadResult } from "./origin/upload.ts";
 
 /** What the parts of a seeder report as they work; the rest is read when metrics are asked for. */
 export interface SeederMetrics {
   uploadEnded(result: UploadResult, receivedBytes: number): void;
   published(seconds: number): void;
-  originSent(bytes: number): void;
+  /** `mode`: of an image that peers have too. */
+  originSent(bytes: number, mode: FallbackMode | undefined): void;
   originAnswered(status: number): void;
   reported(kind: "full" | "delta" | "refused", seconds: number): void;
 }
@@ -18,6 +20,7 @@ export interface MetricSources {
   catalog: Pick<Catalog, "list">;
   swarm: Pick<Swarm, "status">;
   nodeCounts: () => { up: number; lost: number };
+  fallback: Pick<FallbackBudget, "slotsInUse" | "waiting" | "refused">;
 }
 
 /** Makes a seeder's counters and histograms. */
@@ -45,6 +48,13 @@ export function createSeederMetrics(registry: Registry): SeederMetrics {
     help: "Image bytes sent by HTTP",
     registers,
   });
+  const fallbackBytes = new Counter({
+    name: "bootswarm_seeder_fallback_sent_bytes_total",
+    help: "Of those, bytes of images that have a magnet link, by mode: budgeted or always (outside the budget)",
+    labelNames: ["mode"],
+    registers,
+  });
+  for (const mode of ["budgeted", "always"]) fallbackBytes.inc({ mode }, 0);
   const originRequests = new Counter({
     name: "bootswarm_seeder_origin_requests_total",
     help: "HTTP requests for image bytes and torrents, and uploads, by status code",
@@ -69,7 +79,10 @@ export function createSeederMetrics(registry: Registry): SeederMetrics {
       uploadBytes.inc(receivedBytes);
     },
     published: (seconds) => publishSeconds.observe(seconds),
-    originSent: (bytes) => originBytes.inc(bytes),
+    originSent: (bytes, mode) => {
+      originBytes.inc(bytes);
+      if (mode) fallbackBytes.inc({ mode }, bytes);
+    },
     originAnswered: (status) => originRequests.inc({ code: String(status) }),
     reported: (kind, seconds) => {
       reports.inc({ kind });
@@ -79,7 +92,7 @@ export function createSeederMetrics(registry: Registry): SeederMetrics {
 }
 
 /** Makes the metrics that are read from the seeder's parts when they are asked for. */
-export function observeSeeder(registry: Registry, { catalog, swarm, nodeCounts }: MetricSources): void {
+export function observeSeeder(registry: Registry, { catalog, swarm, nodeCounts, fallback }: MetricSources): void {
   const registers = [registry];
   const catalogGauge = (name: string, help: string, read: (images: Image[]) => number) =>
     new Gauge({
@@ -116,6 +129,13 @@ export function observeSeeder(registry: Registry, { catalog, swarm, nodeCounts }
   counter("bootswarm_seeder_sent_bytes_total", "Image bytes sent to peers", () => swarm.status().sentBytes);
   gauge("bootswarm_seeder_peers", "Connected peers", () => swarm.status().peers);
   gauge("bootswarm_seeder_dht_nodes", "Nodes in the DHT's routing table", () => swarm.status().dhtNodes);
+  gauge("bootswarm_seeder_fallback_slots_in_use", "Slots in use (origin.fallbackSlots)", () => fallback.slotsInUse);
+  gauge("bootswarm_seeder_fallback_nodes_waiting", "Nodes told to ask again for a slot", () => fallback.waiting);
+  counter(
+    "bootswarm_seeder_fallback_refused_total",
+    "Requests refused for want of a slot, with a time to ask again",
+    () => fallback.refused,
+  );
   gauge("bootswarm_seeder_torrents", "Images served to peers", () => swarm.status().torrents);
   new Gauge({
     name: "bootswarm_seeder_nodes",

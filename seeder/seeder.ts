@@ -25,6 +25,7 @@ import { createImporter } from "./import/importer.ts";
 import { InventoryKeeper } from "./inventory/inventory-keeper.ts";
 import { createSeederMetrics, observeSeeder, type SeederMetrics } from "./metrics.ts";
 import { openSwarm } from "./open-swarm.ts";
+import { FallbackBudget } from "./origin/fallback-budget.ts";
 import { createOrigin } from "./origin/origin.ts";
 import { openSqliteStore } from "./store/sqlite.ts";
 
@@ -44,6 +45,7 @@ interface SeederParts {
   keeper: InventoryKeeper;
   importer: Importer;
   metrics: SeederMetrics;
+  fallback: FallbackBudget;
 }
 
 /**
@@ -83,10 +85,13 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
     }),
     (it) => it.close(),
   );
-  observeSeeder(registry, { catalog, swarm, nodeCounts: () => keeper.inventory.counts(Date.now()) });
+  const { fallbackSlots: slots, fallbackBytesPerSecond: bytesPerSecond } = config.origin;
+  const fallback = new FallbackBudget({ slots, bytesPerSecond }, () => performance.now(), Math.random);
+  const nodeCounts = () => keeper.inventory.counts(Date.now());
+  observeSeeder(registry, { catalog, swarm, nodeCounts, fallback });
   let stopping = false;
   const readiness = () => ({ ready: !stopping, reasons: stopping ? ["the seeder is stopping"] : [] });
-  const serving = servedBy({ swarm, catalog, keeper, importer, metrics }, config, log);
+  const serving = servedBy({ swarm, catalog, keeper, importer, metrics, fallback }, config, log);
   const listener: Listener = stack.adopt(
     await openListener({ address, metrics: registry, readiness, log, ...serving }),
     (it) => it.close(),
@@ -106,7 +111,7 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
 }
 
 function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
-  const { swarm, catalog, keeper, importer, metrics } = parts;
+  const { swarm, catalog, keeper, importer, metrics, fallback } = parts;
   const { advertiseHost } = config.swarm;
   const peers = advertiseHost === "" ? [] : [{ host: advertiseHost, port: swarm.peerPort }];
   const endpoint = { host: advertiseHost, dhtPort: swarm.dhtPort, peerPort: swarm.peerPort };
@@ -129,6 +134,7 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
       toJson: ({ image }) => toJsonString(ImageSchema, imageMessage(image, peers)),
       upload: { idleTimeoutMs: config.upload.idleTimeoutMs, onEnd: metrics.uploadEnded },
       download: { idleTimeoutMs: config.download.idleTimeoutMs, onSent: metrics.originSent },
+      fallback,
       onAnswered: metrics.originAnswered,
       log,
     }),
