@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Swarm } from "../swarm/swarm.ts";
+import { diskFaults } from "./cache/disk-fault.ts";
 import type { ImageCache } from "./cache/image-cache.ts";
 import type { Fetch } from "./fetch/fetch.ts";
 import type { Fetches } from "./fetch/fetches.ts";
@@ -80,6 +81,15 @@ function observe(registry: Registry, { cache, fetches, swarm, origin }: MetricsS
     "Queued fetches that wait for room on the disk.",
     () => fetches.waitingForSpaceCount,
   );
+  new Gauge({
+    name: "bootswarm_agent_fetches_paused",
+    help: "Fetches that wait for the disk, by what is wrong with it.",
+    labelNames: ["fault"] as const,
+    registers,
+    collect() {
+      for (const fault of diskFaults) this.set({ fault }, fetches.pausedCount(fault));
+    },
+  });
   gauge("images_cached", "Complete images in the cache.", () => cache.list().filter(({ complete }) => complete).length);
   gauge("cache_bytes", "Bytes on disk of complete images.", () => cache.completeBytes);
   gauge("peers", "Connected peers.", () => swarm.status().peers);

@@ -34,10 +34,21 @@ export function diskProblem(error: unknown, what: string, directory: string): Pr
     case "EDQUOT":
       return new Problem(
         "exhausted",
-        `the disk that holds ${directory} is full, so ${what} cannot be written; remove images or free space, and ask again: what has arrived is kept`,
+        `the disk that holds ${directory} is full, so ${what} cannot be written; remove images or free space: what has arrived is kept`,
+        { cause: error },
+      );
+    case "EIO":
+      return new Problem(
+        "internal",
+        `the disk that holds ${directory} fails, so ${what} cannot be written or read; see the kernel's log, and mend or replace it`,
         { cause: error },
       );
     case "EROFS":
+      return new Problem(
+        "conflict",
+        `the disk that holds ${directory} is read-only, so ${what} cannot be written; see the kernel's log for why, and remount it writable`,
+        { cause: error },
+      );
     case "EACCES":
     case "EPERM":
       return new Problem("conflict", `${what} cannot be written in ${directory}; make it writable for the agent`, {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import type { Log } from "../../daemon/log.ts";
-import { messageOf, Problem } from "../../daemon/problem.ts";
+import { messageOf, Problem, systemCodeOf } from "../../daemon/problem.ts";
 import { type Disk, flushPath } from "../../swarm/disk.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import { ChangeSignal } from "../change-signal.ts";
@@ -184,6 +184,22 @@ export class ImageCache {
   /** Keeps the torrent's info dictionary. */
   keepMetainfo(digest: string, info: TorrentInfo): Promise<void> {
     return this.#write(digest, () => writeDurably(this.layout, this.#require(digest).paths.metainfo, info.infoBytes));
+  }
+
+  /**
+   * Has what is here of a partial image looked at anew before it is built on: pieces are hashed one by one, what came by
+   * HTTP cannot be told apart and goes. Nothing may be writing it.
+   */
+  doubt(digest: string): Promise<void> {
+    return this.#write(digest, async () => {
+      const { paths } = this.#require(digest);
+      const have = await this.#disk.open(paths.have, "r+").catch((error: unknown) => {
+        if (systemCodeOf(error) === "ENOENT") return undefined;
+        throw error;
+      });
+      if (!have) return removeBytes(this.#disk, paths);
+      await have.truncate(0).finally(() => have.close());
+    });
   }
 
   /** Forgets what has arrived of a partial image. Nothing may be writing it. */

@@ -8,7 +8,7 @@ import {
 } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { FetchPriority } from "../cache/records.ts";
 
-export type FetchState = "queued" | "active" | "verifying" | "ready" | "failed" | "cancelled";
+export type FetchState = "queued" | "active" | "paused" | "verifying" | "ready" | "failed" | "cancelled";
 
 /** A fetch as it is at one moment; see proto/bootswarm/agent/v1/fetch.proto for what each field means. */
 export interface FetchView {
@@ -45,6 +45,7 @@ export function etaSeconds(remainingBytes: number, bytesPerSecond: number): numb
 const states: Record<FetchState, FetchStateMessage> = {
   queued: FetchStateMessage.QUEUED,
   active: FetchStateMessage.ACTIVE,
+  paused: FetchStateMessage.PAUSED,
   verifying: FetchStateMessage.VERIFYING,
   ready: FetchStateMessage.READY,
   failed: FetchStateMessage.FAILED,

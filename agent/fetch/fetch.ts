@@ -1,8 +1,10 @@
 import { messageOf, Problem } from "../../daemon/problem.ts";
+import { type DiskFault, diskFaultOf } from "../cache/disk-fault.ts";
 import { diskProblem } from "../cache/disk-space.ts";
 import { imagePaths } from "../cache/layout.ts";
 import type { FetchPriority, ImageFacts } from "../cache/records.ts";
 import { sha256OfFile } from "../hash-file.ts";
+import { untilDiskTakesMore } from "./disk-recovery.ts";
 import { etaSeconds, type FetchState, type FetchView, hasEnded } from "./fetch-view.ts";
 import { HttpTransfer } from "./http-transfer.ts";
 import { higherPriority } from "./queue.ts";
@@ -13,9 +15,22 @@ import type { FetchTools, Transfer } from "./transfer.ts";
 /** Why a fetch is made to end before its time. */
 type Interruption = "cancelled" | "suspended";
 
+export interface FetchOptions {
+  facts: ImageFacts;
+  /** As asked for; empty if by digest. */
+  name: string;
+  priority: FetchPriority;
+  requestedAt: Date;
+  /** Told of every change of state. */
+  onState: () => void;
+  /** Finds room for what is missing, or says why there is none. */
+  lacksRoom: () => Promise<Problem | undefined>;
+}
+
 /**
  * One image's way to ready on this node. States: queued -> active -> verifying -> ready, or failed or cancelled from
- * anywhere before; verifying -> active once more when a resumed download proves wrong.
+ * anywhere before; verifying -> active once more when a resumed download proves wrong. A fault of the disk makes it
+ * paused; once the disk takes more, it is queued again.
  */
 export class Fetch {
   readonly facts: ImageFacts;
@@ -26,6 +41,7 @@ export class Fetch {
   readonly ended: Promise<void>;
   readonly #tools: FetchTools;
   readonly #onState: () => void;
+  readonly #lacksRoom: () => Promise<Problem | undefined>;
   readonly #abort = new AbortController();
   readonly #rate = new RateMeter();
   readonly #httpRate = new RateMeter();
@@ -37,6 +53,11 @@ export class Fetch {
   #startedMs: number | undefined;
   #error = "";
   #delay = "";
+  #fault: DiskFault | undefined;
+  /** What a paused fetch waits for. */
+  #waitingFor = "";
+  /** How often it was paused without a byte having been written between, and how far it was then. */
+  #stuck = { times: 0, doneBytes: -1 };
   #transfer: Transfer | undefined;
   /** Bytes by transfers that have ended; doneBytes stays as the last one left it. */
   #past = { doneBytes: 0, swarmBytes: 0, httpBytes: 0 };
@@ -44,18 +65,14 @@ export class Fetch {
   /** Closes the torrent that brought all bytes and stayed in the swarm; nothing if there is none. */
   #closeTorrent = async (): Promise<void> => {};
 
-  /** @param onState told of every change of state */
-  constructor(
-    tools: FetchTools,
-    asked: { facts: ImageFacts; name: string; priority: FetchPriority; requestedAt: Date },
-    onState: () => void,
-  ) {
+  constructor(tools: FetchTools, asked: FetchOptions) {
     this.#tools = tools;
     this.facts = asked.facts;
     this.name = asked.name;
     this.requestedAt = asked.requestedAt;
     this.#priority = asked.priority;
-    this.#onState = onState;
+    this.#onState = asked.onState;
+    this.#lacksRoom = asked.lacksRoom;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#markEnded = resolve;
@@ -67,6 +84,11 @@ export class Fetch {
 
   get state(): FetchState {
     return this.#state;
+  }
+
+  /** What is wrong with the disk that a paused fetch waits for; undefined if it is not paused. */
+  get fault(): DiskFault | undefined {
+    return this.#fault;
   }
 
   get priority(): FetchPriority {
@@ -100,13 +122,20 @@ export class Fetch {
   /** Begins; the queue has given it a place. */
   start(): void {
     if (this.#state !== "queued") return;
-    this.#startedAt = this.#tools.now();
-    this.#startedMs = this.#tools.clock.now();
+    this.#startedAt ??= this.#tools.now();
+    this.#startedMs ??= this.#tools.clock.now();
     this.#become("active");
     this.#run().then(
       () => this.#end("ready"),
       (error: unknown) => this.#settle(error),
     );
+  }
+
+  /** Begins by waiting for the disk: a fetch from before a restart that there is no room for, as yet. */
+  startPaused(fault: DiskFault, error: unknown, doneBytes: number): void {
+    this.#past.doneBytes = doneBytes;
+    this.#state = "paused";
+    void this.#pause(fault, error);
   }
 
   /** Ends it for good; what has arrived stays on disk. Resolves when nothing writes any more. */
@@ -165,6 +194,8 @@ export class Fetch {
         return this.#delay || "waiting for an active fetch to end";
       case "active":
         return this.#transfer?.progress().activity ?? "starting";
+      case "paused":
+        return this.#waitingFor || "waiting for the disk";
       case "verifying": {
         const percent = Math.floor((this.#verifiedBytes / Math.max(this.facts.sizeBytes, 1)) * 100);
         return `checking the whole image's sha256 (${percent} %)`;
@@ -241,6 +272,12 @@ export class Fetch {
     });
   }
 
+  /** What cannot be read has to come anew: pieces are looked at one by one, a file filled by HTTP starts over. */
+  async #doubtWhatIsHere(): Promise<void> {
+    await this.#dropTorrent();
+    await this.#tools.cache.doubt(this.digest);
+  }
+
   #mismatch(by: "swarm" | "http", found: string): Problem {
     const what = `the bytes of image ${this.digest} have sha256 ${found}`;
     return new Problem(
@@ -256,6 +293,45 @@ export class Fetch {
     return diskProblem(error, `image ${this.digest}`, directory);
   }
 
+  /** Waits until the disk takes more, and then for its turn. Never rejects. */
+  async #pause(fault: DiskFault, error: unknown): Promise<void> {
+    const { clock, random, cache, log } = this.#tools;
+    const { layout } = cache;
+    try {
+      if (fault === "failing" && this.#state === "verifying") await this.#doubtWhatIsHere();
+      else await this.#dropTorrent();
+    } catch (doubt) {
+      log.warn({ digest: this.digest, error: messageOf(doubt) }, "cannot write down which pieces are in doubt");
+    }
+    const { doneBytes } = this.#bytes();
+    this.#stuck = { times: doneBytes > this.#stuck.doneBytes ? 1 : this.#stuck.times + 1, doneBytes };
+    this.#error = messageOf(
+      error instanceof Problem ? error : diskProblem(error, `image ${this.digest}`, layout.directory),
+    );
+    this.#fault = fault;
+    this.#become("paused");
+    const onWaiting = (activity: string) => {
+      this.#waitingFor = activity;
+      this.#onState();
+    };
+    const wait = { fault, failures: this.#stuck.times, lacksRoom: this.#lacksRoom, onWaiting };
+    try {
+      await untilDiskTakesMore({ ...wait, layout, clock, random }, this.#abort.signal);
+    } catch (interruption) {
+      this.#fault = undefined;
+      return this.#settle(interruption);
+    }
+    this.#fault = undefined;
+    this.#error = "";
+    this.#become("queued");
+  }
+
+  async #dropTorrent(): Promise<void> {
+    const close = this.#closeTorrent;
+    this.#closeTorrent = async () => {};
+    await close();
+  }
+
   async #interrupt(interruption: Interruption): Promise<void> {
     if (this.#state === "queued") await this.#settle(interruption);
     else if (!hasEnded(this.#state)) this.#abort.abort(interruption);
@@ -263,11 +339,13 @@ export class Fetch {
   }
 
   async #settle(fault: unknown): Promise<void> {
+    const diskFault = diskFaultOf(fault);
+    if (diskFault) return this.#pause(diskFault, fault);
     if (fault === "suspended") {
       await this.#closeTorrent();
       return this.#markEnded();
     }
-    if (fault !== "cancelled") this.#error = messageOf(fault);
+    this.#error = fault === "cancelled" ? "" : messageOf(fault);
     await this.#closeTorrent();
     await this.#forgetIfNothingArrived().catch((error: unknown) => {
       this.#tools.log.warn({ digest: this.digest, error: messageOf(error) }, "cannot tidy up after a fetch");

@@ -1,4 +1,5 @@
 import { messageOf, Problem } from "../../daemon/problem.ts";
+import { type DiskFault, diskFaultOf } from "../cache/disk-fault.ts";
 import type { CacheEntry } from "../cache/image-cache.ts";
 import type { FetchPriority, ImageFacts } from "../cache/records.ts";
 import { ChangeSignal } from "../change-signal.ts";
@@ -44,6 +45,8 @@ export class Fetches {
   #cancelSpaceTick: (() => void) | undefined;
   /** The latest first. */
   #ended: Fetch[] = [];
+  /** Those that have been told to wait for the disk. */
+  readonly #paused = new Set<string>();
   #cancelTick: (() => void) | undefined;
   #closing = false;
 
@@ -55,6 +58,11 @@ export class Fetches {
 
   get activeCount(): number {
     return this.#queue.activeCount;
+  }
+
+  /** Fetches that wait for a disk with this fault. */
+  pausedCount(fault: DiskFault): number {
+    return [...this.#current.values()].filter((fetch) => fetch.fault === fault).length;
   }
 
   get queuedCount(): number {
@@ -70,7 +78,8 @@ export class Fetches {
   claims(): Claim[] {
     return [...this.#current.values()].map((fetch) => ({
       digest: fetch.digest,
-      isAdmitted: !this.#waitingForSpace.has(fetch.digest),
+      // One that the disk was too full for looks for room again before it goes on.
+      isAdmitted: !this.#waitingForSpace.has(fetch.digest) && fetch.fault !== "full",
       sizeBytes: fetch.facts.sizeBytes,
       doneBytes: fetch.view().doneBytes,
     }));
@@ -86,10 +95,10 @@ export class Fetches {
     return this.#current.get(digest);
   }
 
-  /** Queued and active fetches: the active in order of start, then the queue in its order. */
+  /** Fetches under way: the active in order of start, then the paused, then the queue in its order. */
   current(): Fetch[] {
     const order = new Map([...this.#queue.waiting, ...this.#waitingForSpace].map((digest, index) => [digest, index]));
-    const place = (fetch: Fetch) => order.get(fetch.digest) ?? -1;
+    const place = (fetch: Fetch) => order.get(fetch.digest) ?? (fetch.state === "paused" ? -1 : -2);
     return [...this.#current.values()].sort((a, b) => place(a) - place(b));
   }
 
@@ -119,7 +128,8 @@ export class Fetches {
       await this.#options.space.noteUse(facts.digest, priority);
       return running;
     }
-    if (this.queuedCount >= this.#options.queueMax) {
+    const pausedCount = [...this.#current.values()].filter(({ state }) => state === "paused").length;
+    if (this.queuedCount + pausedCount >= this.#options.queueMax) {
       throw new Problem(
         "exhausted",
         `${this.#options.queueMax} fetches wait already (fetch.queueMax); cancel some, or ask again when some have ended`,
@@ -130,8 +140,7 @@ export class Fetches {
     if (full && (full.isHopeless || whenFull === "refuse")) throw full.problem;
     await this.#tools.cache.begin(facts, { name, priority, requestedAt: requestedAt.toISOString() });
     await space.noteUse(facts.digest, priority);
-    const fetch = new Fetch(this.#tools, { facts, name, priority, requestedAt }, () => this.#onState(fetch));
-    this.#current.set(facts.digest, fetch);
+    const fetch = this.#take(facts, name, priority, requestedAt);
     if (full) this.#awaitSpace(fetch, full.problem);
     else this.#queue.add(facts.digest, priority);
     this.#startNext();
@@ -140,7 +149,29 @@ export class Fetches {
     return fetch;
   }
 
-  /** Queues again what was wanted when the agent last stopped. Those that cannot be are logged and stay as they are. */
+  #take(facts: ImageFacts, name: string, priority: FetchPriority, requestedAt: Date): Fetch {
+    const fetch = new Fetch(this.#tools, {
+      ...{ facts, name, priority, requestedAt },
+      onState: () => this.#onState(fetch),
+      lacksRoom: () => this.#lacksRoom(fetch),
+    });
+    this.#current.set(facts.digest, fetch);
+    return fetch;
+  }
+
+  /** Finds room for a fetch that the disk was too full for; the Problem if there is none yet. */
+  #lacksRoom(fetch: Fetch): Promise<Problem | undefined> {
+    return this.#options.changing.run(async () => {
+      // Nothing is evicted for a fetch that has been cancelled while others had their turn.
+      if (this.#current.get(fetch.digest) !== fetch) return undefined;
+      return this.#admitLater(fetch);
+    });
+  }
+
+  /**
+   * Queues again what was wanted when the agent last stopped. Where the disk takes no more, it is paused; others that
+   * cannot be are logged and stay as they are.
+   */
   async resume(): Promise<void> {
     const wanted = this.#tools.cache
       .list()
@@ -154,7 +185,13 @@ export class Fetches {
         await changing.run(() => this.ensure(factsOf(record), name, priority, new Date(requestedAt), "wait"));
         this.#tools.log.info({ digest: record.digest }, "going on with a fetch from before the restart");
       } catch (error) {
-        this.#tools.log.warn({ digest: record.digest, error: messageOf(error) }, "cannot go on with a fetch");
+        const fault = diskFaultOf(error);
+        if (fault) {
+          const fetch = this.#take(factsOf(record), name, priority, new Date(requestedAt));
+          fetch.startPaused(fault, error, this.#tools.cache.get(record.digest)?.allocatedBytes ?? 0);
+        } else {
+          this.#tools.log.warn({ digest: record.digest, error: messageOf(error) }, "cannot go on with a fetch");
+        }
       }
     }
   }
@@ -222,15 +259,35 @@ export class Fetches {
       this.#current.delete(fetch.digest);
       this.#queue.remove(fetch.digest);
       this.#waitingForSpace.delete(fetch.digest);
+      this.#paused.delete(fetch.digest);
       this.#ended = [fetch, ...this.#ended.filter((other) => other.digest !== fetch.digest)].slice(0, endedMax);
       this.#logEnd(fetch);
       this.#options.onEnded(fetch);
       if (!this.#closing) this.#startNext();
       // It has given back what it had not used.
       if (!this.#closing) void this.lookForSpace();
+    } else if (fetch.state === "paused" || fetch.state === "queued") {
+      this.#onPause(fetch);
     }
     this.stateChanges.notify();
     this.changes.notify();
+  }
+
+  /** A paused fetch gives its place to others, and waits for one when the disk takes more. */
+  #onPause(fetch: Fetch): void {
+    const { digest, name, error, doneBytes } = fetch.view();
+    if (fetch.state === "paused") {
+      if (!this.#paused.has(digest)) {
+        this.#tools.log.warn({ digest, name, doneBytes, error }, "a fetch waits for the disk");
+      }
+      this.#paused.add(digest);
+      this.#queue.remove(digest);
+    } else {
+      this.#paused.delete(digest);
+      this.#tools.log.info({ digest, name, doneBytes }, "the disk takes more; going on with a fetch");
+      this.#queue.add(digest, fetch.priority);
+    }
+    if (!this.#closing) this.#startNext();
   }
 
   #logEnd(fetch: Fetch): void {

@@ -14,6 +14,7 @@ const stateNames: Record<FetchState, string> = {
   [FetchState.READY]: "ready",
   [FetchState.FAILED]: "failed",
   [FetchState.CANCELLED]: "cancelled",
+  [FetchState.PAUSED]: "paused",
 };
 
 /** "active", "ready". */
@@ -30,6 +31,7 @@ export function hasEnded(state: FetchState): boolean {
 export function paintState(name: string, style: Style): string {
   if (name === "ready" || name === "published" || name === "up") return style.green(name);
   if (name === "failed" || name === "lost") return style.red(name);
+  if (name === "paused") return style.yellow(name);
   if (name === "queued" || name === "cancelled") return style.dim(name);
   return style.cyan(name);
 }
@@ -98,6 +100,7 @@ function notesOf(fetch: Fetch): string[] {
     notes.unshift(`${fetch.peers} ${fetch.peers === 1 ? "peer" : "peers"}`);
     if (fetch.activity !== "") notes.push(fetch.activity);
   }
+  if (fetch.state === FetchState.PAUSED) notes.unshift(fetch.activity);
   return notes.filter((note) => note !== "");
 }
 

@@ -21,7 +21,7 @@ const digestPattern = /^[0-9a-f]{64}$/;
 const idPattern = /^[A-Za-z0-9][A-Za-z0-9._:-]*$/;
 const nameCharactersMax = 128;
 /** States of a fetch that is on its way; an ended one is no part of the inventory. */
-const underWay = new Set([FetchState.QUEUED, FetchState.ACTIVE, FetchState.VERIFYING]);
+const underWay = new Set([FetchState.QUEUED, FetchState.ACTIVE, FetchState.VERIFYING, FetchState.PAUSED]);
 
 /**
  * Checks a report.

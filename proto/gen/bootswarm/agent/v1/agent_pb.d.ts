@@ -422,7 +422,7 @@ export declare type ListFetchesRequest = Message<"bootswarm.agent.v1.ListFetches
 export declare const ListFetchesRequestSchema: GenMessage<ListFetchesRequest>;
 
 /**
- * Active fetches first, then the queue in its order, then those that ended lately, newest first.
+ * Active fetches first, then the paused, then the queue in its order, then those that ended lately, newest first.
  *
  * @generated from message bootswarm.agent.v1.ListFetchesResponse
  */
@@ -674,7 +674,7 @@ export declare const AgentService: GenService<{
     output: typeof EnsureImageResponseSchema;
   },
   /**
-   * Cancels a queued or active fetch. What has arrived stays on disk, for a later fetch to resume from.
+   * Cancels a fetch that has not ended. What has arrived stays on disk, for a later fetch to resume from.
    *
    * @generated from rpc bootswarm.agent.v1.AgentService.CancelFetch
    */
@@ -734,7 +734,7 @@ export declare const AgentService: GenService<{
     output: typeof UnpinImageResponseSchema;
   },
   /**
-   * Lists queued and active fetches, and those that ended lately.
+   * Lists the fetches under way, and those that ended lately.
    *
    * @generated from rpc bootswarm.agent.v1.AgentService.ListFetches
    */

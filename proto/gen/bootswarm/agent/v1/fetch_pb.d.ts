@@ -104,7 +104,7 @@ export declare type Fetch = Message<"bootswarm.agent.v1.Fetch"> & {
   requestedAt?: Timestamp | undefined;
 
   /**
-   * When it became active; absent while queued.
+   * When it first became active; absent until then.
    *
    * @generated from field: google.protobuf.Timestamp started_at = 13;
    */
@@ -118,7 +118,7 @@ export declare type Fetch = Message<"bootswarm.agent.v1.Fetch"> & {
   endedAt?: Timestamp | undefined;
 
   /**
-   * Why it failed, and what to do; empty unless failed.
+   * Why it failed or is paused, and what to do; empty otherwise.
    *
    * @generated from field: string error = 15;
    */
@@ -192,6 +192,14 @@ export enum FetchState {
    * @generated from enum value: FETCH_STATE_CANCELLED = 6;
    */
   CANCELLED = 6,
+
+  /**
+   * The node's disk takes no more for now: full, read-only or failing. `error` says which. What has arrived is kept, and
+   * the fetch goes on by itself once the disk takes more.
+   *
+   * @generated from enum value: FETCH_STATE_PAUSED = 7;
+   */
+  PAUSED = 7,
 }
 
 /**

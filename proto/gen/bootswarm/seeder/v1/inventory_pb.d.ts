@@ -181,7 +181,7 @@ export declare type ReportRequest = Message<"bootswarm.seeder.v1.ReportRequest">
   removedDigests: string[];
 
   /**
-   * All queued and active fetches, in a delta too.
+   * All fetches under way, in a delta too: a paused one is among them, with its error.
    *
    * @generated from field: repeated bootswarm.agent.v1.Fetch fetches = 7;
    */
