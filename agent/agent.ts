@@ -7,6 +7,7 @@ import { openListener } from "../daemon/listener.ts";
 import type { Log } from "../daemon/log.ts";
 import { createMetrics } from "../daemon/metrics.ts";
 import { messageOf } from "../daemon/problem.ts";
+import { type Disk, systemDisk } from "../swarm/disk.ts";
 import { type Swarm, systemClock } from "../swarm/swarm.ts";
 import type { Clock } from "../swarm/types.ts";
 import { serveAgent } from "./api/agent-service.ts";
@@ -59,13 +60,14 @@ interface AgentParts {
  * Opens an agent: it serves what is in its cache, goes on with what it was fetching, and reports to the seeder, which
  * need not be there.
  *
+ * @param disk where its state directory is: the machine's, unless a test brings its own
  * @throws Problem if the state directory or a port is taken or cannot be used.
  */
-export async function openAgent(config: AgentConfig, log: Log): Promise<Agent> {
+export async function openAgent(config: AgentConfig, log: Log, disk: Disk = systemDisk): Promise<Agent> {
   const address = listenAddressFrom(config.listen);
   const registry = createMetrics();
   await using opened = new AsyncDisposableStack();
-  const parts = await openParts(config, log, createAgentMetrics(registry), opened);
+  const parts = await openParts(config, log, disk, createAgentMetrics(registry), opened);
   const { seeder, swarm, cache, fetches, images, seeding, identity, clock } = parts;
   const startedMs = clock.now();
   const listener = await openListener({
@@ -100,15 +102,16 @@ export async function openAgent(config: AgentConfig, log: Log): Promise<Agent> {
 async function openParts(
   config: AgentConfig,
   log: Log,
+  disk: Disk,
   metrics: AgentMetrics,
   opened: AsyncDisposableStack,
 ): Promise<AgentParts> {
   const clock = systemClock;
   const random = Math.random;
   const now = () => new Date();
-  const { lock, cache, nodeId } = await openState(stateLayout(resolve(config.stateDirectory)), now, log);
+  const { lock, cache, nodeId } = await openState(stateLayout(resolve(config.stateDirectory), disk), now, log);
   opened.defer(() => lock.close());
-  const swarm = await openSwarm(config, await loadDhtNodes(cache.layout, log), log);
+  const swarm = await openSwarm(config, await loadDhtNodes(cache.layout, log), log, disk);
   opened.defer(() => swarm.close());
   opened.defer(() => saveDhtNodes(cache.layout, swarm.dhtNodes(), log));
   const seeder = connectSeeder(config.seeder.url, now);

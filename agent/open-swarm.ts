@@ -1,5 +1,6 @@
 import type { Log } from "../daemon/log.ts";
 import { Problem, systemCodeOf } from "../daemon/problem.ts";
+import type { Disk } from "../swarm/disk.ts";
 import { Swarm } from "../swarm/swarm.ts";
 import type { Endpoint } from "../swarm/types.ts";
 import type { AgentConfig } from "./config.ts";
@@ -11,7 +12,12 @@ import { endpointFrom } from "./endpoint.ts";
  * @param knownNodes DHT nodes kept from the last run
  * @throws Problem naming the port that cannot be had, and the key that sets it.
  */
-export async function openSwarm(config: AgentConfig, knownNodes: readonly Endpoint[], log: Log): Promise<Swarm> {
+export async function openSwarm(
+  config: AgentConfig,
+  knownNodes: readonly Endpoint[],
+  log: Log,
+  disk: Disk,
+): Promise<Swarm> {
   const { swarm, dht } = config;
   const configured = dht.bootstrap.map((text) => {
     const endpoint = endpointFrom(text);
@@ -25,6 +31,7 @@ export async function openSwarm(config: AgentConfig, knownNodes: readonly Endpoi
       dhtPort: dht.port,
       bootstrap: [...configured, ...knownNodes],
       log,
+      disk,
     });
   } catch (error) {
     throw swarmProblem(error, config);

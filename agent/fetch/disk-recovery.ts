@@ -10,7 +10,7 @@ import type { StateLayout } from "../cache/layout.ts";
 import { wait } from "../clock.ts";
 
 /** Between looks at the disk: soon at first, since space often comes back with one command; seldom in the long run. */
-const lookLimits: BackoffLimits = { firstMs: 1_000, longestMs: 30_000 };
+const lookLimits: BackoffLimits = { firstMs: 500, longestMs: 30_000 };
 /** What is written to try the disk: more than a file system keeps inside an inode. */
 const trialBytes = 64 * 1024;
 

@@ -8,6 +8,7 @@ import { loadConfig } from "../../../daemon/config.ts";
 import { createLog, type Log } from "../../../daemon/log.ts";
 import { AgentService } from "../../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import { type Fetch, FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
+import type { Disk } from "../../../swarm/disk.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 
 /** An agent in this process, on ports of the kernel's choice, and a client of its API. */
@@ -26,13 +27,14 @@ export async function startAgent(
   seederUrl: string,
   settings: Record<string, unknown> = {},
   log: Log = createLog({ level: "silent", name: "test" }),
+  disk?: Disk,
 ): Promise<RunningAgent> {
   const stateDirectory = (settings.stateDirectory as string | undefined) ?? join(await temporaryDirectory(), "state");
   const ports = { listen: "127.0.0.1:0", "swarm.port": 0, "dht.port": 0, "report.intervalMs": 200 };
   const config = loadConfig(agentConfigSchema, {
     settings: { ...ports, "seeder.url": seederUrl, ...settings, stateDirectory },
   });
-  const agent = await openAgent(config, log);
+  const agent = await openAgent(config, log, disk);
   let closed = false;
   const close = async () => {
     if (!closed) await agent.close();
@@ -47,7 +49,7 @@ export async function startAgent(
     close,
     restart: async (more = {}) => {
       await close();
-      return startAgent(seederUrl, { ...settings, ...more, stateDirectory }, log);
+      return startAgent(seederUrl, { ...settings, ...more, stateDirectory }, log, disk);
     },
   };
 }
