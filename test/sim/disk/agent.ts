@@ -1,0 +1,126 @@
+/** An agent's cache, fetches and seeding as agent.ts wires them, on a simulated disk and in simulated time. */
+import { ImageCache } from "../../../agent/cache/image-cache.ts";
+import { InUse } from "../../../agent/cache/in-use.ts";
+import { stateLayout } from "../../../agent/cache/layout.ts";
+import type { Catalog } from "../../../agent/catalog/catalog.ts";
+import { SeederLink } from "../../../agent/catalog/seeder-link.ts";
+import { agentConfigSchema } from "../../../agent/config.ts";
+import { Fetches } from "../../../agent/fetch/fetches.ts";
+import type { HttpOrigin } from "../../../agent/fetch/http-origin.ts";
+import { Images } from "../../../agent/images.ts";
+import { Seeding } from "../../../agent/seeding/seeding.ts";
+import { Serial } from "../../../agent/serial.ts";
+import { Space } from "../../../agent/space.ts";
+import { createLog, type Log } from "../../../daemon/log.ts";
+import { Problem } from "../../../daemon/problem.ts";
+import type { Swarm } from "../../../swarm/swarm.ts";
+import type { Clock } from "../../../swarm/types.ts";
+import type { EventQueue } from "../event-queue.ts";
+import type { Random } from "../random.ts";
+import type { SimDisk } from "./disk.ts";
+import type { SimImage } from "./images.ts";
+import { PieceSwarm } from "./piece-swarm.ts";
+
+export const stateDirectory = "/state";
+/** A chunk of an HTTP answer, and how long it takes. */
+const chunkBytes = 64 * 1024;
+const chunkMs = 80;
+
+export interface SimWorld {
+  queue: EventQueue;
+  disk: SimDisk;
+  random: Random;
+  images: readonly SimImage[];
+  onPiece: (image: SimImage, index: number) => void;
+  log?: Log;
+}
+
+export interface SimAgent {
+  cache: ImageCache;
+  fetches: Fetches;
+  images: Images;
+  inUse: InUse;
+  /** Nothing of it runs any more; what happens to the disk is the caller's. */
+  die(): void;
+}
+
+/** Starts an agent on what the disk holds. */
+export async function bootAgent(world: SimWorld): Promise<SimAgent> {
+  const { queue, images: catalogue, random } = world;
+  const disk = world.disk.disk;
+  const log = world.log ?? createLog({ level: "silent", name: "sim" });
+  const { clock, die } = mortalClock(queue);
+  const now = () => new Date(Date.UTC(2026, 0, 1) + Math.floor(clock.now()));
+  const config = agentConfigSchema.parse({});
+  const cache = await ImageCache.open(stateLayout(stateDirectory, disk), now, log);
+  const pieces = new PieceSwarm({ images: catalogue, disk, clock, random, log, onPiece: world.onPiece });
+  const swarm = pieces as unknown as Swarm;
+  const seederPeers = () => [];
+  const seeding = new Seeding({ cache, swarm, seederPeers, clock, log });
+  const inUse = new InUse();
+  const rules = { ...config.cache, freeFloorBytes: 0 };
+  const space = new Space({ cache, inUse, rules, seeding, onEvicted: () => {}, clock, now, log });
+  const changing = new Serial();
+  const origin = originOf(catalogue, clock) as unknown as HttpOrigin;
+  const fetches = new Fetches({
+    tools: {
+      ...{ cache, swarm, origin, seederPeers, clock, now, log },
+      // Pieces come from the swarm alone, however long that takes.
+      rules: { ...config.fetch, swarmPatienceMs: 1e9, stallMs: 1e9 },
+      random: () => random.next(),
+    },
+    ...{ concurrency: 3, queueMax: 10, whenFull: "refuse", space, changing },
+    onEnded: (fetch) => {
+      if (fetch.state === "ready") seeding.consider(fetch.digest);
+    },
+  });
+  const catalog = catalogOf(catalogue) as Catalog;
+  const link = new SeederLink("http://seeder", now);
+  link.answered();
+  const images = new Images({ cache, fetches, seeding, space, inUse, changing, catalog, link, now, log });
+  await fetches.resume();
+  for (const { record } of images.list()) seeding.consider(record.digest);
+  return { cache, fetches, images, inUse, die };
+}
+
+/** A clock that stops for its owner alone. */
+function mortalClock(queue: EventQueue): { clock: Clock; die: () => void } {
+  let isDead = false;
+  const clock: Clock = {
+    now: () => queue.nowMs,
+    after: (delayMs, run) => queue.after(delayMs, () => (isDead ? undefined : run())),
+  };
+  return {
+    clock,
+    die: () => {
+      isDead = true;
+    },
+  };
+}
+
+function catalogOf(images: readonly SimImage[]): Pick<Catalog, "getImage"> {
+  return {
+    getImage: async (asked) => {
+      const found = images.find(({ facts }) => facts.digest === asked || facts.names.includes(asked));
+      if (!found) throw new Problem("not-found", `there is no image "${asked}"`);
+      return found.facts;
+    },
+  };
+}
+
+function originOf(images: readonly SimImage[], clock: Clock): Pick<HttpOrigin, "open" | "receivedBytes"> {
+  return {
+    receivedBytes: 0,
+    open: async ({ digest }, offset) => {
+      const { bytes } = images.find(({ facts }) => facts.digest === digest) as SimImage;
+      return { offset, chunks: chunksFrom(bytes, offset, clock) };
+    },
+  };
+}
+
+async function* chunksFrom(bytes: Buffer, offset: number, clock: Clock): AsyncGenerator<Buffer> {
+  for (let at = offset; at < bytes.length; at += chunkBytes) {
+    await new Promise<void>((resolve) => clock.after(chunkMs, resolve));
+    yield bytes.subarray(at, at + chunkBytes);
+  }
+}
