@@ -8,9 +8,10 @@
 import { hash } from "node:crypto";
 import { dirname } from "node:path";
 import { Bitfield } from "./bitfield.ts";
-import { type Disk, type DiskFile, flushPath, writeAll } from "./disk.ts";
+import { type Disk, type DiskFile, flushPath } from "./disk.ts";
 import { HaveFile } from "./have-file.ts";
 import { pieceBytesOf, pieceHashOf } from "./metainfo.ts";
+import { writeSparsely } from "./sparse-write.ts";
 import type { Clock, PieceStorage, StorageOptions, StorageRepair, TorrentInfo } from "./types.ts";
 
 /** How long a verified piece may wait for its record. */
@@ -169,7 +170,7 @@ export class Storage implements PieceStorage {
   }
 
   async #writePiece(index: number, piece: Uint8Array): Promise<void> {
-    await writeAll(this.#file, piece, index * this.#options.info.pieceLengthBytes);
+    await writeSparsely(this.#file, piece, index * this.#options.info.pieceLengthBytes);
   }
 
   #noteChange(): void {

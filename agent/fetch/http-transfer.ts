@@ -1,5 +1,6 @@
 import { Problem } from "../../daemon/problem.ts";
-import { type Disk, type DiskFile, writeAll } from "../../swarm/disk.ts";
+import type { Disk, DiskFile } from "../../swarm/disk.ts";
+import { writeSparsely } from "../../swarm/sparse-write.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import { type BackoffLimits, backoffMs } from "../backoff.ts";
 import { diskProblem } from "../cache/disk-space.ts";
@@ -157,7 +158,9 @@ export class HttpTransfer implements Transfer {
 
   async #append(file: DiskFile, chunk: Uint8Array): Promise<void> {
     try {
-      await writeAll(file, chunk, this.#doneBytes);
+      const end = this.#doneBytes + chunk.length;
+      // The file's size says how far it is, holes included.
+      if ((await writeSparsely(file, chunk, this.#doneBytes)) < end) await file.truncate(end);
     } catch (error) {
       throw this.#diskProblem(error);
     }

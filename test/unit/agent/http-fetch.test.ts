@@ -62,6 +62,21 @@ describe("an image without a magnet link", () => {
     expect(await readFile(path)).toHaveLength(0);
   });
 
+  test("keeps its holes, also at its end, and goes on behind one", async () => {
+    const sparse = Buffer.alloc(8 * 1024 * 1024);
+    bytes.copy(sparse, 1024 * 1024, 0, 512 * 1024);
+    const cut = 6 * 1024 * 1024;
+    const serve = ({ number, offset, response }: DataRequest) =>
+      number === 1 ? sendUpTo(response, sparse, offset, cut) : sendFrom(response, sparse, offset);
+    const seeder = await startScriptedSeeder([{ name: "sparse", bytes: sparse, serve }]);
+    const agent = await startAgent(seeder.url);
+    const { fetch, path } = await fetchToEnd(agent, "sparse");
+    expect([fetch.state, seeder.offsets]).toEqual([FetchState.READY, [0, cut]]);
+    expect((await readFile(path)).equals(sparse)).toBe(true);
+    const { images } = await agent.service.listImages({});
+    expect(Number(images[0]?.allocatedBytes)).toBeLessThan(1024 * 1024);
+  });
+
   test("goes on where the connection broke", async () => {
     const serve = ({ number, offset, response }: DataRequest) =>
       number === 1 ? sendUpTo(response, bytes, offset, half) : sendFrom(response, bytes, offset);

@@ -39,6 +39,19 @@ describe("an image with a magnet link", () => {
     expect(await metric(again.url, 'bootswarm_agent_received_bytes_total{source="swarm"}')).toBe(0);
   });
 
+  test("takes no more of the disk than its data: its holes stay holes", async () => {
+    const seeder = await startSeeder();
+    const sparse = Buffer.alloc(16 * MiB);
+    bytes.copy(sparse, 3 * MiB, 0, MiB);
+    const response = await fetch(`${seeder.url}/images/sparse`, { method: "PUT", body: sparse });
+    expect(response.status).toBeLessThan(300);
+    const agent = await startAgent(seeder.url, { "fetch.fallback": false });
+    const { path } = await fetchToEnd(agent, "sparse");
+    expect((await readFile(path)).equals(sparse)).toBe(true);
+    const { images } = await agent.service.listImages({});
+    expect(images[0]?.allocatedBytes).toBe(BigInt(MiB));
+  });
+
   test("goes on between nodes when the seeder is gone", async () => {
     const seeder = await startSeeder();
     await publish(seeder);
