@@ -114,7 +114,7 @@ async function openParts(
   const swarm = await openSwarm(config, await loadDhtNodes(cache.layout, log), log, disk);
   opened.defer(() => swarm.close());
   opened.defer(() => saveDhtNodes(cache.layout, swarm.dhtNodes(), log));
-  const seeder = connectSeeder(config.seeder.url, now);
+  const seeder = connectSeeder(config.seeder.url, { nodeId, fallback: config.fetch.fallback }, now);
   opened.defer(() => seeder.close());
   const { origin, catalog, link } = seeder;
 

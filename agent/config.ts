@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { logLevels } from "../daemon/log.ts";
 import { isZone, zoneRule } from "../swarm/zone.ts";
+import { fallbackModes } from "./fetch/source-policy.ts";
 
 /** HOST:PORT or [IPV6]:PORT. */
 const endpointPattern = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/;
@@ -103,9 +104,13 @@ export const agentConfigSchema = z.strictObject({
         .default(600_000)
         .describe("How long a fetch may receive nothing at all before it fails. What has arrived is kept."),
       fallback: z
-        .boolean()
-        .default(true)
-        .describe("Whether HTTP may be used for an image that has a magnet link. Images without one always use HTTP."),
+        .enum(fallbackModes, {
+          error: 'write off, budgeted or always; what was false is now "off", and what was true is "budgeted"',
+        })
+        .default("budgeted")
+        .describe(
+          "Whether HTTP may be used for an image that has a magnet link, where peers do not deliver: not at all, within the seeder's budget (origin.fallbackSlots), or outside it. Images without one always use HTTP.",
+        ),
     })
     .prefault({}),
   report: z

@@ -2,7 +2,7 @@ import type { Transport } from "@connectrpc/connect";
 import { compressionGzip, createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { Catalog } from "./catalog/catalog.ts";
 import { SeederLink } from "./catalog/seeder-link.ts";
-import { HttpOrigin } from "./fetch/http-origin.ts";
+import { HttpOrigin, type OriginIdentity } from "./fetch/http-origin.ts";
 
 /** A seeder that does not answer a ping by then is taken to be away, and streams from it end. */
 const pingIntervalMs = 15_000;
@@ -20,8 +20,12 @@ export interface SeederConnection {
   close(): Promise<void>;
 }
 
-/** Prepares the connection; nothing is sent before something is asked. */
-export function connectSeeder(url: string, now: () => Date): SeederConnection {
+/**
+ * Prepares the connection; nothing is sent before something is asked.
+ *
+ * @param identity how downloads are asked for
+ */
+export function connectSeeder(url: string, identity: OriginIdentity, now: () => Date): SeederConnection {
   const link = new SeederLink(url, now);
   const session = new Http2SessionManager(url, { pingIntervalMs, pingTimeoutMs });
   const transport = createConnectTransport({
@@ -31,7 +35,7 @@ export function connectSeeder(url: string, now: () => Date): SeederConnection {
     acceptCompression: [compressionGzip],
     readMaxBytes: messageBytesMax,
   });
-  const origin = new HttpOrigin(url);
+  const origin = new HttpOrigin(url, identity);
   const close = () => {
     session.abort();
     return origin.close();

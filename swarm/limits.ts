@@ -119,6 +119,9 @@ export const assemblyBytesMax = 64 * 1024 * 1024;
 /** Pieces that a peer alone sent and that failed their hash, before it is struck off: a disk may have one bad sector. */
 export const badPiecesMax = 3;
 
+/** Senders of pieces that failed their hash whose number is kept, to name them when a fetch fails. */
+export const badSendersMax = 16;
+
 /** Pieces of which it is remembered who sent which block, to find out who was at fault once they are here. */
 export const suspectPiecesMax = 64;
 

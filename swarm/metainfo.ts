@@ -7,6 +7,10 @@ import type { Endpoint, TorrentInfo } from "./types.ts";
 
 const hashBytes = 20;
 
+/** What stands around the info dictionary in a .torrent file that has nothing else. */
+const metainfoHead = Buffer.from("d4:info");
+const metainfoTail = Buffer.from("e");
+
 /**
  * Pieces aimed at per image: a piece can be passed on only when it is whole, so more pieces spread sooner; each costs
  * 20 bytes of metainfo and one have message per peer.
@@ -73,7 +77,19 @@ export function torrentInfoFromInfoBytes(infoBytes: Uint8Array): TorrentInfo {
 /** A .torrent file's bytes. It names no tracker: peers are found by DHT. */
 export function metainfoOf(info: TorrentInfo): Uint8Array {
   // The info dictionary goes in as it was hashed: decoding and encoding it again could change its bytes.
-  return Buffer.concat([Buffer.from("d4:info"), info.infoBytes, Buffer.from("e")]);
+  return Buffer.concat([metainfoHead, info.infoBytes, metainfoTail]);
+}
+
+/**
+ * The info dictionary in a .torrent file as `metainfoOf` makes it, as it was hashed.
+ *
+ * @throws Error if it is not made so
+ */
+export function infoBytesFromMetainfo(metainfo: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(metainfo.buffer, metainfo.byteOffset, metainfo.byteLength);
+  const isOurs = bytes.subarray(0, metainfoHead.length).equals(metainfoHead) && bytes.at(-1) === metainfoTail[0];
+  if (!isOurs) throw new Error("that is no .torrent file of a seeder");
+  return bytes.subarray(metainfoHead.length, -metainfoTail.length);
 }
 
 /** The magnet link (BEP 9), with `peers` as x.pe. */

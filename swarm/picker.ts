@@ -106,6 +106,14 @@ export class Picker<Requester extends object> {
     return this.#unopened.length === 0 && this.#open.size === 0;
   }
 
+  /** Pieces not here of which no peer has said that it has them. */
+  get lacking(): number {
+    let count = 0;
+    for (const index of this.#unopened) if (this.#availability[index] === 0) count++;
+    for (const index of this.#assemblies.keys()) if (this.#availability[index] === 0) count++;
+    return count;
+  }
+
   /** A peer that has these pieces is gone. */
   removePeer(has: Bitfield): void {
     for (let index = 0; index < has.size; index++) if (has.has(index)) this.#availability[index]!--;
@@ -169,15 +177,20 @@ export class Picker<Requester extends object> {
 
   /**
    * A whole piece for a requester that has them all, such as an HTTP source: one that nobody has opened, or nobody sends
-   * any more; where there is none, the one of which the most is still to come from slower ones.
+   * any more; where there is none, the one of which the most is still to come from slower ones. Which of the rarest it is
+   * falls at random, so that nodes that all have only that source fetch different ones, and trade them.
+   *
+   * @param lackingOnly only what no peer has
    */
-  pickPiece(requester: Requester, mayOpen: (index: number) => boolean): number | undefined {
+  pickPiece(requester: Requester, mayOpen: (index: number) => boolean, lackingOnly = false): number | undefined {
     for (const assembly of this.#orphans) {
+      if (lackingOnly && this.#availability[assembly.index]! > 0) continue;
       this.#setOwner(assembly, requester);
       this.#takeMissing(assembly, requester, Number.POSITIVE_INFINITY, []);
       return assembly.index;
     }
     const index = this.#rarest(undefined);
+    if (lackingOnly && (index === undefined || this.#availability[index]! > 0)) return undefined;
     if (index !== undefined && mayOpen(index)) {
       this.#takeMissing(this.#openPiece(index, requester), requester, Number.POSITIVE_INFINITY, []);
       return index;
@@ -332,7 +345,8 @@ export class Picker<Requester extends object> {
       if (availability >= bestAvailability || (has && !has.has(index))) continue;
       best = index;
       bestAvailability = availability;
-      if (availability <= 1) break;
+      // Of what a peer has, nothing is rarer than what it alone has.
+      if (availability <= (has ? 1 : 0)) break;
     }
     return best;
   }

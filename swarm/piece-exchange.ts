@@ -5,6 +5,7 @@
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
 import { Deal } from "./deal.ts";
+import { keyOf } from "./endpoint.ts";
 import { Hedges, type Helper } from "./hedge.ts";
 import { badPiecesMax, blockBytes, blockBytesMax, requestAgeMsMax, retractionsMax, suggestedMax } from "./limits.ts";
 import type { Locality } from "./locality.ts";
@@ -38,7 +39,8 @@ export interface PieceExchangeOptions {
   strike: (peer: Peer, reason: string) => void;
   /** Blocks came in. */
   onProgress: (bytes: number, from: "peer" | "source") => void;
-  onVerifyFailure: () => void;
+  /** A piece failed its hash; `from`: who sent parts of it, as addresses and names of sources. */
+  onVerifyFailure: (from: string[]) => void;
   /** Payload came that was not needed, or not any more. */
   onWasted: (bytes: number) => void;
   /** Blocks of a late piece are asked of one more peer. */
@@ -112,6 +114,11 @@ export class PieceExchange implements FeedTarget {
 
   get isComplete(): boolean {
     return this.#storage.have.isFull;
+  }
+
+  /** Pieces not here that no connected peer has. */
+  get lackingPieces(): number {
+    return this.#picker?.lacking ?? 0;
   }
 
   /** Stops asking and taking, waits for writes under way, and gives its memory back. */
@@ -522,7 +529,9 @@ export class PieceExchange implements FeedTarget {
     if (!isProven) this.#suspicions.note(index, piece, authors);
     this.#freeBuffer(index);
     this.#picker?.reset(index, !isProven);
-    const from = [...contributors].map((each) => (each instanceof SourceFeed ? each.source.name : each.endpoint));
+    const from = [...contributors].map((each) =>
+      each instanceof SourceFeed ? each.source.name : keyOf(each.endpoint),
+    );
     this.#reportBadPiece(index, from);
     const [author] = contributors;
     if (!isProven || author === undefined || author instanceof SourceFeed) return;
@@ -531,8 +540,8 @@ export class PieceExchange implements FeedTarget {
     else this.#withoutPiece(author, index);
   }
 
-  #reportBadPiece(index: number, from: unknown): void {
-    this.#options.onVerifyFailure();
+  #reportBadPiece(index: number, from: string[]): void {
+    this.#options.onVerifyFailure(from);
     this.#options.log.warn({ infohash: this.#info.infohash, piece: index, from }, "a piece failed its hash; dropped");
   }
 
@@ -558,7 +567,7 @@ export class PieceExchange implements FeedTarget {
   }
 
   openPiece(feed: SourceFeed): { index: number; offset: number; length: number } | undefined {
-    const index = this.#picker?.pickPiece(feed, this.#mayOpen);
+    const index = this.#picker?.pickPiece(feed, this.#mayOpen, feed.source.isForLackingOnly?.());
     if (index === undefined) return undefined;
     this.#ensureBuffer(index);
     return { index, offset: index * this.#info.pieceLengthBytes, length: pieceBytesOf(this.#info, index) };

@@ -48,8 +48,9 @@ export class SourceFeed {
   async #pull(): Promise<void> {
     const { signal } = this.#abort;
     while (!signal.aborted && this.#badPieces < badPiecesMax) {
-      const piece = this.#target.openPiece(this);
-      const waitMs = piece ? await this.#read(piece) : idleMs;
+      const readyInMs = this.source.readyInMs?.() ?? 0;
+      const piece = readyInMs > 0 ? undefined : this.#target.openPiece(this);
+      const waitMs = piece ? await this.#read(piece) : readyInMs || idleMs;
       if (waitMs > 0) await this.#wait(waitMs);
     }
   }
@@ -66,6 +67,8 @@ export class SourceFeed {
       this.#target.abandonPiece(this, piece.index);
       if (this.#abort.signal.aborted) return 0;
       this.#target.sourceFailed(this.source, error as Error);
+      // It has said when to come back, which is no failure.
+      if ((this.source.readyInMs?.() ?? 0) > 0) return 0;
       this.#failures++;
       return Math.min(retryMsMin * 2 ** (this.#failures - 1), retryMsMax);
     }

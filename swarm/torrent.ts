@@ -4,6 +4,7 @@
  *
  *     magnet only -> metadata from a peer -> storage opened -> pieces -> complete, and seeding all along
  */
+import { createHash } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { AnnounceSchedule } from "./announce-schedule.ts";
 import { chooseUnchoked } from "./choker.ts";
@@ -15,7 +16,7 @@ import {
   ourMetadataId,
   ourPexId,
 } from "./extension.ts";
-import { rechokeIntervalMs, rechokeIntervalMsMin, unchokedMax } from "./limits.ts";
+import { badSendersMax, rechokeIntervalMs, rechokeIntervalMsMin, unchokedMax } from "./limits.ts";
 import { Locality } from "./locality.ts";
 import { MetadataExchange } from "./metadata-exchange.ts";
 import { torrentInfoFromInfoBytes } from "./metainfo.ts";
@@ -70,6 +71,8 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   readonly #received = { peer: 0, source: 0 };
   #farBytes = 0;
   #verifyFailures = 0;
+  /** Who sent pieces that failed their hash, or parts of them, and how many. */
+  readonly #badSenders = new Map<string, number>();
   #isStarted = false;
   #completed = false;
   #failed = false;
@@ -125,6 +128,27 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   get isComplete(): boolean {
     return this.#completed;
+  }
+
+  /** Pieces not here that no connected peer has; 0 while the pieces are not known. It is counted anew each time. */
+  get lackingPieces(): number {
+    return this.#pieces?.lackingPieces ?? 0;
+  }
+
+  /** Who sent pieces that failed their hash, or parts of them, and how many: some of them, if they are many. */
+  get badSenders(): ReadonlyMap<string, number> {
+    return this.#badSenders;
+  }
+
+  /**
+   * Takes the info dictionary from elsewhere than a peer, such as a .torrent file.
+   *
+   * @returns false if it is not this torrent's
+   */
+  takeInfo(infoBytes: Uint8Array): boolean {
+    if (createHash("sha1").update(infoBytes).digest("hex") !== this.infohash) return false;
+    if (!this.#info && this.#isRunning) this.#learnInfo(infoBytes);
+    return true;
   }
 
   /** Connections that there are, and those that are being made. */
@@ -264,8 +288,12 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       locality: this.#locality(info),
       strike: (peer, reason) => this.#strike(peer, reason),
       onProgress: (bytes, from) => this.#countReceived(bytes, from),
-      onVerifyFailure: () => {
+      onVerifyFailure: (from) => {
         this.#verifyFailures++;
+        for (const sender of from) {
+          const count = this.#badSenders.get(sender) ?? 0;
+          if (count > 0 || this.#badSenders.size < badSendersMax) this.#badSenders.set(sender, count + 1);
+        }
         this.#host.countVerifyFailure();
       },
       onWasted: (bytes) => this.#host.countWasted(bytes),

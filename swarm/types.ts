@@ -137,6 +137,10 @@ export interface PieceSource {
   readonly name: string;
   /** How many `read` calls may be under way at once. */
   readonly requestsMax: number;
+  /** Milliseconds before which it is not to be asked for anything; now, if absent. */
+  readyInMs?(): number;
+  /** Whether it is asked only for pieces that no connected peer has; for any, if absent. */
+  isForLackingOnly?(): boolean;
   /**
    * Reads `length` bytes at `offset` of the torrent's data: exactly that many, or it rejects. What it gives is checked
    * against the piece's hash like a peer's. It must end when `signal` aborts.

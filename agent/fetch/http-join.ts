@@ -6,9 +6,16 @@ import type { Clock, PieceSource } from "../../swarm/types.ts";
 import type { ImageFacts } from "../cache/records.ts";
 import type { HttpOrigin } from "./http-origin.ts";
 import { OriginBusy } from "./range-answer.ts";
+import type { FallbackMode } from "./source-policy.ts";
 
-/** Ranges under way at once: enough to hide a round trip, few enough to leave the origin to other nodes. */
+/**
+ * Ranges under way at once: enough to hide a round trip, few enough to leave the origin to other nodes; in a budget, each
+ * takes a slot.
+ */
 const requestsMax = 4;
+const requestsMaxBudgeted = 2;
+/** Nodes that were told the same time come back within this part of it after it. */
+const jitterShare = 0.1;
 
 /** The origin as one more source of a torrent's pieces, while it is wanted and until it refuses. */
 export class HttpJoin {
@@ -17,14 +24,26 @@ export class HttpJoin {
   readonly #torrent: Torrent;
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #random: () => number;
+  readonly #requestsMax: number;
+  #lackingOnly = false;
   #leave: (() => void) | undefined;
   #trouble = "";
   #warned = false;
   #refusal: Problem | undefined;
-  #busy: OriginBusy | undefined;
   #busyUntilMs = 0;
 
-  constructor(options: { origin: HttpOrigin; facts: ImageFacts; torrent: Torrent; clock: Clock; log: Log }) {
+  constructor(options: {
+    origin: HttpOrigin;
+    facts: ImageFacts;
+    torrent: Torrent;
+    fallback: FallbackMode;
+    clock: Clock;
+    random: () => number;
+    log: Log;
+  }) {
+    this.#random = options.random;
+    this.#requestsMax = options.fallback === "always" ? requestsMax : requestsMaxBudgeted;
     this.#origin = options.origin;
     this.#facts = options.facts;
     this.#torrent = options.torrent;
@@ -48,8 +67,10 @@ export class HttpJoin {
     return this.#refusal;
   }
 
-  join(): void {
+  /** @param lackingOnly take only pieces that no connected peer has */
+  join(lackingOnly: boolean): void {
     if (this.#refusal) return;
+    this.#lackingOnly = lackingOnly;
     this.#leave ??= this.#torrent.addSource(this.#source());
   }
 
@@ -61,14 +82,14 @@ export class HttpJoin {
   #source(): PieceSource {
     return {
       name: this.#origin.urlOf(this.#facts),
-      requestsMax,
+      requestsMax: this.#requestsMax,
+      readyInMs: () => Math.max(0, this.#busyUntilMs - this.#clock.now()),
+      isForLackingOnly: () => this.#lackingOnly,
       read: (offset, length, signal) => this.#read(offset, length, signal),
     };
   }
 
   async #read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
-    // Refused here rather than waited for, so that the piece is given back and a peer may bring it.
-    if (this.#busy && this.#clock.now() < this.#busyUntilMs) throw this.#busy;
     const bytes = await this.#origin.read(this.#facts, offset, length, signal);
     this.#trouble = "";
     return bytes;
@@ -84,9 +105,9 @@ export class HttpJoin {
       this.#log.warn(fields, "the seeder's HTTP cannot help to fetch an image");
       return;
     }
-    if (error instanceof OriginBusy && error !== this.#busy) {
-      this.#busy = error;
-      this.#busyUntilMs = Math.max(this.#busyUntilMs, this.#clock.now() + error.retryAfterMs);
+    if (error instanceof OriginBusy) {
+      const waitMs = error.retryAfterMs * (1 + this.#random() * jitterShare);
+      this.#busyUntilMs = Math.max(this.#busyUntilMs, this.#clock.now() + waitMs);
     }
     if (!this.#warned) this.#log.warn(fields, "the seeder's HTTP does not help to fetch an image yet; asking again");
     this.#warned = true;

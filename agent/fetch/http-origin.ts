@@ -1,23 +1,37 @@
 import { Agent, type Dispatcher, request } from "undici";
 import { messageOf, Problem } from "../../daemon/problem.ts";
+import { infoBytesMax } from "../../swarm/limits.ts";
+import { infoBytesFromMetainfo } from "../../swarm/metainfo.ts";
 import type { ImageFacts } from "../cache/records.ts";
-import { checkRangeAnswer, type OriginAnswer } from "./range-answer.ts";
+import { checkRangeAnswer, type OriginAnswer, refusal } from "./range-answer.ts";
+import type { FallbackMode } from "./source-policy.ts";
 
 /** Connections to the origin: every active fetch may have a few, and the origin many nodes. */
 const connectionsMax = 16;
 const connectTimeoutMs = 10_000;
 /** The origin's first byte, and any later one, must come within this time. */
 const headersTimeoutMs = 30_000;
+/** A .torrent file: the info dictionary and a few bytes around it. */
+const metainfoBytesMax = infoBytesMax + 1_024;
 const bodyIdleTimeoutMs = 30_000;
+
+/** How an agent asks for what peers have too. */
+export interface OriginIdentity {
+  nodeId: string;
+  /** What its operator has set: the seeder serves within its budget, unless it says "always". */
+  fallback: FallbackMode;
+}
 
 /** Bytes of images from the seeder's HTTP side. */
 export class HttpOrigin {
   readonly #baseUrl: string;
+  readonly #identity: OriginIdentity;
   readonly #dispatcher: Dispatcher;
   #receivedBytes = 0;
 
   /** @param seederUrl http or https */
-  constructor(seederUrl: string) {
+  constructor(seederUrl: string, identity: OriginIdentity) {
+    this.#identity = identity;
     this.#baseUrl = seederUrl.replace(/\/+$/, "");
     this.#dispatcher = new Agent({
       connections: connectionsMax,
@@ -51,14 +65,9 @@ export class HttpOrigin {
   ): Promise<{ offset: number; chunks: AsyncGenerator<Buffer> }> {
     const whole = offset === 0 && lengthBytes === undefined;
     const last = lengthBytes === undefined ? "" : offset + lengthBytes - 1;
-    const headers: Record<string, string> = { "accept-encoding": "identity" };
+    const headers = this.#headersFor(facts);
     if (!whole) headers.range = `bytes=${offset}-${last}`;
-    let response: Dispatcher.ResponseData;
-    try {
-      response = await request(this.urlOf(facts), { dispatcher: this.#dispatcher, headers, signal });
-    } catch (error) {
-      throw this.#networkProblem(error, facts, signal);
-    }
+    const response = await this.#request(this.urlOf(facts), headers, facts, signal);
     try {
       const answer: OriginAnswer = { status: response.statusCode, header: (name) => headerOf(response, name) };
       const start = checkRangeAnswer(answer, facts, { offset, lengthBytes });
@@ -89,8 +98,53 @@ export class HttpOrigin {
     return bytes;
   }
 
+  /**
+   * The info dictionary of the image's torrent, not yet compared with its infohash.
+   *
+   * @throws Problem "unavailable" if it is worth trying again (an OriginBusy says when), "not-found" if there is none,
+   * "data-loss" if what comes is none.
+   */
+  async torrent(facts: ImageFacts, signal: AbortSignal): Promise<Uint8Array> {
+    const url = `${this.#baseUrl}/images/${facts.digest}.torrent`;
+    const response = await this.#request(url, this.#headersFor(facts), facts, signal);
+    const parts: Buffer[] = [];
+    let bytes = 0;
+    try {
+      if (response.statusCode !== 200) {
+        throw refusal({ status: response.statusCode, header: (name) => headerOf(response, name) }, facts);
+      }
+      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+        bytes += chunk.length;
+        if (bytes > metainfoBytesMax) throw new Problem("data-loss", `${url} is larger than any torrent`);
+        parts.push(chunk);
+      }
+    } catch (error) {
+      response.body.on("error", () => {}).destroy();
+      throw error instanceof Problem ? error : this.#networkProblem(error, facts, signal);
+    }
+    try {
+      return infoBytesFromMetainfo(Buffer.concat(parts));
+    } catch (error) {
+      throw new Problem("data-loss", `${url} is no torrent`, { cause: error });
+    }
+  }
+
   async close(): Promise<void> {
     await this.#dispatcher.destroy();
+  }
+
+  #headersFor(facts: ImageFacts): Record<string, string> {
+    const headers: Record<string, string> = { "accept-encoding": "identity" };
+    if (facts.infohash === "") return headers;
+    return { ...headers, "bootswarm-fallback": this.#identity.fallback, "bootswarm-node": this.#identity.nodeId };
+  }
+
+  async #request(url: string, headers: Record<string, string>, facts: ImageFacts, signal: AbortSignal) {
+    try {
+      return await request(url, { dispatcher: this.#dispatcher, headers, signal });
+    } catch (error) {
+      throw this.#networkProblem(error, facts, signal);
+    }
   }
 
   async *#chunks(response: Dispatcher.ResponseData, facts: ImageFacts, signal: AbortSignal): AsyncGenerator<Buffer> {

@@ -181,8 +181,9 @@ export class HttpTransfer implements Transfer {
       const peers = this.#facts.infohash === "" ? "the image has no magnet link" : "no peers";
       throw nothingArrives(quietMs, `${peers}; HTTP: ${error.message}`, refusal);
     }
-    const retryAfterMs = error instanceof OriginBusy ? error.retryAfterMs : 0;
-    const delayMs = Math.max(retryAfterMs, backoffMs(failures, retryLimits, random));
+    // A seeder that says when has a place for this node then; others are asked less and less often.
+    const retryAfterMs = error instanceof OriginBusy ? error.retryAfterMs * (1 + random() / 10) : 0;
+    const delayMs = retryAfterMs || backoffMs(failures, retryLimits, random);
     this.#trouble = `waiting for the seeder's HTTP: ${error.message}`;
     await wait(clock, delayMs, signal);
   }

@@ -9,7 +9,7 @@ export interface OriginAnswer {
 }
 
 /** Longest that a server's Retry-After is heeded; beyond, the fetch asks again all the same. */
-const retryAfterMsMax = 60_000;
+const retryAfterMsMax = 300_000;
 
 /** The origin has no place for us now. */
 export class OriginBusy extends Problem {
@@ -77,14 +77,20 @@ function lie(facts: ImageFacts, offered: string | undefined): Problem {
   );
 }
 
-function refusal(answer: OriginAnswer, facts: ImageFacts): Problem {
+/** What an answer without bytes means. */
+export function refusal(answer: OriginAnswer, facts: ImageFacts): Problem {
   if (answer.status === 404 || answer.status === 410) {
     return new Problem("not-found", `the seeder no longer has image ${facts.digest}; it may have been retired`);
   }
   if (answer.status === 429 || answer.status === 503) {
-    const seconds = Number(answer.header("retry-after") ?? "0");
-    const retryAfterMs = Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0) * 1_000, retryAfterMsMax) : 0;
-    return new OriginBusy(`the seeder is busy (HTTP ${answer.status})`, retryAfterMs);
+    return new OriginBusy(`the seeder is busy (HTTP ${answer.status})`, retryAfterMsOf(answer));
   }
   return new Problem("unavailable", `the seeder answers HTTP ${answer.status}`);
+}
+
+/** How long to wait: our own seeder says it in milliseconds, too. */
+function retryAfterMsOf(answer: OriginAnswer): number {
+  const exact = answer.header("bootswarm-retry-after-ms");
+  const waitMs = exact === undefined ? Number(answer.header("retry-after") ?? "0") * 1_000 : Number(exact);
+  return Number.isFinite(waitMs) ? Math.min(Math.max(waitMs, 0), retryAfterMsMax) : 0;
 }

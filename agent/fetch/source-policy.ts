@@ -1,22 +1,32 @@
 /** Where a fetch takes its bytes from: decided anew several times a second, from plain figures. */
 import type { ProblemKind } from "../../daemon/problem.ts";
 
+/**
+ * Whether HTTP may be used for an image that has a magnet link: the hard switch. "budgeted" obeys the seeder's budget,
+ * "always" is outside it.
+ */
+export const fallbackModes = ["off", "budgeted", "always"] as const;
+export type FallbackMode = (typeof fallbackModes)[number];
+
 export interface SourceSituation {
   /** Whether the torrent's info dictionary is known: without it no byte has a place. */
   infoKnown: boolean;
+  /** Whether the origin has no torrent of the image that could be used. */
+  torrentRefused: boolean;
   /** Whether any peer has been connected since the fetch became active: an address alone may be a dead node's. */
   peersMet: boolean;
   /** Milliseconds since peers last delivered something worth the name or, if none has, since the fetch became active. */
   swarmQuietMs: number;
   swarmBytesPerSecond: number;
   httpBytesPerSecond: number;
+  /** Missing pieces that no connected peer has. */
+  lackingPieces: number;
   /** Whether HTTP is a source now. */
   httpJoined: boolean;
 }
 
 export interface SourceRules {
-  /** Whether HTTP may be used at all for an image with a magnet link: the hard switch. */
-  fallback: boolean;
+  fallback: FallbackMode;
   /** How long to look for peers. */
   swarmPatienceMs: number;
   /** How long known peers may deliver next to nothing. */
@@ -25,23 +35,27 @@ export interface SourceRules {
 
 /**
  * - swarm: peers alone.
- * - http-join: HTTP as one more source of pieces, beside the peers.
+ * - http-torrent: peers alone, and the origin is asked what the torrent's pieces are.
+ * - http-fill: HTTP for the pieces that no connected peer has; peers deliver the others.
+ * - http-join: HTTP as one more source of any piece, beside the peers.
  * - http-only: the whole image by HTTP, from its beginning, since nobody tells what its pieces are.
  */
-export type SourceChoice = "swarm" | "http-join" | "http-only";
+export type SourceChoice = "swarm" | "http-torrent" | "http-fill" | "http-join" | "http-only";
 
 /** Decides for an image that has a magnet link. */
 export function chooseSource(situation: SourceSituation, rules: SourceRules): SourceChoice {
-  if (!rules.fallback) return "swarm";
-  const quietMsAllowed = patienceMs(situation.peersMet, rules);
+  if (rules.fallback === "off") return "swarm";
+  const isQuiet = situation.swarmQuietMs >= patienceMs(situation.peersMet, rules);
   if (situation.httpJoined) {
+    if (isQuiet) return "http-join";
+    // What nobody has, nobody can trade: while nodes bring different pieces into the swarm, they have to go on.
+    if (situation.lackingPieces > 0) return "http-fill";
     // HTTP leaves only when the swarm alone does better, or it would come and go with every short pause.
-    const swarmLeads =
-      situation.swarmQuietMs < quietMsAllowed && situation.swarmBytesPerSecond > situation.httpBytesPerSecond;
-    return swarmLeads ? "swarm" : "http-join";
+    return situation.swarmBytesPerSecond > situation.httpBytesPerSecond ? "swarm" : "http-join";
   }
-  if (situation.swarmQuietMs < quietMsAllowed) return "swarm";
-  return situation.infoKnown ? "http-join" : "http-only";
+  if (!isQuiet) return "swarm";
+  if (situation.infoKnown) return "http-join";
+  return situation.torrentRefused ? "http-only" : "http-torrent";
 }
 
 /**

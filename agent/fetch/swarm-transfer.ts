@@ -1,14 +1,17 @@
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import type { Torrent } from "../../swarm/torrent.ts";
-import type { TorrentInfo } from "../../swarm/types.ts";
+import type { Endpoint, TorrentInfo } from "../../swarm/types.ts";
+import { type BackoffLimits, backoffMs } from "../backoff.ts";
 import { diskProblem } from "../cache/disk-space.ts";
 import { imagePaths } from "../cache/layout.ts";
 import type { ImageFacts } from "../cache/records.ts";
 import { wait } from "../clock.ts";
 import { magnetPeersFrom } from "../endpoint.ts";
 import { HttpJoin } from "./http-join.ts";
+import { OriginBusy } from "./range-answer.ts";
 import { RateMeter } from "./rate-meter.ts";
 import { chooseSource, quietMsMax } from "./source-policy.ts";
+import { blame, nextStallStep, type Stall } from "./stall-watchdog.ts";
 import { type FetchTools, nothingArrives, type Transfer, type TransferProgress } from "./transfer.ts";
 
 /** How often the choice of sources is looked at again. */
@@ -18,6 +21,8 @@ const lookIntervalMs = 250;
  * has stalled as much as one that gives nothing.
  */
 const deliveryBytes = 256 * 1024;
+/** Waits between requests for the torrent, where the origin does not say when. */
+const torrentRetryLimits: BackoffLimits = { firstMs: 500, longestMs: 15_000 };
 
 /**
  * Brings an image by its torrent: pieces from peers, and from HTTP too while the policy says so. A torrent that has come
@@ -37,6 +42,17 @@ export class SwarmTransfer implements Transfer {
   #swarmBytesAtMs: number;
   #anyBytes = 0;
   #anyBytesAtMs: number;
+  /** Searches for peers since anything arrived. */
+  #searches = 0;
+  /** As of the last piece that was found good. */
+  #doneBytes = 0;
+  #doneBytesAtMs: number;
+  #badPieces = 0;
+  /** The request for the torrent is under way. */
+  #askingTorrent = false;
+  /** Why the origin's torrent is of no use. */
+  #torrentRefusal: Problem | undefined;
+  #torrentTrouble = "";
 
   /**
    * Adds the torrent to the swarm.
@@ -46,7 +62,7 @@ export class SwarmTransfer implements Transfer {
   constructor(tools: FetchTools, facts: ImageFacts, info: TorrentInfo | undefined) {
     this.#tools = tools;
     this.#facts = facts;
-    this.#startedMs = this.#swarmBytesAtMs = this.#anyBytesAtMs = tools.clock.now();
+    this.#startedMs = this.#swarmBytesAtMs = this.#anyBytesAtMs = this.#doneBytesAtMs = tools.clock.now();
     if (tools.swarm.get(facts.infohash)) {
       throw new Problem("data-loss", `the catalog gives image ${facts.digest} the torrent of another image`);
     }
@@ -57,10 +73,11 @@ export class SwarmTransfer implements Transfer {
       dataPath: data,
       havePath: have,
       expectedLengthBytes: facts.sizeBytes,
-      peers: [...magnetPeersFrom(facts.magnetUri), ...tools.seederPeers()],
+      peers: this.#knownPeers(),
     });
-    const { origin, clock, log } = tools;
-    this.#http = new HttpJoin({ origin, facts, torrent: this.#torrent, clock, log });
+    const { origin, clock, random, log, rules } = tools;
+    const { fallback } = rules;
+    this.#http = new HttpJoin({ origin, facts, torrent: this.#torrent, fallback, clock, random, log });
   }
 
   /**
@@ -125,33 +142,103 @@ export class SwarmTransfer implements Transfer {
       await wait(clock, lookIntervalMs, signal);
       const choice = this.#choose(clock.now());
       if (choice === "http-only") return "use-http";
-      if (choice === "http-join") this.#http.join();
+      if (choice === "http-join" || choice === "http-fill") this.#http.join(choice === "http-fill");
       else this.#http.leave();
+      if (choice === "http-torrent" && !this.#askingTorrent) void this.#askTorrent(signal);
       const { quietMs, peers, activity } = this.progress();
-      const refusal = this.#http.refusal?.kind;
-      const quietLimitMs = quietMsMax({ peers, peersMet: this.#peersMet, refusal }, rules);
-      if (quietMs > quietLimitMs) throw nothingArrives(quietMs, activity, this.#http.refusal);
+      const { refusal } = this.#http;
+      const quietLimitMs = quietMsMax({ peers, peersMet: this.#peersMet, refusal: refusal?.kind }, rules);
+      const stall = {
+        quietMs,
+        barrenMs: clock.now() - this.#doneBytesAtMs,
+        badPieces: this.#torrent.status().verifyFailures - this.#badPieces,
+        searches: this.#searches,
+      };
+      const step = nextStallStep(stall, quietLimitMs, rules.giveUpMs);
+      if (step === "search") this.#search();
+      if (step === "fail") throw this.#failure(stall, quietMs <= quietLimitMs, activity);
     }
   }
 
+  /** What has been known of peers from the start, and what the seeder has told since. */
+  #knownPeers(): Endpoint[] {
+    return [...magnetPeersFrom(this.#facts.magnetUri), ...this.#tools.seederPeers()];
+  }
+
+  /** Looks for peers by every way at once. */
+  #search(): void {
+    this.#searches++;
+    const { log } = this.#tools;
+    log.debug({ digest: this.#facts.digest, searches: this.#searches }, "nothing arrives; looking for peers anew");
+    for (const endpoint of this.#knownPeers()) this.#torrent.addPeer(endpoint, { isGiven: true });
+    this.#torrent.announceSoon();
+  }
+
+  /** Asks the origin what the torrent's pieces are, until it says so or has nothing to say. Never rejects. */
+  async #askTorrent(signal: AbortSignal): Promise<void> {
+    this.#askingTorrent = true;
+    const { clock, random, origin, log } = this.#tools;
+    const { digest, infohash } = this.#facts;
+    for (let attempt = 1; !signal.aborted && !this.#torrent.info; attempt++) {
+      try {
+        if (this.#torrent.takeInfo(await origin.torrent(this.#facts, signal))) {
+          log.info({ digest, infohash }, "no peer has told what the torrent's pieces are; the seeder has, by HTTP");
+          this.#torrentTrouble = "";
+        } else {
+          this.#torrentRefusal = new Problem("data-loss", `the seeder's torrent of image ${digest} is not ${infohash}`);
+        }
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#torrentTrouble = messageOf(error);
+        if (error instanceof Problem && error.kind !== "unavailable") {
+          this.#torrentRefusal = error;
+          return;
+        }
+        const retryAfterMs = error instanceof OriginBusy ? error.retryAfterMs * (1 + random() / 10) : 0;
+        const delayMs = retryAfterMs || backoffMs(attempt, torrentRetryLimits, random);
+        await wait(clock, delayMs, signal).catch(() => {});
+      }
+    }
+  }
+
+  /** Why the fetch is given up. */
+  #failure(stall: Stall, isBarren: boolean, activity: string): Problem {
+    const faults = blame(this.#torrent.badSenders);
+    if (!isBarren) return nothingArrives(stall.quietMs, activity, this.#http.refusal, faults);
+    const seconds = Math.round(stall.barrenMs / 1_000);
+    const what = `nothing that is any good has arrived for ${seconds} s (${activity}); ${faults}`;
+    return new Problem("unavailable", `${what}; what is here is kept; look at the disks and memory of those machines`);
+  }
+
   #choose(nowMs: number) {
-    const { peers, swarmBytes, sourceBytes } = this.#torrent.status();
+    const { peers, swarmBytes, sourceBytes, doneBytes, verifyFailures } = this.#torrent.status();
     this.#peersMet ||= peers > 0;
+    if (doneBytes !== this.#doneBytes) {
+      this.#doneBytes = doneBytes;
+      this.#doneBytesAtMs = nowMs;
+      this.#badPieces = verifyFailures;
+    }
     if (swarmBytes - this.#swarmBytes >= deliveryBytes) {
       this.#swarmBytes = swarmBytes;
       this.#swarmBytesAtMs = nowMs;
     }
-    if (swarmBytes + sourceBytes !== this.#anyBytes) this.#anyBytesAtMs = nowMs;
+    if (swarmBytes + sourceBytes !== this.#anyBytes) {
+      this.#anyBytesAtMs = nowMs;
+      this.#searches = 0;
+    }
     this.#anyBytes = swarmBytes + sourceBytes;
     this.#swarmRate.record(swarmBytes, nowMs);
     this.#httpRate.record(sourceBytes, nowMs);
     return chooseSource(
       {
         infoKnown: this.#torrent.info !== undefined,
+        torrentRefused: this.#torrentRefusal !== undefined,
         peersMet: this.#peersMet,
         swarmQuietMs: nowMs - this.#swarmBytesAtMs,
         swarmBytesPerSecond: this.#swarmRate.rate(),
         httpBytesPerSecond: this.#httpRate.rate(),
+        lackingPieces: this.#http.joined ? this.#torrent.lackingPieces : 0,
         httpJoined: this.#http.joined,
       },
       this.#tools.rules,
@@ -167,7 +254,9 @@ export class SwarmTransfer implements Transfer {
     }
     if (peers === 0) {
       const seconds = Math.round((this.#tools.clock.now() - this.#startedMs) / 1_000);
-      return `looking for peers for ${seconds} s${this.#tools.rules.fallback ? "" : "; HTTP is switched off (fetch.fallback)"}`;
+      const off = this.#tools.rules.fallback === "off" ? "; HTTP is switched off (fetch.fallback)" : "";
+      const torrent = this.#torrentTrouble && `; asking for the torrent by HTTP: ${this.#torrentTrouble}`;
+      return `looking for peers for ${seconds} s${off}${torrent}`;
     }
     if (!this.#torrent.info) return `asking ${from} for the torrent's metadata`;
     return `fetching from ${from}`;

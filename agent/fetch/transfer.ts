@@ -47,12 +47,13 @@ export interface Transfer {
  *
  * @param activity how many peers there are, and what HTTP last said
  * @param refusal the origin's answer that asking again would not change, if there was one
+ * @param faults who sent what could not be used
  */
-export function nothingArrives(quietMs: number, activity: string, refusal?: Problem): Problem {
+export function nothingArrives(quietMs: number, activity: string, refusal?: Problem, faults = ""): Problem {
   const advice =
     refusal?.kind === "data-loss" ? "" : ", so ask again once the seeder or another node that has the image is up";
   return new Problem(
     refusal?.kind ?? "unavailable",
-    `nothing has arrived for ${Math.round(quietMs / 1_000)} s (${activity}); what is here is kept${advice}`,
+    `nothing has arrived for ${Math.round(quietMs / 1_000)} s (${activity}${faults && `; ${faults}`}); what is here is kept${advice}`,
   );
 }

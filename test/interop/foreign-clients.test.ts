@@ -53,7 +53,7 @@ describe.each(clients)(
       await writeFile(join(seedDirectory, dataName), await readFile(source));
       const peer = await start({ torrent: path, directory: seedDirectory, dhtPort: seeder.dhtPort });
       await peer.complete;
-      const agent = await startAgent(seeder.url, join(directory, "node"), { "fetch.fallback": false });
+      const agent = await startAgent(seeder.url, join(directory, "node"), { "fetch.fallback": "off" });
       const { path: fetched, fetch } = await ensure(agent, "image");
       expect(await sha256Of(fetched)).toBe(image.digest);
       expect(fetch.httpBytes).toBe(0n);
@@ -80,7 +80,7 @@ describe("torrent-stream", () => {
         return digest === image.digest ? digest : undefined;
       }, "torrent-stream has written the image"),
     ).toBe(image.digest);
-    const agent = await startAgent(seeder.url, join(directory, "node"), { "fetch.fallback": false });
+    const agent = await startAgent(seeder.url, join(directory, "node"), { "fetch.fallback": "off" });
     const ensured = ensure(agent, "image");
     ensured.catch(() => {});
     engine.connect(`127.0.0.1:${agent.peerPort}`);

@@ -33,7 +33,7 @@ test("an image that cannot fit is refused at once, with the figures", async () =
 async function halfWay(small: string, directory: string) {
   const seeder = await startSeeder(join(directory, "seeder"), { "swarm.uploadBytesPerSecondMax": 5 * 1024 * 1024 });
   await publish(seeder, await makeRandomFile(directory, "first", 4), "first");
-  const agent = await startAgent(seeder.url, join(small, "node"), { "fetch.fallback": false });
+  const agent = await startAgent(seeder.url, join(small, "node"), { "fetch.fallback": "off" });
   await ensure(agent, "first");
   const second = await makeRandomFile(directory, "second", 16);
   const { digest } = await publish(seeder, second, "second");

@@ -67,11 +67,13 @@ describe("worth trying again:", () => {
     expect(problemOf(() => check(status, headers as Record<string, string>, 400)).kind).toBe("unavailable");
   });
 
-  test("a busy seeder says when, and is not believed beyond a minute", () => {
+  test("a busy seeder says when, and is not believed beyond some minutes", () => {
     const busy = problemOf(() => check(503, { "retry-after": "7" }));
     expect(busy instanceof OriginBusy && busy.retryAfterMs).toBe(7_000);
+    const exact = problemOf(() => check(503, { "retry-after": "1", "bootswarm-retry-after-ms": "120" }));
+    expect(exact instanceof OriginBusy && exact.retryAfterMs).toBe(120);
     const long = problemOf(() => check(429, { "retry-after": "86400" }));
-    expect(long instanceof OriginBusy && long.retryAfterMs).toBe(60_000);
+    expect(long instanceof OriginBusy && long.retryAfterMs).toBe(300_000);
   });
 });
 

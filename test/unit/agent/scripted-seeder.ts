@@ -24,6 +24,8 @@ export interface ScriptedImage {
   bytes: Buffer;
   /** What the catalog says instead of the truth. */
   said?: MessageInitShape<typeof ImageSchema>;
+  /** Its .torrent file, if it has one. */
+  torrent?: Buffer;
   /** Answers requests for the bytes; honestly, unless given. */
   serve?: (request: DataRequest) => void;
 }
@@ -71,6 +73,12 @@ export async function startScriptedSeeder(images: ScriptedImage[], port = 0): Pr
       router.service(InventoryService, { report: () => ({}) });
     },
     http: (request, response) => {
+      const torrent = messages.find(({ message }) => request.url === `/images/${message.digest}.torrent`)?.image
+        .torrent;
+      if (torrent) {
+        (response as ServerResponse).end(torrent);
+        return true;
+      }
       const found = messages.find(({ message }) => message.dataPath === request.url);
       if (!found) return false;
       const { bytes, serve = (asked) => sendRange(asked, bytes) } = found.image;

@@ -7,9 +7,11 @@ import {
   type SourceSituation,
 } from "../../../agent/fetch/source-policy.ts";
 
-const rules: SourceRules = { fallback: true, swarmPatienceMs: 5_000, stallMs: 10_000 };
+const rules: SourceRules = { fallback: "budgeted", swarmPatienceMs: 5_000, stallMs: 10_000 };
 const fresh: SourceSituation = {
   infoKnown: false,
+  torrentRefused: false,
+  lackingPieces: 0,
   peersMet: false,
   swarmQuietMs: 0,
   swarmBytesPerSecond: 0,
@@ -23,8 +25,12 @@ describe("an image with a magnet link", () => {
   test("comes by the swarm while there is patience left", () => {
     expect(choose({ swarmQuietMs: 4_999 })).toBe("swarm");
   });
-  test("comes by HTTP alone when no peer is found that tells what the pieces are", () => {
-    expect(choose({ swarmQuietMs: 5_000 })).toBe("http-only");
+  test("has the origin asked for its torrent when no peer is found that tells what the pieces are", () => {
+    expect(choose({ swarmQuietMs: 5_000 })).toBe("http-torrent");
+  });
+  test("comes by HTTP alone when the origin does not tell it either", () => {
+    expect(choose({ swarmQuietMs: 5_000, torrentRefused: true })).toBe("http-only");
+    expect(choose({ swarmQuietMs: 5_000, torrentRefused: true, infoKnown: true })).toBe("http-join");
   });
   test("gets HTTP as one more source when the pieces are known but nobody has them", () => {
     expect(choose({ swarmQuietMs: 5_000, infoKnown: true })).toBe("http-join");
@@ -39,18 +45,26 @@ describe("an image with a magnet link", () => {
     expect(choose({ ...joined, swarmBytesPerSecond: 30, httpBytesPerSecond: 20 })).toBe("swarm");
     expect(choose({ ...joined, swarmBytesPerSecond: 30, swarmQuietMs: 10_000 })).toBe("http-join");
   });
+  test("takes by HTTP what nobody has while peers deliver the rest, and anything when they do not", () => {
+    const joined = { infoKnown: true, peersMet: true, httpJoined: true, lackingPieces: 3, swarmBytesPerSecond: 30 };
+    expect(choose(joined)).toBe("http-fill");
+    expect(choose({ ...joined, swarmQuietMs: 10_000 })).toBe("http-join");
+    expect(choose({ ...joined, lackingPieces: 0 })).toBe("swarm");
+  });
 });
 
 test("with the switch off, HTTP is never used, whatever happens", () => {
   const situation = fc.record({
     infoKnown: fc.boolean(),
+    torrentRefused: fc.boolean(),
+    lackingPieces: fc.nat(),
     peersMet: fc.boolean(),
     swarmQuietMs: fc.nat(),
     swarmBytesPerSecond: fc.nat(),
     httpBytesPerSecond: fc.nat(),
     httpJoined: fc.boolean(),
   });
-  fc.assert(fc.property(situation, (each) => choose(each, { fallback: false }) === "swarm"));
+  fc.assert(fc.property(situation, (each) => choose(each, { fallback: "off" }) === "swarm"));
 });
 
 describe("when nothing at all arrives, a fetch ends", () => {

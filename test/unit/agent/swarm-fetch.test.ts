@@ -57,7 +57,7 @@ describe("an image with a magnet link", () => {
     await publish(seeder);
     const one = await startAgent(seeder.url);
     await fetchToEnd(one, "image");
-    const settings = { "swarm.downloadBytesPerSecondMax": 4 * MiB, "fetch.fallback": false };
+    const settings = { "swarm.downloadBytesPerSecondMax": 4 * MiB, "fetch.fallback": "off" };
     const other = await startAgent(seeder.url, settings);
     await fetchUntil(other, "image", (fetch) => fetch.doneBytes > 0n && fetch.peers >= 2);
     await seeder.seeder.close();
@@ -101,7 +101,7 @@ describe("an image with a magnet link", () => {
   test("never comes by HTTP when that is switched off: the fetch fails instead, and says so", async () => {
     const said = { infohash: infohashOfNobody, magnetUri: `magnet:?xt=urn:btih:${infohashOfNobody}` };
     const seeder = await startScriptedSeeder([{ name: "image", bytes, said }]);
-    const settings = { "fetch.fallback": false, "fetch.swarmPatienceMs": 0, "fetch.giveUpMs": 1_000 };
+    const settings = { "fetch.fallback": "off", "fetch.swarmPatienceMs": 0, "fetch.giveUpMs": 1_000 };
     const { fetch } = await fetchToEnd(await startAgent(seeder.url, settings), "image");
     expect(fetch.state).toBe(FetchState.FAILED);
     expect(fetch.error).toContain("HTTP is switched off (fetch.fallback)");
@@ -115,7 +115,7 @@ describe("an image with a magnet link", () => {
     const other = randomBytes(bytes.length);
     const said = { infohash: image!.infohash, magnetUri: image!.magnetUri };
     const liar = await startScriptedSeeder([{ name: "other", bytes: other, said }]);
-    const peer = { "dht.bootstrap": `["127.0.0.1:${seeder.seeder.dhtPort}"]`, "fetch.fallback": false };
+    const peer = { "dht.bootstrap": `["127.0.0.1:${seeder.seeder.dhtPort}"]`, "fetch.fallback": "off" };
     const agent = await startAgent(liar.url, peer);
     const { fetch } = await fetchToEnd(agent, "other");
     expect(fetch.state).toBe(FetchState.FAILED);
