@@ -20,6 +20,7 @@ import type { AgentConfig } from "./config.ts";
 import { keepSavingDhtNodes, loadDhtNodes, saveDhtNodes } from "./dht-nodes.ts";
 import { Fetches } from "./fetch/fetches.ts";
 import { Images } from "./images.ts";
+import { Leases } from "./leases.ts";
 import { type AgentMetrics, createAgentMetrics } from "./metrics.ts";
 import { openState } from "./open-state.ts";
 import { openSwarm } from "./open-swarm.ts";
@@ -52,6 +53,8 @@ interface AgentParts {
   fetches: Fetches;
   images: Images;
   inUse: InUse;
+  leases: Leases;
+  space: Space;
   metrics: AgentMetrics;
   identity: NodeIdentity;
 }
@@ -68,7 +71,7 @@ export async function openAgent(config: AgentConfig, log: Log, disk: Disk = syst
   const registry = createMetrics();
   await using opened = new AsyncDisposableStack();
   const parts = await openParts(config, log, disk, createAgentMetrics(registry), opened);
-  const { seeder, swarm, cache, fetches, images, seeding, identity, clock } = parts;
+  const { seeder, swarm, fetches, images, leases, seeding, identity, clock } = parts;
   const startedMs = clock.now();
   const listener = await openListener({
     address,
@@ -77,11 +80,13 @@ export async function openAgent(config: AgentConfig, log: Log, disk: Disk = syst
     routes: (router) => {
       const uptimeMs = () => clock.now() - startedMs;
       const { concurrency } = config.fetch;
-      serveAgent(router, { images, fetches, swarm, identity, cache, link: seeder.link, concurrency, uptimeMs });
+      serveAgent(router, { ...parts, link: seeder.link, concurrency, uptimeMs });
     },
     log,
   });
   opened.defer(() => listener.close());
+  // Before the listener ends the calls that keep some.
+  opened.defer(() => leases.close());
   identity.apiUrl = advertisedUrl(config, address, listener.url);
 
   await fetches.resume();
@@ -140,7 +145,8 @@ async function openParts(
   });
   opened.defer(() => fetches.close());
   metrics.observe({ cache, fetches, swarm, origin });
-  const images = new Images({ cache, fetches, seeding, space, inUse, changing, catalog, link, now, log });
+  const leases = new Leases({ cache, inUse, clock, now, log });
+  const images = new Images({ cache, fetches, seeding, space, inUse, leases, changing, catalog, link, now, log });
   const { zone, name } = config;
   const identity = { id: nodeId, name: name || hostname(), version: programVersion(), zone, apiUrl: "" };
   return {
@@ -156,6 +162,8 @@ async function openParts(
     fetches,
     images,
     inUse,
+    leases,
+    space,
     metrics,
     identity,
   };

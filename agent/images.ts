@@ -8,6 +8,7 @@ import type { SeederLink } from "./catalog/seeder-link.ts";
 import type { FetchView } from "./fetch/fetch-view.ts";
 import { type Fetches, factsOf } from "./fetch/fetches.ts";
 import { type ImageRef, imageRefFrom } from "./image-ref.ts";
+import type { Lease, Leases } from "./leases.ts";
 import type { Seeding } from "./seeding/seeding.ts";
 import type { Serial } from "./serial.ts";
 import type { Space } from "./space.ts";
@@ -15,6 +16,8 @@ import type { Space } from "./space.ts";
 /** How long the catalog may take to answer: briefly where the cache can answer in its stead. */
 const askTimeoutMs = 10_000;
 const askTimeoutWithCopyMs = 2_000;
+/** Holders that an error names. */
+const holdersNamedMax = 5;
 
 export interface ImagesOptions {
   cache: ImageCache;
@@ -22,6 +25,7 @@ export interface ImagesOptions {
   seeding: Seeding;
   space: Space;
   inUse: InUse;
+  leases: Leases;
   /** Admits and removes one image at a time, so that neither sees the other half done. */
   changing: Serial;
   catalog: Catalog;
@@ -37,6 +41,12 @@ export interface EnsuredImage {
   view: () => FetchView;
   /** Absolute path of the image's file. */
   path: string;
+}
+
+/** An image that a lease keeps. */
+export interface LeasedImage {
+  lease: Lease;
+  entry: CacheEntry;
 }
 
 /** What can be done with the node's images. */
@@ -95,19 +105,29 @@ export class Images {
   /**
    * Removes an image, or what is here of it; its fetch is cancelled first.
    *
-   * @throws Problem "not-found"; "conflict" if it is pinned.
+   * @param force whether it is removed even while it is in use
+   * @throws Problem "not-found"; "conflict" if it is pinned or in use.
    */
-  remove(image: string): Promise<{ digest: string; freedBytes: number }> {
-    const { cache, fetches, seeding, changing } = this.#options;
+  remove(image: string, force = false): Promise<{ digest: string; freedBytes: number }> {
+    const { cache, fetches, seeding, inUse, leases, changing } = this.#options;
     return changing.run(async () => {
       const entry = this.#find(image);
       if (!entry) throw new Problem("not-found", `"${image}" is not in this node's cache`);
       if (entry.used.pinned) throw new Problem("conflict", `"${image}" is pinned; unpin it before it is removed`);
       const { digest } = entry.record;
+      const holders = inUse.holdersOf(digest);
+      if (holders.length > 0 && !force) {
+        const more = holders.length > holdersNamedMax ? ` and ${holders.length - holdersNamedMax} more` : "";
+        throw new Problem(
+          "conflict",
+          `"${image}" is in use: ${holders.slice(0, holdersNamedMax).join(", ")}${more}; wait for it, release the lease, or force its removal`,
+        );
+      }
       await fetches.get(digest)?.cancel();
       await seeding.stop(digest);
       // The fetch may have taken the last trace away itself.
       const freedBytes = cache.get(digest) ? await cache.remove(digest) : 0;
+      leases.imageRemoved(digest);
       return { digest, freedBytes };
     });
   }
@@ -118,6 +138,25 @@ export class Images {
       const { digest } = this.get(image).record;
       await this.#options.cache.setPinned(digest, pinned);
       return this.#options.cache.get(digest) as CacheEntry;
+    });
+  }
+
+  /**
+   * Takes a lease on a complete image, which counts as a use of it.
+   *
+   * @param term how long it lasts in milliseconds, or the id of the lease that a call goes on keeping (empty: of none)
+   * @throws Problem "not-found"; see Leases for others.
+   */
+  lease(image: string, holder: string, term: { ttlMs: number } | { again: string }): Promise<LeasedImage> {
+    const { leases, space, changing } = this.#options;
+    return changing.run(async () => {
+      const entry = this.get(image);
+      const { digest } = entry.record;
+      const takenUp = "again" in term ? leases.takeUp(term.again, digest) : undefined;
+      if (takenUp) return { lease: takenUp, entry };
+      const lease = await leases.acquire(digest, holder, "ttlMs" in term ? term.ttlMs : undefined);
+      await space.noteUse(digest, "ensure");
+      return { lease, entry };
     });
   }
 

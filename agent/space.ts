@@ -10,7 +10,7 @@ import {
   type SpaceRules,
 } from "./cache/admission.ts";
 import { allocatedBytesOf, diskSpaceOf, formatBytes } from "./cache/disk-space.ts";
-import { afterUse, type EvictionCandidate, worthOf } from "./cache/eviction.ts";
+import { afterUse, type EvictionCandidate, evictionBar, worthOf } from "./cache/eviction.ts";
 import type { CacheEntry, ImageCache } from "./cache/image-cache.ts";
 import type { InUse } from "./cache/in-use.ts";
 import { imagePaths } from "./cache/layout.ts";
@@ -115,7 +115,7 @@ export class Space {
   async view(claims: readonly Claim[]): Promise<SpaceView> {
     const { now, rules, candidates } = await this.#measure(claims);
     const evictableBytes = candidates
-      .filter(({ pinned, inUse }) => !pinned && !inUse)
+      .filter((candidate) => evictionBar(candidate, rules, this.#options.now().getTime()) === undefined)
       .reduce((bytes, { allocatedBytes }) => bytes + allocatedBytes, 0);
     return { ...now, quotaBytes: rules.quotaBytes, freeFloorBytes: rules.freeFloorBytes, evictableBytes };
   }

@@ -1,21 +1,26 @@
 import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
 import { AgentService } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import type { Swarm } from "../../swarm/swarm.ts";
+import type { CacheEntry } from "../cache/image-cache.ts";
+import type { InUse } from "../cache/in-use.ts";
 import { fetchMessage, hasEnded, priorityFrom } from "../fetch/fetch-view.ts";
 import type { Fetches } from "../fetch/fetches.ts";
 import type { Images } from "../images.ts";
 import { cachedImageMessage } from "./cached-image-message.ts";
+import { type LeaseServiceParts, leaseMethods } from "./lease-service.ts";
 import { type StatusSources, statusMessage } from "./status-message.ts";
 
-export interface AgentServiceParts extends StatusSources {
+export interface AgentServiceParts extends StatusSources, LeaseServiceParts {
   images: Images;
+  inUse: InUse;
   fetches: Fetches;
   swarm: Swarm;
 }
 
 /** Serves AgentService: translates, and leaves every decision to the domain. */
 export function serveAgent(router: ConnectRouter, parts: AgentServiceParts): void {
-  const { images, fetches, swarm } = parts;
+  const { images, fetches, swarm, inUse } = parts;
+  const imageMessage = (entry: CacheEntry) => cachedImageMessage(entry, swarm, inUse);
   router.service(AgentService, {
     async *ensureImage(request, context) {
       const ensured = await images.ensure(request.image, priorityFrom(request.priority));
@@ -35,14 +40,15 @@ export function serveAgent(router: ConnectRouter, parts: AgentServiceParts): voi
       }
     },
     cancelFetch: async (request) => ({ fetch: fetchMessage(await images.cancelFetch(request.image)) }),
-    listImages: () => ({ images: images.list().map((entry) => cachedImageMessage(entry, swarm)) }),
-    getImage: (request) => ({ image: cachedImageMessage(images.get(request.image), swarm) }),
+    listImages: () => ({ images: images.list().map(imageMessage) }),
+    getImage: (request) => ({ image: imageMessage(images.get(request.image)) }),
     removeImage: async (request) => {
-      const { digest, freedBytes } = await images.remove(request.image);
+      const { digest, freedBytes } = await images.remove(request.image, request.force);
       return { digest, freedBytes: BigInt(freedBytes) };
     },
-    pinImage: async (request) => ({ image: cachedImageMessage(await images.setPinned(request.image, true), swarm) }),
-    unpinImage: async (request) => ({ image: cachedImageMessage(await images.setPinned(request.image, false), swarm) }),
+    pinImage: async (request) => ({ image: imageMessage(await images.setPinned(request.image, true)) }),
+    unpinImage: async (request) => ({ image: imageMessage(await images.setPinned(request.image, false)) }),
+    ...leaseMethods(parts),
     listFetches: () => ({ fetches: fetches.list().map(fetchMessage) }),
     watchFetches: (_request, context) => watchFetches(fetches, context),
     getStatus: () => statusMessage(parts),

@@ -3,10 +3,15 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type CachedImage, CachedImageSchema } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import type { Swarm } from "../../swarm/swarm.ts";
 import type { CacheEntry } from "../cache/image-cache.ts";
+import type { InUse } from "../cache/in-use.ts";
 import { formatMessage } from "../catalog/image-facts.ts";
 
 /** The API's message for a complete image. */
-export function cachedImageMessage({ record, used, paths, allocatedBytes }: CacheEntry, swarm: Swarm): CachedImage {
+export function cachedImageMessage(
+  { record, used, paths, allocatedBytes }: CacheEntry,
+  swarm: Swarm,
+  inUse: InUse,
+): CachedImage {
   const torrent = swarm.get(record.infohash)?.status();
   return create(CachedImageSchema, {
     digest: record.digest,
@@ -21,5 +26,6 @@ export function cachedImageMessage({ record, used, paths, allocatedBytes }: Cach
     seeding: torrent?.complete ?? false,
     peers: torrent?.peers ?? 0,
     sentBytes: BigInt(torrent?.sentBytes ?? 0),
+    holders: inUse.holdersOf(record.digest),
   });
 }

@@ -2,11 +2,12 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type GetStatusResponse, GetStatusResponseSchema } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import type { Swarm } from "../../swarm/swarm.ts";
-import { diskSpaceOf } from "../cache/disk-space.ts";
 import type { ImageCache } from "../cache/image-cache.ts";
 import type { SeederLink } from "../catalog/seeder-link.ts";
 import type { Fetches } from "../fetch/fetches.ts";
+import type { Leases } from "../leases.ts";
 import type { NodeIdentity } from "../report/snapshot.ts";
+import type { Space } from "../space.ts";
 
 /** What the status is read from. */
 export interface StatusSources {
@@ -15,6 +16,8 @@ export interface StatusSources {
   fetches: Fetches;
   swarm: Swarm;
   link: SeederLink;
+  space: Space;
+  leases: Leases;
   /** Most fetches active at once. */
   concurrency: number;
   uptimeMs: () => number;
@@ -22,8 +25,8 @@ export interface StatusSources {
 
 /** The agent as it is now, as the API's message. */
 export async function statusMessage(sources: StatusSources): Promise<GetStatusResponse> {
-  const { identity, cache, fetches, swarm, link } = sources;
-  const space = await diskSpaceOf(cache.layout.disk, cache.layout.images);
+  const { identity, cache, fetches, swarm, link, leases } = sources;
+  const space = await sources.space.view(fetches.claims());
   const traffic = swarm.status();
   const httpBytesPerSecond = fetches.current().reduce((sum, fetch) => sum + fetch.httpBytesPerSecond, 0);
   return create(GetStatusResponseSchema, {
@@ -43,7 +46,14 @@ export async function statusMessage(sources: StatusSources): Promise<GetStatusRe
     images: cache.list().filter(({ complete }) => complete).length,
     cacheBytes: BigInt(cache.completeBytes),
     diskFreeBytes: BigInt(space.freeBytes),
-    diskSizeBytes: BigInt(space.sizeBytes),
+    diskSizeBytes: BigInt(space.diskBytes),
+    cacheQuotaBytes: BigInt(space.quotaBytes),
+    cacheAllocatedBytes: BigInt(space.allocatedBytes),
+    cacheReservedBytes: BigInt(space.reservedBytes),
+    cacheEvictableBytes: BigInt(space.evictableBytes),
+    freeFloorBytes: BigInt(space.freeFloorBytes),
+    fetchesWaitingForSpace: fetches.waitingForSpaceCount,
+    leases: leases.count,
     fetchesActive: fetches.activeCount,
     fetchesActiveMax: sources.concurrency,
     fetchesQueued: fetches.queuedCount,

@@ -11,12 +11,13 @@ import { writeDurably } from "./durable-file.ts";
 import { readMetainfo, removeBytes } from "./image-files.ts";
 import { type ImagePaths, imagePaths, type StateLayout } from "./layout.ts";
 import { type LoadedImage, loadImages } from "./load.ts";
-import { type ImageFacts, type ImageRecord, type UsedRecord, unusedRecord } from "./records.ts";
+import { type ImageFacts, type ImageRecord, type LeaseRecord, type UsedRecord, unusedRecord } from "./records.ts";
 
 /** An image in the cache, complete or partial. A snapshot: the cache replaces it when something changes. */
 export interface CacheEntry {
   readonly record: Readonly<ImageRecord>;
   readonly used: Readonly<UsedRecord>;
+  readonly leases: readonly LeaseRecord[];
   readonly paths: ImagePaths;
   /** Bytes on disk, as of when the image was last looked at: exact once complete. */
   readonly allocatedBytes: number;
@@ -41,7 +42,7 @@ export class ImageCache {
     this.layout = layout;
     this.#now = now;
     this.#log = log;
-    for (const image of loaded) this.#put(image.record, image.used, image.allocatedBytes);
+    for (const { record, used, allocatedBytes, leases } of loaded) this.#put(record, used, allocatedBytes, leases);
   }
 
   /** Reads the directory, which the caller has locked. Damage is mended or taken away, with a log line. */
@@ -175,6 +176,22 @@ export class ImageCache {
     return this.#updateUsed(digest, (used) => ({ ...used, pinned }));
   }
 
+  /**
+   * Writes down an image's leases; nothing if it has gone meanwhile.
+   *
+   * @param current asked once earlier writes have ended
+   */
+  setLeases(digest: string, current: () => LeaseRecord[]): Promise<void> {
+    return this.#write(digest, async () => {
+      if (!this.#entries.has(digest)) return;
+      const leases = current();
+      const { leases: path } = imagePaths(this.layout, digest);
+      await writeDurably(this.layout, path, `${JSON.stringify({ version: 1, leases }, null, 2)}\n`);
+      const { record, used, allocatedBytes } = this.#require(digest);
+      this.#put(record, used, allocatedBytes, leases);
+    });
+  }
+
   /** The torrent's info, if it is kept. For a complete image it was checked against the data. */
   async metainfo(digest: string): Promise<TorrentInfo | undefined> {
     const entry = this.#entries.get(digest);
@@ -226,9 +243,15 @@ export class ImageCache {
     });
   }
 
-  #put(record: ImageRecord, used: UsedRecord, allocatedBytes: number): void {
+  #put(
+    record: ImageRecord,
+    used: UsedRecord,
+    allocatedBytes: number,
+    leases: readonly LeaseRecord[] = this.#entries.get(record.digest)?.leases ?? [],
+  ): void {
     const paths = imagePaths(this.layout, record.digest);
-    this.#entries.set(record.digest, { record, used, paths, allocatedBytes, complete: record.completedAt !== null });
+    const complete = record.completedAt !== null;
+    this.#entries.set(record.digest, { record, used, leases, paths, allocatedBytes, complete });
     this.changes.notify();
   }
 

@@ -37,6 +37,8 @@ export interface ImagePaths {
   have: string;
   /** Last use and pin. */
   used: string;
+  /** Who keeps the image from removal, and until when. */
+  leases: string;
 }
 
 /** @param digest checked by the caller: 64 lower-case hex digits, which cannot leave the directory. */
@@ -49,5 +51,6 @@ export function imagePaths(layout: StateLayout, digest: string): ImagePaths {
     metainfo: join(directory, "metainfo"),
     have: join(directory, "have"),
     used: join(directory, "used.json"),
+    leases: join(directory, "leases.json"),
   };
 }

@@ -13,9 +13,11 @@ import { allocatedBytesOf } from "./disk-space.ts";
 import { readSmallFile } from "./durable-file.ts";
 import { readMetainfo, removeBytes } from "./image-files.ts";
 import { type ImagePaths, imagePaths, type StateLayout } from "./layout.ts";
+import { loadLeases } from "./load-leases.ts";
 import {
   type ImageRecord,
   imageRecordSchema,
+  type LeaseRecord,
   parseRecord,
   recordBytesMax,
   type UsedRecord,
@@ -26,6 +28,7 @@ import {
 export interface LoadedImage {
   record: ImageRecord;
   used: UsedRecord;
+  leases: LeaseRecord[];
   allocatedBytes: number;
   /** Its image.json had to be made anew; it is to be written. */
   mended: boolean;
@@ -76,7 +79,8 @@ async function loadImage(tools: LoadTools, paths: ImagePaths, digest: string): P
   else if (!(await usableMetainfo(disk, paths, record))) await removeFiles(disk, paths.metainfo, paths.have);
   const used = await readUsed(tools, paths);
   const allocatedBytes = await allocatedBytesOf(disk, paths.data);
-  return { record, used, allocatedBytes, mended: read.mended || record !== read.record };
+  const leases = await loadLeases(tools, paths.leases);
+  return { record, used, leases, allocatedBytes, mended: read.mended || record !== read.record };
 }
 
 /** A complete image whose data was cut has lost the pieces beyond its end; without a torrent nobody can tell pieces. */

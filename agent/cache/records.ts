@@ -78,6 +78,27 @@ export function unusedRecord(now: Date, pinned = false): UsedRecord {
   return { version: 1, lastUsedAt: now.toISOString(), pinned, uses: 0, level: 0, prefetched: false };
 }
 
+/** Leases of one image: far more than a node has VMs. */
+export const leasesPerImageMax = 1_000;
+export const holderCharactersMax = 128;
+
+export const leaseRecordSchema = z.object({
+  id: z.string().regex(/^[0-9a-z-]{1,64}$/),
+  /** For people; may be empty. */
+  holder: z.string().max(holderCharactersMax),
+  acquiredAt: moment,
+  /** Null while an open call keeps it. */
+  expiresAt: moment.nullable(),
+});
+
+export type LeaseRecord = z.infer<typeof leaseRecordSchema>;
+
+/** leases.json */
+export const leasesRecordSchema = z.object({
+  version: z.literal(1),
+  leases: z.array(leaseRecordSchema).max(leasesPerImageMax),
+});
+
 /** Reads JSON against a schema; throws an Error that says what does not fit. */
 export function parseRecord<Schema extends z.ZodType>(schema: Schema, text: string): z.output<Schema> {
   const result = schema.safeParse(JSON.parse(text));

@@ -8,6 +8,7 @@ import { agentConfigSchema } from "../../../agent/config.ts";
 import { Fetches } from "../../../agent/fetch/fetches.ts";
 import type { HttpOrigin } from "../../../agent/fetch/http-origin.ts";
 import { Images } from "../../../agent/images.ts";
+import { Leases } from "../../../agent/leases.ts";
 import { Seeding } from "../../../agent/seeding/seeding.ts";
 import { Serial } from "../../../agent/serial.ts";
 import { Space } from "../../../agent/space.ts";
@@ -77,7 +78,8 @@ export async function bootAgent(world: SimWorld): Promise<SimAgent> {
   const catalog = catalogOf(catalogue) as Catalog;
   const link = new SeederLink("http://seeder", now);
   link.answered();
-  const images = new Images({ cache, fetches, seeding, space, inUse, changing, catalog, link, now, log });
+  const leases = new Leases({ cache, inUse, clock, now, log });
+  const images = new Images({ cache, fetches, seeding, space, inUse, leases, changing, catalog, link, now, log });
   await fetches.resume();
   for (const { record } of images.list()) seeding.consider(record.digest);
   return { cache, fetches, images, inUse, die };

@@ -104,6 +104,13 @@ export declare type CachedImage = Message<"bootswarm.agent.v1.CachedImage"> & {
    * @generated from field: uint64 sent_bytes = 12;
    */
   sentBytes: bigint;
+
+  /**
+   * Who uses it: leases and whatever else reads its file. It is neither evicted nor removed while there is any.
+   *
+   * @generated from field: repeated string holders = 13;
+   */
+  holders: string[];
 };
 
 /**
@@ -111,6 +118,61 @@ export declare type CachedImage = Message<"bootswarm.agent.v1.CachedImage"> & {
  * Use `create(CachedImageSchema)` to create a new message.
  */
 export declare const CachedImageSchema: GenMessage<CachedImage>;
+
+/**
+ * What keeps a cached image from being removed or evicted.
+ *
+ * @generated from message bootswarm.agent.v1.Lease
+ */
+export declare type Lease = Message<"bootswarm.agent.v1.Lease"> & {
+  /**
+   * The lease's id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The image's sha256.
+   *
+   * @generated from field: string digest = 2;
+   */
+  digest: string;
+
+  /**
+   * Names of the image.
+   *
+   * @generated from field: repeated string names = 3;
+   */
+  names: string[];
+
+  /**
+   * Who has it, in the words of whoever asked for it.
+   *
+   * @generated from field: string holder = 4;
+   */
+  holder: string;
+
+  /**
+   * When it was taken.
+   *
+   * @generated from field: google.protobuf.Timestamp acquired_at = 5;
+   */
+  acquiredAt?: Timestamp | undefined;
+
+  /**
+   * When it ends unless renewed; absent while an open HoldImage call keeps it.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 6;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.Lease.
+ * Use `create(LeaseSchema)` to create a new message.
+ */
+export declare const LeaseSchema: GenMessage<Lease>;
 
 /**
  * Asks for an image.
@@ -292,6 +354,13 @@ export declare type RemoveImageRequest = Message<"bootswarm.agent.v1.RemoveImage
    * @generated from field: string image = 1;
    */
   image: string;
+
+  /**
+   * Whether it is removed though somebody uses it: whoever has its file open keeps that, and leases of it end.
+   *
+   * @generated from field: bool force = 2;
+   */
+  force: boolean;
 };
 
 /**
@@ -406,6 +475,263 @@ export declare type UnpinImageResponse = Message<"bootswarm.agent.v1.UnpinImageR
  * Use `create(UnpinImageResponseSchema)` to create a new message.
  */
 export declare const UnpinImageResponseSchema: GenMessage<UnpinImageResponse>;
+
+/**
+ * Asks for an image to be held.
+ *
+ * @generated from message bootswarm.agent.v1.HoldImageRequest
+ */
+export declare type HoldImageRequest = Message<"bootswarm.agent.v1.HoldImageRequest"> & {
+  /**
+   * The image's name or sha256.
+   *
+   * @generated from field: string image = 1;
+   */
+  image: string;
+
+  /**
+   * Who asks, for people: at most 128 characters; may be empty.
+   *
+   * @generated from field: string holder = 2;
+   */
+  holder: string;
+
+  /**
+   * Id of a lease that an earlier call had, to be taken up again; empty for a new one. If it has ended, a new one is taken.
+   *
+   * @generated from field: string lease_id = 3;
+   */
+  leaseId: string;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.HoldImageRequest.
+ * Use `create(HoldImageRequestSchema)` to create a new message.
+ */
+export declare const HoldImageRequestSchema: GenMessage<HoldImageRequest>;
+
+/**
+ * The image is held.
+ *
+ * @generated from message bootswarm.agent.v1.HoldImageResponse
+ */
+export declare type HoldImageResponse = Message<"bootswarm.agent.v1.HoldImageResponse"> & {
+  /**
+   * The lease that the call keeps.
+   *
+   * @generated from field: bootswarm.agent.v1.Lease lease = 1;
+   */
+  lease?: Lease | undefined;
+
+  /**
+   * Absolute path of the image's file on the node. Never write to it.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * Format of the image's content.
+   *
+   * @generated from field: bootswarm.image.v1.ImageFormat format = 3;
+   */
+  format: ImageFormat;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.HoldImageResponse.
+ * Use `create(HoldImageResponseSchema)` to create a new message.
+ */
+export declare const HoldImageResponseSchema: GenMessage<HoldImageResponse>;
+
+/**
+ * Asks for a lease.
+ *
+ * @generated from message bootswarm.agent.v1.AcquireLeaseRequest
+ */
+export declare type AcquireLeaseRequest = Message<"bootswarm.agent.v1.AcquireLeaseRequest"> & {
+  /**
+   * The image's name or sha256.
+   *
+   * @generated from field: string image = 1;
+   */
+  image: string;
+
+  /**
+   * Who asks, for people: at most 128 characters; may be empty.
+   *
+   * @generated from field: string holder = 2;
+   */
+  holder: string;
+
+  /**
+   * For how long, in milliseconds: from a second to 30 days.
+   *
+   * @generated from field: uint64 ttl_ms = 3;
+   */
+  ttlMs: bigint;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.AcquireLeaseRequest.
+ * Use `create(AcquireLeaseRequestSchema)` to create a new message.
+ */
+export declare const AcquireLeaseRequestSchema: GenMessage<AcquireLeaseRequest>;
+
+/**
+ * The lease.
+ *
+ * @generated from message bootswarm.agent.v1.AcquireLeaseResponse
+ */
+export declare type AcquireLeaseResponse = Message<"bootswarm.agent.v1.AcquireLeaseResponse"> & {
+  /**
+   * The lease as it is now.
+   *
+   * @generated from field: bootswarm.agent.v1.Lease lease = 1;
+   */
+  lease?: Lease | undefined;
+
+  /**
+   * Absolute path of the image's file on the node. Never write to it.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * Format of the image's content.
+   *
+   * @generated from field: bootswarm.image.v1.ImageFormat format = 3;
+   */
+  format: ImageFormat;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.AcquireLeaseResponse.
+ * Use `create(AcquireLeaseResponseSchema)` to create a new message.
+ */
+export declare const AcquireLeaseResponseSchema: GenMessage<AcquireLeaseResponse>;
+
+/**
+ * Names a lease to renew.
+ *
+ * @generated from message bootswarm.agent.v1.RenewLeaseRequest
+ */
+export declare type RenewLeaseRequest = Message<"bootswarm.agent.v1.RenewLeaseRequest"> & {
+  /**
+   * The lease's id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * For how long from now, in milliseconds: from a second to 30 days.
+   *
+   * @generated from field: uint64 ttl_ms = 2;
+   */
+  ttlMs: bigint;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.RenewLeaseRequest.
+ * Use `create(RenewLeaseRequestSchema)` to create a new message.
+ */
+export declare const RenewLeaseRequestSchema: GenMessage<RenewLeaseRequest>;
+
+/**
+ * The renewed lease.
+ *
+ * @generated from message bootswarm.agent.v1.RenewLeaseResponse
+ */
+export declare type RenewLeaseResponse = Message<"bootswarm.agent.v1.RenewLeaseResponse"> & {
+  /**
+   * The lease as it is now.
+   *
+   * @generated from field: bootswarm.agent.v1.Lease lease = 1;
+   */
+  lease?: Lease | undefined;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.RenewLeaseResponse.
+ * Use `create(RenewLeaseResponseSchema)` to create a new message.
+ */
+export declare const RenewLeaseResponseSchema: GenMessage<RenewLeaseResponse>;
+
+/**
+ * Names a lease to end.
+ *
+ * @generated from message bootswarm.agent.v1.ReleaseLeaseRequest
+ */
+export declare type ReleaseLeaseRequest = Message<"bootswarm.agent.v1.ReleaseLeaseRequest"> & {
+  /**
+   * The lease's id.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.ReleaseLeaseRequest.
+ * Use `create(ReleaseLeaseRequestSchema)` to create a new message.
+ */
+export declare const ReleaseLeaseRequestSchema: GenMessage<ReleaseLeaseRequest>;
+
+/**
+ * The lease that has ended.
+ *
+ * @generated from message bootswarm.agent.v1.ReleaseLeaseResponse
+ */
+export declare type ReleaseLeaseResponse = Message<"bootswarm.agent.v1.ReleaseLeaseResponse"> & {
+  /**
+   * The lease as it was.
+   *
+   * @generated from field: bootswarm.agent.v1.Lease lease = 1;
+   */
+  lease?: Lease | undefined;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.ReleaseLeaseResponse.
+ * Use `create(ReleaseLeaseResponseSchema)` to create a new message.
+ */
+export declare const ReleaseLeaseResponseSchema: GenMessage<ReleaseLeaseResponse>;
+
+/**
+ * Asks for the leases.
+ *
+ * @generated from message bootswarm.agent.v1.ListLeasesRequest
+ */
+export declare type ListLeasesRequest = Message<"bootswarm.agent.v1.ListLeasesRequest"> & {
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.ListLeasesRequest.
+ * Use `create(ListLeasesRequestSchema)` to create a new message.
+ */
+export declare const ListLeasesRequestSchema: GenMessage<ListLeasesRequest>;
+
+/**
+ * The leases, oldest first.
+ *
+ * @generated from message bootswarm.agent.v1.ListLeasesResponse
+ */
+export declare type ListLeasesResponse = Message<"bootswarm.agent.v1.ListLeasesResponse"> & {
+  /**
+   * One entry a lease.
+   *
+   * @generated from field: repeated bootswarm.agent.v1.Lease leases = 1;
+   */
+  leases: Lease[];
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.ListLeasesResponse.
+ * Use `create(ListLeasesResponseSchema)` to create a new message.
+ */
+export declare const ListLeasesResponseSchema: GenMessage<ListLeasesResponse>;
 
 /**
  * Asks for the fetches.
@@ -648,6 +974,55 @@ export declare type GetStatusResponse = Message<"bootswarm.agent.v1.GetStatusRes
    * @generated from field: uint64 sent_bytes_per_second = 22;
    */
   sentBytesPerSecond: bigint;
+
+  /**
+   * Most bytes of images on disk; 0 if there is no quota.
+   *
+   * @generated from field: uint64 cache_quota_bytes = 23;
+   */
+  cacheQuotaBytes: bigint;
+
+  /**
+   * Bytes of images on disk, partial ones too: what the quota is compared with.
+   *
+   * @generated from field: uint64 cache_allocated_bytes = 24;
+   */
+  cacheAllocatedBytes: bigint;
+
+  /**
+   * Bytes promised to fetches that have yet to write them.
+   *
+   * @generated from field: uint64 cache_reserved_bytes = 25;
+   */
+  cacheReservedBytes: bigint;
+
+  /**
+   * Bytes that would come free if everything were evicted that may be.
+   *
+   * @generated from field: uint64 cache_evictable_bytes = 26;
+   */
+  cacheEvictableBytes: bigint;
+
+  /**
+   * Bytes of the filesystem that are left free for others.
+   *
+   * @generated from field: uint64 free_floor_bytes = 27;
+   */
+  freeFloorBytes: bigint;
+
+  /**
+   * Queued fetches that wait for room on the disk.
+   *
+   * @generated from field: uint32 fetches_waiting_for_space = 28;
+   */
+  fetchesWaitingForSpace: number;
+
+  /**
+   * Leases on images.
+   *
+   * @generated from field: uint32 leases = 29;
+   */
+  leases: number;
 };
 
 /**
@@ -704,7 +1079,7 @@ export declare const AgentService: GenService<{
     output: typeof GetImageResponseSchema;
   },
   /**
-   * Removes an image, or what is here of it, from the cache. A pinned image is refused.
+   * Removes an image, or what is here of it, from the cache. A pinned image is refused, and one in use unless forced.
    *
    * @generated from rpc bootswarm.agent.v1.AgentService.RemoveImage
    */
@@ -732,6 +1107,58 @@ export declare const AgentService: GenService<{
     methodKind: "unary";
     input: typeof UnpinImageRequestSchema;
     output: typeof UnpinImageResponseSchema;
+  },
+  /**
+   * Keeps a cached image from being removed or evicted for as long as the call is open: answers with its path at once, and
+   * again every few seconds, so that either side notices when the other has gone. If the agent stops, the lease lasts for
+   * a minute after its return, for the caller to take it up again by its id.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.HoldImage
+   */
+  holdImage: {
+    methodKind: "server_streaming";
+    input: typeof HoldImageRequestSchema;
+    output: typeof HoldImageResponseSchema;
+  },
+  /**
+   * Keeps a cached image from being removed or evicted for a time, across restarts of the agent.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.AcquireLease
+   */
+  acquireLease: {
+    methodKind: "unary";
+    input: typeof AcquireLeaseRequestSchema;
+    output: typeof AcquireLeaseResponseSchema;
+  },
+  /**
+   * Makes a lease last longer, or end earlier.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.RenewLease
+   */
+  renewLease: {
+    methodKind: "unary";
+    input: typeof RenewLeaseRequestSchema;
+    output: typeof RenewLeaseResponseSchema;
+  },
+  /**
+   * Ends a lease.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.ReleaseLease
+   */
+  releaseLease: {
+    methodKind: "unary";
+    input: typeof ReleaseLeaseRequestSchema;
+    output: typeof ReleaseLeaseResponseSchema;
+  },
+  /**
+   * Lists the leases.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.ListLeases
+   */
+  listLeases: {
+    methodKind: "unary";
+    input: typeof ListLeasesRequestSchema;
+    output: typeof ListLeasesResponseSchema;
   },
   /**
    * Lists the fetches under way, and those that ended lately.

@@ -13,7 +13,7 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file bootswarm/agent/v1/agent.proto.
  */
 export const file_bootswarm_agent_v1_agent = /*@__PURE__*/
-  fileDesc("Ch5ib290c3dhcm0vYWdlbnQvdjEvYWdlbnQucHJvdG8SEmJvb3Rzd2FybS5hZ2VudC52MSKqAgoLQ2FjaGVkSW1hZ2USDgoGZGlnZXN0GAEgASgJEg0KBW5hbWVzGAIgAygJEhIKCnNpemVfYnl0ZXMYAyABKAQSFwoPYWxsb2NhdGVkX2J5dGVzGAQgASgEEi8KBmZvcm1hdBgFIAEoDjIfLmJvb3Rzd2FybS5pbWFnZS52MS5JbWFnZUZvcm1hdBIaChJ2aXJ0dWFsX3NpemVfYnl0ZXMYBiABKAQSDAoEcGF0aBgHIAEoCRIOCgZwaW5uZWQYCCABKAgSMAoMbGFzdF91c2VkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdzZWVkaW5nGAogASgIEg0KBXBlZXJzGAsgASgNEhIKCnNlbnRfYnl0ZXMYDCABKAQiWAoSRW5zdXJlSW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJEjMKCHByaW9yaXR5GAIgASgOMiEuYm9vdHN3YXJtLmFnZW50LnYxLkZldGNoUHJpb3JpdHkiTQoTRW5zdXJlSW1hZ2VSZXNwb25zZRIoCgVmZXRjaBgBIAEoCzIZLmJvb3Rzd2FybS5hZ2VudC52MS5GZXRjaBIMCgRwYXRoGAIgASgJIiMKEkNhbmNlbEZldGNoUmVxdWVzdBINCgVpbWFnZRgBIAEoCSI/ChNDYW5jZWxGZXRjaFJlc3BvbnNlEigKBWZldGNoGAEgASgLMhkuYm9vdHN3YXJtLmFnZW50LnYxLkZldGNoIhMKEUxpc3RJbWFnZXNSZXF1ZXN0IkUKEkxpc3RJbWFnZXNSZXNwb25zZRIvCgZpbWFnZXMYASADKAsyHy5ib290c3dhcm0uYWdlbnQudjEuQ2FjaGVkSW1hZ2UiIAoPR2V0SW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJIkIKEEdldEltYWdlUmVzcG9uc2USLgoFaW1hZ2UYASABKAsyHy5ib290c3dhcm0uYWdlbnQudjEuQ2FjaGVkSW1hZ2UiIwoSUmVtb3ZlSW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJIjoKE1JlbW92ZUltYWdlUmVzcG9uc2USDgoGZGlnZXN0GAEgASgJEhMKC2ZyZWVkX2J5dGVzGAIgASgEIiAKD1BpbkltYWdlUmVxdWVzdBINCgVpbWFnZRgBIAEoCSJCChBQaW5JbWFnZVJlc3BvbnNlEi4KBWltYWdlGAEgASgLMh8uYm9vdHN3YXJtLmFnZW50LnYxLkNhY2hlZEltYWdlIiIKEVVucGluSW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJIkQKElVucGluSW1hZ2VSZXNwb25zZRIuCgVpbWFnZRgBIAEoCzIfLmJvb3Rzd2FybS5hZ2VudC52MS5DYWNoZWRJbWFnZSIUChJMaXN0RmV0Y2hlc1JlcXVlc3QiQQoTTGlzdEZldGNoZXNSZXNwb25zZRIqCgdmZXRjaGVzGAEgAygLMhkuYm9vdHN3YXJtLmFnZW50LnYxLkZldGNoIhUKE1dhdGNoRmV0Y2hlc1JlcXVlc3QiQgoUV2F0Y2hGZXRjaGVzUmVzcG9uc2USKgoHZmV0Y2hlcxgBIAMoCzIZLmJvb3Rzd2FybS5hZ2VudC52MS5GZXRjaCISChBHZXRTdGF0dXNSZXF1ZXN0IqEEChFHZXRTdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhEKCW5vZGVfbmFtZRgCIAEoCRIPCgd2ZXJzaW9uGAMgASgJEhYKDnVwdGltZV9zZWNvbmRzGAQgASgEEhcKD3N0YXRlX2RpcmVjdG9yeRgFIAEoCRISCgpzZWVkZXJfdXJsGAYgASgJEhgKEHNlZWRlcl9yZWFjaGFibGUYByABKAgSFAoMc2VlZGVyX2Vycm9yGAggASgJEjYKEnNlZWRlcl9hbnN3ZXJlZF9hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGVlcl9wb3J0GAogASgNEhAKCGRodF9wb3J0GAsgASgNEhEKCWRodF9ub2RlcxgMIAEoDRINCgVwZWVycxgNIAEoDRIOCgZpbWFnZXMYDiABKA0SEwoLY2FjaGVfYnl0ZXMYDyABKAQSFwoPZGlza19mcmVlX2J5dGVzGBAgASgEEhcKD2Rpc2tfc2l6ZV9ieXRlcxgRIAEoBBIWCg5mZXRjaGVzX2FjdGl2ZRgSIAEoDRIaChJmZXRjaGVzX2FjdGl2ZV9tYXgYEyABKA0SFgoOZmV0Y2hlc19xdWV1ZWQYFCABKA0SIQoZcmVjZWl2ZWRfYnl0ZXNfcGVyX3NlY29uZBgVIAEoBBIdChVzZW50X2J5dGVzX3Blcl9zZWNvbmQYFiABKAQytwcKDEFnZW50U2VydmljZRJgCgtFbnN1cmVJbWFnZRImLmJvb3Rzd2FybS5hZ2VudC52MS5FbnN1cmVJbWFnZVJlcXVlc3QaJy5ib290c3dhcm0uYWdlbnQudjEuRW5zdXJlSW1hZ2VSZXNwb25zZTABEl4KC0NhbmNlbEZldGNoEiYuYm9vdHN3YXJtLmFnZW50LnYxLkNhbmNlbEZldGNoUmVxdWVzdBonLmJvb3Rzd2FybS5hZ2VudC52MS5DYW5jZWxGZXRjaFJlc3BvbnNlElsKCkxpc3RJbWFnZXMSJS5ib290c3dhcm0uYWdlbnQudjEuTGlzdEltYWdlc1JlcXVlc3QaJi5ib290c3dhcm0uYWdlbnQudjEuTGlzdEltYWdlc1Jlc3BvbnNlElUKCEdldEltYWdlEiMuYm9vdHN3YXJtLmFnZW50LnYxLkdldEltYWdlUmVxdWVzdBokLmJvb3Rzd2FybS5hZ2VudC52MS5HZXRJbWFnZVJlc3BvbnNlEl4KC1JlbW92ZUltYWdlEiYuYm9vdHN3YXJtLmFnZW50LnYxLlJlbW92ZUltYWdlUmVxdWVzdBonLmJvb3Rzd2FybS5hZ2VudC52MS5SZW1vdmVJbWFnZVJlc3BvbnNlElUKCFBpbkltYWdlEiMuYm9vdHN3YXJtLmFnZW50LnYxLlBpbkltYWdlUmVxdWVzdBokLmJvb3Rzd2FybS5hZ2VudC52MS5QaW5JbWFnZVJlc3BvbnNlElsKClVucGluSW1hZ2USJS5ib290c3dhcm0uYWdlbnQudjEuVW5waW5JbWFnZVJlcXVlc3QaJi5ib290c3dhcm0uYWdlbnQudjEuVW5waW5JbWFnZVJlc3BvbnNlEl4KC0xpc3RGZXRjaGVzEiYuYm9vdHN3YXJtLmFnZW50LnYxLkxpc3RGZXRjaGVzUmVxdWVzdBonLmJvb3Rzd2FybS5hZ2VudC52MS5MaXN0RmV0Y2hlc1Jlc3BvbnNlEmMKDFdhdGNoRmV0Y2hlcxInLmJvb3Rzd2FybS5hZ2VudC52MS5XYXRjaEZldGNoZXNSZXF1ZXN0GiguYm9vdHN3YXJtLmFnZW50LnYxLldhdGNoRmV0Y2hlc1Jlc3BvbnNlMAESWAoJR2V0U3RhdHVzEiQuYm9vdHN3YXJtLmFnZW50LnYxLkdldFN0YXR1c1JlcXVlc3QaJS5ib290c3dhcm0uYWdlbnQudjEuR2V0U3RhdHVzUmVzcG9uc2ViBnByb3RvMw", [file_bootswarm_agent_v1_fetch, file_bootswarm_image_v1_image, file_google_protobuf_timestamp]);
+  fileDesc("Ch5ib290c3dhcm0vYWdlbnQvdjEvYWdlbnQucHJvdG8SEmJvb3Rzd2FybS5hZ2VudC52MSK7AgoLQ2FjaGVkSW1hZ2USDgoGZGlnZXN0GAEgASgJEg0KBW5hbWVzGAIgAygJEhIKCnNpemVfYnl0ZXMYAyABKAQSFwoPYWxsb2NhdGVkX2J5dGVzGAQgASgEEi8KBmZvcm1hdBgFIAEoDjIfLmJvb3Rzd2FybS5pbWFnZS52MS5JbWFnZUZvcm1hdBIaChJ2aXJ0dWFsX3NpemVfYnl0ZXMYBiABKAQSDAoEcGF0aBgHIAEoCRIOCgZwaW5uZWQYCCABKAgSMAoMbGFzdF91c2VkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdzZWVkaW5nGAogASgIEg0KBXBlZXJzGAsgASgNEhIKCnNlbnRfYnl0ZXMYDCABKAQSDwoHaG9sZGVycxgNIAMoCSKjAQoFTGVhc2USCgoCaWQYASABKAkSDgoGZGlnZXN0GAIgASgJEg0KBW5hbWVzGAMgAygJEg4KBmhvbGRlchgEIAEoCRIvCgthY3F1aXJlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiWAoSRW5zdXJlSW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJEjMKCHByaW9yaXR5GAIgASgOMiEuYm9vdHN3YXJtLmFnZW50LnYxLkZldGNoUHJpb3JpdHkiTQoTRW5zdXJlSW1hZ2VSZXNwb25zZRIoCgVmZXRjaBgBIAEoCzIZLmJvb3Rzd2FybS5hZ2VudC52MS5GZXRjaBIMCgRwYXRoGAIgASgJIiMKEkNhbmNlbEZldGNoUmVxdWVzdBINCgVpbWFnZRgBIAEoCSI/ChNDYW5jZWxGZXRjaFJlc3BvbnNlEigKBWZldGNoGAEgASgLMhkuYm9vdHN3YXJtLmFnZW50LnYxLkZldGNoIhMKEUxpc3RJbWFnZXNSZXF1ZXN0IkUKEkxpc3RJbWFnZXNSZXNwb25zZRIvCgZpbWFnZXMYASADKAsyHy5ib290c3dhcm0uYWdlbnQudjEuQ2FjaGVkSW1hZ2UiIAoPR2V0SW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJIkIKEEdldEltYWdlUmVzcG9uc2USLgoFaW1hZ2UYASABKAsyHy5ib290c3dhcm0uYWdlbnQudjEuQ2FjaGVkSW1hZ2UiMgoSUmVtb3ZlSW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJEg0KBWZvcmNlGAIgASgIIjoKE1JlbW92ZUltYWdlUmVzcG9uc2USDgoGZGlnZXN0GAEgASgJEhMKC2ZyZWVkX2J5dGVzGAIgASgEIiAKD1BpbkltYWdlUmVxdWVzdBINCgVpbWFnZRgBIAEoCSJCChBQaW5JbWFnZVJlc3BvbnNlEi4KBWltYWdlGAEgASgLMh8uYm9vdHN3YXJtLmFnZW50LnYxLkNhY2hlZEltYWdlIiIKEVVucGluSW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJIkQKElVucGluSW1hZ2VSZXNwb25zZRIuCgVpbWFnZRgBIAEoCzIfLmJvb3Rzd2FybS5hZ2VudC52MS5DYWNoZWRJbWFnZSJDChBIb2xkSW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJEg4KBmhvbGRlchgCIAEoCRIQCghsZWFzZV9pZBgDIAEoCSJ8ChFIb2xkSW1hZ2VSZXNwb25zZRIoCgVsZWFzZRgBIAEoCzIZLmJvb3Rzd2FybS5hZ2VudC52MS5MZWFzZRIMCgRwYXRoGAIgASgJEi8KBmZvcm1hdBgDIAEoDjIfLmJvb3Rzd2FybS5pbWFnZS52MS5JbWFnZUZvcm1hdCJEChNBY3F1aXJlTGVhc2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJEg4KBmhvbGRlchgCIAEoCRIOCgZ0dGxfbXMYAyABKAQifwoUQWNxdWlyZUxlYXNlUmVzcG9uc2USKAoFbGVhc2UYASABKAsyGS5ib290c3dhcm0uYWdlbnQudjEuTGVhc2USDAoEcGF0aBgCIAEoCRIvCgZmb3JtYXQYAyABKA4yHy5ib290c3dhcm0uaW1hZ2UudjEuSW1hZ2VGb3JtYXQiLwoRUmVuZXdMZWFzZVJlcXVlc3QSCgoCaWQYASABKAkSDgoGdHRsX21zGAIgASgEIj4KElJlbmV3TGVhc2VSZXNwb25zZRIoCgVsZWFzZRgBIAEoCzIZLmJvb3Rzd2FybS5hZ2VudC52MS5MZWFzZSIhChNSZWxlYXNlTGVhc2VSZXF1ZXN0EgoKAmlkGAEgASgJIkAKFFJlbGVhc2VMZWFzZVJlc3BvbnNlEigKBWxlYXNlGAEgASgLMhkuYm9vdHN3YXJtLmFnZW50LnYxLkxlYXNlIhMKEUxpc3RMZWFzZXNSZXF1ZXN0Ij8KEkxpc3RMZWFzZXNSZXNwb25zZRIpCgZsZWFzZXMYASADKAsyGS5ib290c3dhcm0uYWdlbnQudjEuTGVhc2UiFAoSTGlzdEZldGNoZXNSZXF1ZXN0IkEKE0xpc3RGZXRjaGVzUmVzcG9uc2USKgoHZmV0Y2hlcxgBIAMoCzIZLmJvb3Rzd2FybS5hZ2VudC52MS5GZXRjaCIVChNXYXRjaEZldGNoZXNSZXF1ZXN0IkIKFFdhdGNoRmV0Y2hlc1Jlc3BvbnNlEioKB2ZldGNoZXMYASADKAsyGS5ib290c3dhcm0uYWdlbnQudjEuRmV0Y2giEgoQR2V0U3RhdHVzUmVxdWVzdCLlBQoRR2V0U3RhdHVzUmVzcG9uc2USDwoHbm9kZV9pZBgBIAEoCRIRCglub2RlX25hbWUYAiABKAkSDwoHdmVyc2lvbhgDIAEoCRIWCg51cHRpbWVfc2Vjb25kcxgEIAEoBBIXCg9zdGF0ZV9kaXJlY3RvcnkYBSABKAkSEgoKc2VlZGVyX3VybBgGIAEoCRIYChBzZWVkZXJfcmVhY2hhYmxlGAcgASgIEhQKDHNlZWRlcl9lcnJvchgIIAEoCRI2ChJzZWVkZXJfYW5zd2VyZWRfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXBlZXJfcG9ydBgKIAEoDRIQCghkaHRfcG9ydBgLIAEoDRIRCglkaHRfbm9kZXMYDCABKA0SDQoFcGVlcnMYDSABKA0SDgoGaW1hZ2VzGA4gASgNEhMKC2NhY2hlX2J5dGVzGA8gASgEEhcKD2Rpc2tfZnJlZV9ieXRlcxgQIAEoBBIXCg9kaXNrX3NpemVfYnl0ZXMYESABKAQSFgoOZmV0Y2hlc19hY3RpdmUYEiABKA0SGgoSZmV0Y2hlc19hY3RpdmVfbWF4GBMgASgNEhYKDmZldGNoZXNfcXVldWVkGBQgASgNEiEKGXJlY2VpdmVkX2J5dGVzX3Blcl9zZWNvbmQYFSABKAQSHQoVc2VudF9ieXRlc19wZXJfc2Vjb25kGBYgASgEEhkKEWNhY2hlX3F1b3RhX2J5dGVzGBcgASgEEh0KFWNhY2hlX2FsbG9jYXRlZF9ieXRlcxgYIAEoBBIcChRjYWNoZV9yZXNlcnZlZF9ieXRlcxgZIAEoBBIdChVjYWNoZV9ldmljdGFibGVfYnl0ZXMYGiABKAQSGAoQZnJlZV9mbG9vcl9ieXRlcxgbIAEoBBIhChlmZXRjaGVzX3dhaXRpbmdfZm9yX3NwYWNlGBwgASgNEg4KBmxlYXNlcxgdIAEoDTKTCwoMQWdlbnRTZXJ2aWNlEmAKC0Vuc3VyZUltYWdlEiYuYm9vdHN3YXJtLmFnZW50LnYxLkVuc3VyZUltYWdlUmVxdWVzdBonLmJvb3Rzd2FybS5hZ2VudC52MS5FbnN1cmVJbWFnZVJlc3BvbnNlMAESXgoLQ2FuY2VsRmV0Y2gSJi5ib290c3dhcm0uYWdlbnQudjEuQ2FuY2VsRmV0Y2hSZXF1ZXN0GicuYm9vdHN3YXJtLmFnZW50LnYxLkNhbmNlbEZldGNoUmVzcG9uc2USWwoKTGlzdEltYWdlcxIlLmJvb3Rzd2FybS5hZ2VudC52MS5MaXN0SW1hZ2VzUmVxdWVzdBomLmJvb3Rzd2FybS5hZ2VudC52MS5MaXN0SW1hZ2VzUmVzcG9uc2USVQoIR2V0SW1hZ2USIy5ib290c3dhcm0uYWdlbnQudjEuR2V0SW1hZ2VSZXF1ZXN0GiQuYm9vdHN3YXJtLmFnZW50LnYxLkdldEltYWdlUmVzcG9uc2USXgoLUmVtb3ZlSW1hZ2USJi5ib290c3dhcm0uYWdlbnQudjEuUmVtb3ZlSW1hZ2VSZXF1ZXN0GicuYm9vdHN3YXJtLmFnZW50LnYxLlJlbW92ZUltYWdlUmVzcG9uc2USVQoIUGluSW1hZ2USIy5ib290c3dhcm0uYWdlbnQudjEuUGluSW1hZ2VSZXF1ZXN0GiQuYm9vdHN3YXJtLmFnZW50LnYxLlBpbkltYWdlUmVzcG9uc2USWwoKVW5waW5JbWFnZRIlLmJvb3Rzd2FybS5hZ2VudC52MS5VbnBpbkltYWdlUmVxdWVzdBomLmJvb3Rzd2FybS5hZ2VudC52MS5VbnBpbkltYWdlUmVzcG9uc2USWgoJSG9sZEltYWdlEiQuYm9vdHN3YXJtLmFnZW50LnYxLkhvbGRJbWFnZVJlcXVlc3QaJS5ib290c3dhcm0uYWdlbnQudjEuSG9sZEltYWdlUmVzcG9uc2UwARJhCgxBY3F1aXJlTGVhc2USJy5ib290c3dhcm0uYWdlbnQudjEuQWNxdWlyZUxlYXNlUmVxdWVzdBooLmJvb3Rzd2FybS5hZ2VudC52MS5BY3F1aXJlTGVhc2VSZXNwb25zZRJbCgpSZW5ld0xlYXNlEiUuYm9vdHN3YXJtLmFnZW50LnYxLlJlbmV3TGVhc2VSZXF1ZXN0GiYuYm9vdHN3YXJtLmFnZW50LnYxLlJlbmV3TGVhc2VSZXNwb25zZRJhCgxSZWxlYXNlTGVhc2USJy5ib290c3dhcm0uYWdlbnQudjEuUmVsZWFzZUxlYXNlUmVxdWVzdBooLmJvb3Rzd2FybS5hZ2VudC52MS5SZWxlYXNlTGVhc2VSZXNwb25zZRJbCgpMaXN0TGVhc2VzEiUuYm9vdHN3YXJtLmFnZW50LnYxLkxpc3RMZWFzZXNSZXF1ZXN0GiYuYm9vdHN3YXJtLmFnZW50LnYxLkxpc3RMZWFzZXNSZXNwb25zZRJeCgtMaXN0RmV0Y2hlcxImLmJvb3Rzd2FybS5hZ2VudC52MS5MaXN0RmV0Y2hlc1JlcXVlc3QaJy5ib290c3dhcm0uYWdlbnQudjEuTGlzdEZldGNoZXNSZXNwb25zZRJjCgxXYXRjaEZldGNoZXMSJy5ib290c3dhcm0uYWdlbnQudjEuV2F0Y2hGZXRjaGVzUmVxdWVzdBooLmJvb3Rzd2FybS5hZ2VudC52MS5XYXRjaEZldGNoZXNSZXNwb25zZTABElgKCUdldFN0YXR1cxIkLmJvb3Rzd2FybS5hZ2VudC52MS5HZXRTdGF0dXNSZXF1ZXN0GiUuYm9vdHN3YXJtLmFnZW50LnYxLkdldFN0YXR1c1Jlc3BvbnNlYgZwcm90bzM", [file_bootswarm_agent_v1_fetch, file_bootswarm_image_v1_image, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message bootswarm.agent.v1.CachedImage.
@@ -23,144 +23,221 @@ export const CachedImageSchema = /*@__PURE__*/
   messageDesc(file_bootswarm_agent_v1_agent, 0);
 
 /**
+ * Describes the message bootswarm.agent.v1.Lease.
+ * Use `create(LeaseSchema)` to create a new message.
+ */
+export const LeaseSchema = /*@__PURE__*/
+  messageDesc(file_bootswarm_agent_v1_agent, 1);
+
+/**
  * Describes the message bootswarm.agent.v1.EnsureImageRequest.
  * Use `create(EnsureImageRequestSchema)` to create a new message.
  */
 export const EnsureImageRequestSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 1);
+  messageDesc(file_bootswarm_agent_v1_agent, 2);
 
 /**
  * Describes the message bootswarm.agent.v1.EnsureImageResponse.
  * Use `create(EnsureImageResponseSchema)` to create a new message.
  */
 export const EnsureImageResponseSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 2);
+  messageDesc(file_bootswarm_agent_v1_agent, 3);
 
 /**
  * Describes the message bootswarm.agent.v1.CancelFetchRequest.
  * Use `create(CancelFetchRequestSchema)` to create a new message.
  */
 export const CancelFetchRequestSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 3);
+  messageDesc(file_bootswarm_agent_v1_agent, 4);
 
 /**
  * Describes the message bootswarm.agent.v1.CancelFetchResponse.
  * Use `create(CancelFetchResponseSchema)` to create a new message.
  */
 export const CancelFetchResponseSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 4);
+  messageDesc(file_bootswarm_agent_v1_agent, 5);
 
 /**
  * Describes the message bootswarm.agent.v1.ListImagesRequest.
  * Use `create(ListImagesRequestSchema)` to create a new message.
  */
 export const ListImagesRequestSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 5);
+  messageDesc(file_bootswarm_agent_v1_agent, 6);
 
 /**
  * Describes the message bootswarm.agent.v1.ListImagesResponse.
  * Use `create(ListImagesResponseSchema)` to create a new message.
  */
 export const ListImagesResponseSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 6);
+  messageDesc(file_bootswarm_agent_v1_agent, 7);
 
 /**
  * Describes the message bootswarm.agent.v1.GetImageRequest.
  * Use `create(GetImageRequestSchema)` to create a new message.
  */
 export const GetImageRequestSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 7);
+  messageDesc(file_bootswarm_agent_v1_agent, 8);
 
 /**
  * Describes the message bootswarm.agent.v1.GetImageResponse.
  * Use `create(GetImageResponseSchema)` to create a new message.
  */
 export const GetImageResponseSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 8);
+  messageDesc(file_bootswarm_agent_v1_agent, 9);
 
 /**
  * Describes the message bootswarm.agent.v1.RemoveImageRequest.
  * Use `create(RemoveImageRequestSchema)` to create a new message.
  */
 export const RemoveImageRequestSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 9);
+  messageDesc(file_bootswarm_agent_v1_agent, 10);
 
 /**
  * Describes the message bootswarm.agent.v1.RemoveImageResponse.
  * Use `create(RemoveImageResponseSchema)` to create a new message.
  */
 export const RemoveImageResponseSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 10);
+  messageDesc(file_bootswarm_agent_v1_agent, 11);
 
 /**
  * Describes the message bootswarm.agent.v1.PinImageRequest.
  * Use `create(PinImageRequestSchema)` to create a new message.
  */
 export const PinImageRequestSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 11);
+  messageDesc(file_bootswarm_agent_v1_agent, 12);
 
 /**
  * Describes the message bootswarm.agent.v1.PinImageResponse.
  * Use `create(PinImageResponseSchema)` to create a new message.
  */
 export const PinImageResponseSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 12);
+  messageDesc(file_bootswarm_agent_v1_agent, 13);
 
 /**
  * Describes the message bootswarm.agent.v1.UnpinImageRequest.
  * Use `create(UnpinImageRequestSchema)` to create a new message.
  */
 export const UnpinImageRequestSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 13);
+  messageDesc(file_bootswarm_agent_v1_agent, 14);
 
 /**
  * Describes the message bootswarm.agent.v1.UnpinImageResponse.
  * Use `create(UnpinImageResponseSchema)` to create a new message.
  */
 export const UnpinImageResponseSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 14);
+  messageDesc(file_bootswarm_agent_v1_agent, 15);
+
+/**
+ * Describes the message bootswarm.agent.v1.HoldImageRequest.
+ * Use `create(HoldImageRequestSchema)` to create a new message.
+ */
+export const HoldImageRequestSchema = /*@__PURE__*/
+  messageDesc(file_bootswarm_agent_v1_agent, 16);
+
+/**
+ * Describes the message bootswarm.agent.v1.HoldImageResponse.
+ * Use `create(HoldImageResponseSchema)` to create a new message.
+ */
+export const HoldImageResponseSchema = /*@__PURE__*/
+  messageDesc(file_bootswarm_agent_v1_agent, 17);
+
+/**
+ * Describes the message bootswarm.agent.v1.AcquireLeaseRequest.
+ * Use `create(AcquireLeaseRequestSchema)` to create a new message.
+ */
+export const AcquireLeaseRequestSchema = /*@__PURE__*/
+  messageDesc(file_bootswarm_agent_v1_agent, 18);
+
+/**
+ * Describes the message bootswarm.agent.v1.AcquireLeaseResponse.
+ * Use `create(AcquireLeaseResponseSchema)` to create a new message.
+ */
+export const AcquireLeaseResponseSchema = /*@__PURE__*/
+  messageDesc(file_bootswarm_agent_v1_agent, 19);
+
+/**
+ * Describes the message bootswarm.agent.v1.RenewLeaseRequest.
+ * Use `create(RenewLeaseRequestSchema)` to create a new message.
+ */
+export const RenewLeaseRequestSchema = /*@__PURE__*/
+  messageDesc(file_bootswarm_agent_v1_agent, 20);
+
+/**
+ * Describes the message bootswarm.agent.v1.RenewLeaseResponse.
+ * Use `create(RenewLeaseResponseSchema)` to create a new message.
+ */
+export const RenewLeaseResponseSchema = /*@__PURE__*/
+  messageDesc(file_bootswarm_agent_v1_agent, 21);
+
+/**
+ * Describes the message bootswarm.agent.v1.ReleaseLeaseRequest.
+ * Use `create(ReleaseLeaseRequestSchema)` to create a new message.
+ */
+export const ReleaseLeaseRequestSchema = /*@__PURE__*/
+  messageDesc(file_bootswarm_agent_v1_agent, 22);
+
+/**
+ * Describes the message bootswarm.agent.v1.ReleaseLeaseResponse.
+ * Use `create(ReleaseLeaseResponseSchema)` to create a new message.
+ */
+export const ReleaseLeaseResponseSchema = /*@__PURE__*/
+  messageDesc(file_bootswarm_agent_v1_agent, 23);
+
+/**
+ * Describes the message bootswarm.agent.v1.ListLeasesRequest.
+ * Use `create(ListLeasesRequestSchema)` to create a new message.
+ */
+export const ListLeasesRequestSchema = /*@__PURE__*/
+  messageDesc(file_bootswarm_agent_v1_agent, 24);
+
+/**
+ * Describes the message bootswarm.agent.v1.ListLeasesResponse.
+ * Use `create(ListLeasesResponseSchema)` to create a new message.
+ */
+export const ListLeasesResponseSchema = /*@__PURE__*/
+  messageDesc(file_bootswarm_agent_v1_agent, 25);
 
 /**
  * Describes the message bootswarm.agent.v1.ListFetchesRequest.
  * Use `create(ListFetchesRequestSchema)` to create a new message.
  */
 export const ListFetchesRequestSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 15);
+  messageDesc(file_bootswarm_agent_v1_agent, 26);
 
 /**
  * Describes the message bootswarm.agent.v1.ListFetchesResponse.
  * Use `create(ListFetchesResponseSchema)` to create a new message.
  */
 export const ListFetchesResponseSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 16);
+  messageDesc(file_bootswarm_agent_v1_agent, 27);
 
 /**
  * Describes the message bootswarm.agent.v1.WatchFetchesRequest.
  * Use `create(WatchFetchesRequestSchema)` to create a new message.
  */
 export const WatchFetchesRequestSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 17);
+  messageDesc(file_bootswarm_agent_v1_agent, 28);
 
 /**
  * Describes the message bootswarm.agent.v1.WatchFetchesResponse.
  * Use `create(WatchFetchesResponseSchema)` to create a new message.
  */
 export const WatchFetchesResponseSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 18);
+  messageDesc(file_bootswarm_agent_v1_agent, 29);
 
 /**
  * Describes the message bootswarm.agent.v1.GetStatusRequest.
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 19);
+  messageDesc(file_bootswarm_agent_v1_agent, 30);
 
 /**
  * Describes the message bootswarm.agent.v1.GetStatusResponse.
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema = /*@__PURE__*/
-  messageDesc(file_bootswarm_agent_v1_agent, 20);
+  messageDesc(file_bootswarm_agent_v1_agent, 31);
 
 /**
  * The daemon on each hypervisor: its cache of images and the fetches that fill it.
