@@ -144,8 +144,8 @@ async function openParts(
     },
   });
   opened.defer(() => fetches.close());
-  metrics.observe({ cache, fetches, swarm, origin });
   const leases = new Leases({ cache, inUse, clock, now, log });
+  metrics.observe({ cache, fetches, swarm, origin, leases });
   const images = new Images({ cache, fetches, seeding, space, inUse, leases, changing, catalog, link, now, log });
   const { zone, name } = config;
   const identity = { id: nodeId, name: name || hostname(), version: programVersion(), zone, apiUrl: "" };

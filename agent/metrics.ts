@@ -5,6 +5,7 @@ import type { ImageCache } from "./cache/image-cache.ts";
 import type { Fetch } from "./fetch/fetch.ts";
 import type { Fetches } from "./fetch/fetches.ts";
 import type { HttpOrigin } from "./fetch/http-origin.ts";
+import type { Leases } from "./leases.ts";
 
 /** From what loopback does with a small image to what a thin link does with a large one. */
 const fetchSecondsBuckets = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600];
@@ -14,6 +15,7 @@ export interface MetricsSources {
   fetches: Fetches;
   swarm: Swarm;
   origin: HttpOrigin;
+  leases: Leases;
 }
 
 /** The events that are counted as they happen; everything else is read when a scrape asks. */
@@ -66,7 +68,7 @@ export function createAgentMetrics(registry: Registry): AgentMetrics {
   };
 }
 
-function observe(registry: Registry, { cache, fetches, swarm, origin }: MetricsSources): void {
+function observe(registry: Registry, { cache, fetches, swarm, origin, leases }: MetricsSources): void {
   const registers = [registry];
   const gauge = (name: string, help: string, read: () => number) => {
     new Gauge({ name: `bootswarm_agent_${name}`, help, registers, collect: collector(read) });
@@ -92,6 +94,7 @@ function observe(registry: Registry, { cache, fetches, swarm, origin }: MetricsS
   });
   gauge("images_cached", "Complete images in the cache.", () => cache.list().filter(({ complete }) => complete).length);
   gauge("cache_bytes", "Bytes on disk of complete images.", () => cache.completeBytes);
+  gauge("leases", "Leases on images.", () => leases.count);
   gauge("peers", "Connected peers.", () => swarm.status().peers);
   gauge("dht_nodes", "Nodes in the DHT's routing table.", () => swarm.status().dhtNodes);
   gauge(

@@ -3,6 +3,7 @@ import { usageError } from "./cli-error.ts";
 import { addFetchCommands } from "./commands/fetch.ts";
 import { addImageCommands } from "./commands/images.ts";
 import { addImportCommands } from "./commands/import.ts";
+import { addLeaseCommands } from "./commands/leases.ts";
 import { addNodeCommands } from "./commands/nodes.ts";
 import { addPublishCommands } from "./commands/publish.ts";
 import { addStatusCommand } from "./commands/status.ts";
@@ -38,6 +39,7 @@ export function createProgram(context: Context): Command {
   program.commandsGroup("Images, fetches and nodes:");
   addFetchCommands(program, context);
   addImageCommands(program, context);
+  addLeaseCommands(program, context);
   addNodeCommands(program, context);
   addStatusCommand(program, context);
   program.addHelpText("after", "\n`bootswarm COMMAND --help` shows a command's options.");

@@ -1,4 +1,5 @@
 import { toJson } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { type Command, Option } from "commander";
 import {
   CancelFetchResponseSchema,
@@ -10,10 +11,12 @@ import { FetchPriority, FetchState } from "../../proto/gen/bootswarm/agent/v1/fe
 import { CliError } from "../cli-error.ts";
 import { agentOf, type Context, errStyle, type GlobalOptions } from "../context.ts";
 import { answerMsMax } from "../daemons.ts";
+import { durationMsFrom } from "../duration.ts";
 import { createLiveRegion } from "../live-region.ts";
 import { describeTransfer, renderTransfer } from "../progress.ts";
 import { incompleteAnswer, showReport, showResult } from "../report.ts";
 import { fetchesTable, transferOfFetch } from "../views/fetches.ts";
+import { holdImage, takeLease } from "./leases.ts";
 
 const priorities = {
   prefetch: FetchPriority.PREFETCH,
@@ -21,8 +24,14 @@ const priorities = {
   demand: FetchPriority.DEMAND,
 };
 
+/** How often an image is fetched that is gone again before it can be held. */
+const bringTriesMax = 3;
+
 interface FetchOptions extends GlobalOptions {
   priority: keyof typeof priorities;
+  hold?: boolean;
+  lease?: string;
+  holder: string;
 }
 
 /** `fetch IMAGE`, `cancel IMAGE` and `fetches`. */
@@ -32,7 +41,8 @@ export function addFetchCommands(program: Command, context: Context): void {
     .summary("make an image be on this node; prints its path")
     .description(
       "Asks the agent for an image and shows its way until it is ready; prints the local path. An image that is here " +
-        "already answers at once. Ctrl-C ends this command, not the fetch: see `bootswarm fetches`.",
+        "already answers at once. Ctrl-C ends this command, not the fetch: see `bootswarm fetches`. An image that is " +
+        "not held may be evicted when others need its room: hold or lease it for as long as a VM uses its file.",
     )
     .argument("<image>", "name or sha256")
     .addOption(
@@ -40,6 +50,13 @@ export function addFetchCommands(program: Command, context: Context): void {
         .choices(Object.keys(priorities))
         .default("ensure"),
     )
+    .addOption(
+      new Option("--hold", "keep the image from removal and eviction until Ctrl-C ends this command").conflicts(
+        "lease",
+      ),
+    )
+    .option("--lease <duration>", "keep it for so long (90s, 15m, 2h, 7d); prints the lease's id in a second line")
+    .option("--holder <name>", "who holds it, for people", "")
     .action((image: string, _options, command: Command) => fetchImage(context, image, command.optsWithGlobals()));
   program
     .command("cancel")
@@ -53,7 +70,27 @@ export function addFetchCommands(program: Command, context: Context): void {
     .action((_options, command: Command) => listFetches(context, command.optsWithGlobals()));
 }
 
+/** Fetches an image, and keeps it as the options say. */
 async function fetchImage(context: Context, image: string, options: FetchOptions): Promise<void> {
+  const ttlMs = options.lease === undefined ? undefined : durationMsFrom(options.lease);
+  for (let tries = 1; ; tries++) {
+    const last = await bringImage(context, image, options);
+    const digest = last.fetch?.digest ?? image;
+    try {
+      if (options.hold) await holdImage(context, options, digest, options.holder);
+      else if (ttlMs !== undefined) await takeLease(context, options, digest, { holder: options.holder, ttlMs });
+      else
+        showResult(context, options, toJson(EnsureImageResponseSchema, last, { alwaysEmitImplicit: true }), last.path);
+      return;
+    } catch (error) {
+      // It may have been evicted since: rare, and soon mended.
+      if (!(error instanceof ConnectError) || error.code !== Code.NotFound || tries === bringTriesMax) throw error;
+    }
+  }
+}
+
+/** Makes the image be here, and shows its way. */
+async function bringImage(context: Context, image: string, options: FetchOptions): Promise<EnsureImageResponse> {
   const { service } = agentOf(options);
   const region = createLiveRegion(context.err, context.now);
   const style = errStyle(context);
@@ -82,15 +119,11 @@ async function fetchImage(context: Context, image: string, options: FetchOptions
   } finally {
     region.clear();
   }
-  finishFetch(context, options, image, last);
-}
-
-function finishFetch(context: Context, options: GlobalOptions, image: string, last: EnsureImageResponse | undefined) {
   if (!last?.fetch) throw incompleteAnswer("fetch");
   if (last.fetch.state === FetchState.CANCELLED) throw new CliError(`the fetch of ${image} was cancelled`);
   if (last.fetch.state !== FetchState.READY)
     throw new CliError(last.fetch.error || `the fetch of ${image} did not end`);
-  showResult(context, options, toJson(EnsureImageResponseSchema, last, { alwaysEmitImplicit: true }), last.path);
+  return last;
 }
 
 async function cancelFetch(context: Context, image: string, options: GlobalOptions): Promise<void> {

@@ -44,7 +44,10 @@ export function addImageCommands(program: Command, context: Context): void {
         showResult(context, options, ...(await run(image, options)));
       });
   onImage("retire", "take an image's name out of the catalog; nodes keep what they have", retire);
-  onImage("rm", "remove an image from this node's cache", remove);
+  onImage("rm", "remove an image from this node's cache", remove).option(
+    "-f, --force",
+    "even while leases or open disks use it",
+  );
   onImage("pin", "keep an image in this node's cache", pin);
   onImage("unpin", "let a pinned image be removed again", unpin);
 }
@@ -91,8 +94,8 @@ async function retire(image: string, options: GlobalOptions): Promise<[unknown, 
   return [toJson(RetireImageResponseSchema, answer, complete), `retired ${image}${left}`];
 }
 
-async function remove(image: string, options: GlobalOptions): Promise<[unknown, string]> {
-  const answer = await agentOf(options).service.removeImage({ image }, call);
+async function remove(image: string, options: GlobalOptions & { force?: boolean }): Promise<[unknown, string]> {
+  const answer = await agentOf(options).service.removeImage({ image, force: options.force ?? false }, call);
   return [
     toJson(RemoveImageResponseSchema, answer, complete),
     `removed ${image} from this node; ${formatBytes(answer.freedBytes)} are free again`,

@@ -26,7 +26,15 @@ export function agentFacts(status: GetStatusResponse, nowMs: number): [string, s
       `${status.images} ${status.images === 1 ? "image" : "images"}, ${formatBytes(status.cacheBytes)}; ` +
         `${formatBytes(status.diskFreeBytes)} of ${formatBytes(status.diskSizeBytes)} free`,
     ],
-    ["fetches", `${status.fetchesActive} active of ${status.fetchesActiveMax} at once, ${status.fetchesQueued} queued`],
+    ["space", spaceText(status)],
+    ["leases", String(status.leases)],
+    [
+      "fetches",
+      `${status.fetchesActive} active of ${status.fetchesActiveMax} at once, ${status.fetchesQueued} queued` +
+        (status.fetchesWaitingForSpace === 0
+          ? ""
+          : `, of which ${status.fetchesWaitingForSpace} wait for room on the disk`),
+    ],
     [
       "swarm",
       `${status.peers} ${status.peers === 1 ? "peer" : "peers"} on TCP port ${status.peerPort}, ` +
@@ -35,6 +43,15 @@ export function agentFacts(status: GetStatusResponse, nowMs: number): [string, s
     ["receiving", formatRate(status.receivedBytesPerSecond)],
     ["sending", formatRate(status.sentBytesPerSecond)],
   ];
+}
+
+/** What the cache may take, and what of it is promised or could be had back. */
+function spaceText(status: GetStatusResponse): string {
+  const quota = status.cacheQuotaBytes === 0n ? "no quota" : `quota ${formatBytes(status.cacheQuotaBytes)}`;
+  return (
+    `${formatBytes(status.cacheAllocatedBytes)} on disk, ${quota}, ${formatBytes(status.cacheReservedBytes)} promised to ` +
+    `fetches, ${formatBytes(status.cacheEvictableBytes)} evictable; ${formatBytes(status.freeFloorBytes)} stay free`
+  );
 }
 
 /** The seeder, as far as its catalog and inventory tell. */

@@ -25,6 +25,7 @@ test("every metric is there from the start, with its help, and counts", async ()
     bootswarm_agent_piece_verify_failures_total: "counter",
     bootswarm_agent_images_cached: "gauge",
     bootswarm_agent_cache_bytes: "gauge",
+    bootswarm_agent_leases: "gauge",
     bootswarm_agent_peers: "gauge",
     bootswarm_agent_dht_nodes: "gauge",
     bootswarm_agent_seconds_since_progress: "gauge",

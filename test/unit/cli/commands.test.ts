@@ -139,6 +139,35 @@ test("a pinned image is not removed; unpinned, it is", async () => {
   expect((await bootswarm("images", "--local")).stderr).toContain("no images on this node yet");
 });
 
+test("a leased image is not removed until the lease is released", async () => {
+  const leased = await bootswarm("fetch", "debian-12", "--lease", "1h", "--holder", "vm-12");
+  const [path, id] = leased.stdout.split("\n") as [string, string];
+  expect(await readFile(path)).toEqual(bytes);
+  expect(leased.stderr).toContain(`\`bootswarm release ${id}\` ends it`);
+  expect((await bootswarm("leases")).stdout).toMatch(
+    new RegExp(`^${id} +debian-12 +vm-12 +.* in (1 h|59 min.*)$`, "m"),
+  );
+  expect((await bootswarm("status")).stdout).toMatch(/leases +1\n/);
+  expect((await bootswarm("images", "--local")).stdout).toContain(`lease ${id} (vm-12)`);
+  expect((await bootswarm("renew", id, "2d")).stdout).toMatch(/it ends in (2 d|1 d 23 h)\n$/);
+  const refused = await bootswarm("rm", "debian-12");
+  expect(refused).toMatchObject({ status: 1, stderr: expect.stringContaining(`in use: lease ${id} (vm-12); wait`) });
+  expect((await bootswarm("release", id)).stdout).toBe(`released lease ${id} of debian-12\n`);
+  expect((await bootswarm("leases")).stderr).toContain("no leases");
+});
+
+test("fetch --hold keeps the image until Ctrl-C, and rm --force takes it all the same", async () => {
+  const held = await interrupted(["fetch", "debian-12", "--hold"], async ({ stdout }) => {
+    const [path] = await once(stdout!, "data");
+    expect(await readFile(String(path).trim())).toEqual(bytes);
+    expect(await bootswarm("rm", "debian-12")).toMatchObject({ status: 1, stderr: expect.stringContaining("in use") });
+  });
+  expect(held).toMatchObject({ status: 0, stderr: expect.stringContaining("held until Ctrl-C") });
+  await expect.poll(async () => (await bootswarm("leases")).stderr, { timeout: 10_000 }).toContain("no leases");
+  await bootswarm("fetch", "debian-12", "--lease", "90s");
+  expect((await bootswarm("rm", "debian-12", "--force")).stdout).toMatch(/^removed debian-12/);
+});
+
 test("errors are one clear line, and the exit status tells usage from the rest", async () => {
   const cases: [args: string[], status: number, message: RegExp][] = [
     [["fetch", "no-such-image"], 1, /^error: .*no-such-image/],
@@ -154,6 +183,8 @@ test("errors are one clear line, and the exit status tells usage from the rest",
     [["publish", "/no/such/file", "-n", "x"], 1, /^error: cannot read \/no\/such\/file: there is no such file\n$/],
     [["publish", image, "-n", "wrong", "--sha256", "0".repeat(64)], 1, /^error: .*nothing was published\n$/],
     [["publish", image, "-n", "wrong", "--sha256", "abc"], 2, /64 hex digits/],
+    [["fetch", "debian-12", "--lease", "soon"], 2, /^error: "soon" is no duration; write 90s, 15m, 2h or 7d\n$/],
+    [["release", "nothing"], 1, /^error: there is no lease "nothing"/],
     [["publish", image], 2, /required option '-n, --name <name>'/],
     [["fecth", "x"], 2, /unknown command 'fecth'\n\(Did you mean fetch\?\)/],
     [["import", "what?", "-n", "x"], 2, /is no http\(s\) URL, no magnet link, and no file here/],
