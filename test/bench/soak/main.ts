@@ -1,0 +1,38 @@
+/**
+ * npm run soak -- --kills 200: an agent as a process is killed with SIGKILL at so many random moments of a fetch loop.
+ * What it lost is printed, and written to --out.
+ */
+import { writeFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { makeTemporaryDirectory } from "../../fixtures/temporary-directory.ts";
+import { withinTest } from "../../fixtures/test-hooks.ts";
+import { imageMiB, killAgain } from "../../system/kill-loop.ts";
+import { runFacts } from "../machine.ts";
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: "string", default: "200" },
+    out: { type: "string", default: `test/bench/results/soak-${new Date().toISOString().slice(0, 10)}.json` },
+  },
+});
+
+const ending: (() => Promise<void> | void)[] = [];
+const { path, remove } = await makeTemporaryDirectory();
+const onTestFinished = (run: () => Promise<void> | void) => void ending.push(run);
+try {
+  await withinTest({ onTestFinished, onTestFailed: () => {} }, soak);
+} finally {
+  for (const end of ending.reverse()) await end();
+  await remove();
+}
+
+async function soak(): Promise<void> {
+  const report = await killAgain(path, Number(values.kills), ({ kills, images, faults, piecesLost }) => {
+    if (kills % 10 === 0)
+      console.log(`${kills} kills, ${images} images, ${faults.length} faults, ${piecesLost} pieces lost`);
+  });
+  console.log(JSON.stringify(report, undefined, 1));
+  if (values.out)
+    writeFileSync(values.out, `${JSON.stringify({ ...runFacts(), imageMiB, ...report }, undefined, 1)}\n`);
+  if (report.faults.length > 0) process.exitCode = 1;
+}
