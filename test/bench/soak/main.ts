@@ -1,12 +1,12 @@
 /**
  * npm run soak -- --kills 200: an agent as a process is killed with SIGKILL at so many random moments of a fetch loop.
- * What it lost is printed, and written to --out.
+ * What it lost is printed, and added to the runs in --out.
  */
-import { writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { makeTemporaryDirectory } from "../../fixtures/temporary-directory.ts";
 import { withinTest } from "../../fixtures/test-hooks.ts";
-import { imageMiB, killAgain } from "../../system/kill-loop.ts";
+import { imageMiB, type KillReport, killAgain } from "../../system/kill-loop.ts";
 import { runFacts } from "../machine.ts";
 
 const { values } = parseArgs({
@@ -18,9 +18,10 @@ const { values } = parseArgs({
 
 const ending: (() => Promise<void> | void)[] = [];
 const { path, remove } = await makeTemporaryDirectory();
-const onTestFinished = (run: () => Promise<void> | void) => void ending.push(run);
+// The fixtures belong to tests, which end what they start.
+const hooks = { onTestFinished: (run: () => Promise<void> | void) => void ending.push(run), onTestFailed: () => {} };
 try {
-  await withinTest({ onTestFinished, onTestFailed: () => {} }, soak);
+  await withinTest(hooks as Parameters<typeof withinTest>[0], soak);
 } finally {
   for (const end of ending.reverse()) await end();
   await remove();
@@ -32,7 +33,12 @@ async function soak(): Promise<void> {
       console.log(`${kills} kills, ${images} images, ${faults.length} faults, ${piecesLost} pieces lost`);
   });
   console.log(JSON.stringify(report, undefined, 1));
-  if (values.out)
-    writeFileSync(values.out, `${JSON.stringify({ ...runFacts(), imageMiB, ...report }, undefined, 1)}\n`);
+  if (values.out) keep(values.out, report);
   if (report.faults.length > 0) process.exitCode = 1;
+}
+
+/** Adds the run to those that the file has. */
+function keep(out: string, report: KillReport): void {
+  const earlier = existsSync(out) ? JSON.parse(readFileSync(out, "utf8")).runs : [];
+  writeFileSync(out, `${JSON.stringify({ ...runFacts(), imageMiB, runs: [...earlier, report] }, undefined, 1)}\n`);
 }
