@@ -21,7 +21,7 @@ const { path, remove } = await makeTemporaryDirectory();
 // The fixtures belong to tests, which end what they start.
 const hooks = { onTestFinished: (run: () => Promise<void> | void) => void ending.push(run), onTestFailed: () => {} };
 try {
-  await withinTest(hooks as Parameters<typeof withinTest>[0], soak);
+  await withinTest(hooks, soak);
 } finally {
   for (const end of ending.reverse()) await end();
   await remove();
