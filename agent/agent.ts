@@ -8,6 +8,7 @@ import type { Log } from "../daemon/log.ts";
 import { createMetrics } from "../daemon/metrics.ts";
 import { messageOf } from "../daemon/problem.ts";
 import { type Disk, systemDisk } from "../swarm/disk.ts";
+import { isLoopback as isLoopbackHost } from "../swarm/endpoint.ts";
 import { type Swarm, systemClock } from "../swarm/swarm.ts";
 import type { Clock } from "../swarm/types.ts";
 import { serveAgent } from "./api/agent-service.ts";
@@ -26,7 +27,7 @@ import { openState } from "./open-state.ts";
 import { openSwarm } from "./open-swarm.ts";
 import { Reporter } from "./report/reporter.ts";
 import { type NodeIdentity, nodeSnapshot } from "./report/snapshot.ts";
-import { SwarmEntry } from "./report/swarm-entry.ts";
+import { nameImagePeers, SwarmEntry } from "./report/swarm-entry.ts";
 import { connectSeeder, type SeederConnection } from "./seeder-connection.ts";
 import { Seeding } from "./seeding/seeding.ts";
 import { Serial } from "./serial.ts";
@@ -148,7 +149,10 @@ async function openParts(
   metrics.observe({ cache, fetches, swarm, origin, leases });
   const images = new Images({ cache, fetches, seeding, space, inUse, leases, changing, catalog, link, now, log });
   const { zone, name } = config;
-  const identity = { id: nodeId, name: name || hostname(), version: programVersion(), zone, apiUrl: "" };
+  // Peers on loopback are of use to nodes of this machine only, of which the seeder is told as well.
+  const isApart = isLoopbackHost(config.swarm.host) && !isLoopbackHost(new URL(config.seeder.url).hostname);
+  const peerPort = isApart ? 0 : swarm.peerPort;
+  const identity = { id: nodeId, name: name || hostname(), version: programVersion(), zone, peerPort, apiUrl: "" };
   return {
     config,
     log,
@@ -181,6 +185,7 @@ async function runBackground(parts: AgentParts, signal: AbortSignal): Promise<vo
     snapshot: () => nodeSnapshot(identity, cache, fetches, intervalMs),
     triggers: [cache.changes, fetches.stateChanges],
     onBootstrap: (endpoints) => entry.learn(endpoints, swarm),
+    onImagePeers: (told) => nameImagePeers(told, (digest) => cache.get(digest)?.record.infohash, swarm),
     onResult: metrics.reported,
     clock,
     random,

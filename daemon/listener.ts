@@ -9,7 +9,7 @@ import { lstat, rm } from "node:fs/promises";
 import { createServer as createHttp1Server, type ServerResponse } from "node:http";
 import { createServer as createHttp2Server, type ServerHttp2Session } from "node:http2";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
-import type { ConnectRouter } from "@connectrpc/connect";
+import { type ConnectRouter, createContextKey, createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Registry } from "prom-client";
 import { translateErrors } from "./api-errors.ts";
@@ -31,6 +31,9 @@ const connectionsMax = 10_000;
 /** A client must say what it speaks, and send a request's head, within this time. */
 const headTimeoutMs = 10_000;
 const http2Preface = Buffer.from("PRI * HTTP/2.0");
+
+/** The address from which a call comes; undefined for one over a Unix socket. */
+export const remoteAddress = createContextKey<string | undefined>(undefined, { description: "remote address" });
 
 export interface ListenerOptions {
   address: ListenAddress;
@@ -111,6 +114,7 @@ function requestHandler(options: ListenerOptions, shutdownSignal: AbortSignal) {
     readMaxBytes: messageBytesMax,
     writeMaxBytes: messageBytesMax,
     shutdownSignal,
+    contextValues: (request) => createContextValues().set(remoteAddress, addressOf(request)),
     fallback: (request: Request, response: Response) => {
       if (servePlain(options, request, response) || options.http?.(request, response)) return;
       sendText(response, 404, `there is nothing at ${request.url}\n`);
@@ -120,6 +124,11 @@ function requestHandler(options: ListenerOptions, shutdownSignal: AbortSignal) {
     request.on("error", (error) => options.log.debug({ error: error.message, url: request.url }, "request failed"));
     rpc(request, response);
   };
+}
+
+/** On a dual-stack listener an IPv4 address comes in IPv6's clothes. */
+function addressOf(request: Request): string | undefined {
+  return request.socket?.remoteAddress?.replace(/^::ffff:/, "");
 }
 
 function servePlain(options: ListenerOptions, request: Request, response: Response): boolean {

@@ -121,6 +121,7 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
     catalog,
     endpoint,
     nowMs: Date.now,
+    random: Math.random,
     onReport: metrics.reported,
   });
   return {

@@ -4,6 +4,7 @@ import type { Log } from "../../daemon/log.ts";
 import type { FetchSchema } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import {
   type HoldingSchema,
+  type ImagePeers,
   InventoryService,
   type NodeSchema,
   type SwarmEndpoint,
@@ -41,6 +42,8 @@ export interface ReporterOptions {
   /** What is worth a report at once when it changes. */
   triggers: ChangeSignal[];
   onBootstrap: (endpoints: SwarmEndpoint[]) => void;
+  /** Told of peers of images that are being fetched. */
+  onImagePeers: (told: ImagePeers[]) => void;
   onResult: (result: "ok" | "failed") => void;
   clock: Clock;
   random: () => number;
@@ -84,7 +87,7 @@ export class Reporter {
 
   /** One report. "again": the inventory wants a full one at once. "active": fetches are under way. */
   async #report(signal: AbortSignal): Promise<"idle" | "active" | "again" | "failed"> {
-    const { snapshot, epoch, link, onBootstrap, onResult } = this.#options;
+    const { snapshot, epoch, link, onBootstrap, onImagePeers, onResult } = this.#options;
     try {
       const now = await snapshot();
       const held = new Map(now.holdings.map((holding) => [holding.digest, fingerprint(holding)]));
@@ -106,6 +109,7 @@ export class Reporter {
       onResult("ok");
       this.#ledger.taken(held, answer.fullReportWanted);
       onBootstrap(answer.bootstrap);
+      onImagePeers(answer.imagePeers);
       // A full report that is answered by a wish for a full report must not become a busy loop.
       if (answer.fullReportWanted && !plan.full) return "again";
       return now.fetchesActive ? "active" : "idle";

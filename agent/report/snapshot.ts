@@ -12,6 +12,8 @@ export interface NodeIdentity {
   version: string;
   /** Empty if it is in none. */
   zone: string;
+  /** TCP port on which peers are served; 0 if nodes elsewhere cannot reach it. */
+  peerPort: number;
   /** Empty if other machines cannot reach the API. */
   apiUrl: string;
 }

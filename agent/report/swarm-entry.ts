@@ -1,9 +1,11 @@
-import type { SwarmEndpoint } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import type { ImagePeers, SwarmEndpoint } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import type { Swarm } from "../../swarm/swarm.ts";
 import type { Endpoint } from "../../swarm/types.ts";
 
 /** Bootstrap nodes taken from one answer of the inventory. */
 const endpointsMax = 64;
+/** Images of which peers are taken from one answer: more than are fetched at once. */
+const imagesMax = 64;
 
 /** The ways into the swarm that the seeder tells: DHT nodes to join by, and peers that hold every image. */
 export class SwarmEntry {
@@ -37,6 +39,18 @@ export class SwarmEntry {
     swarm.addBootstrap(nodes);
   }
 }
+
+/** Names peers that the seeder tells of to the torrents of images that are being fetched. */
+export function nameImagePeers(told: readonly ImagePeers[], infohashOf: InfohashOf, swarm: Swarm): void {
+  for (const { digest, peers } of told.slice(0, imagesMax)) {
+    const torrent = swarm.get(infohashOf(digest) ?? "");
+    if (!torrent || torrent.isComplete) continue;
+    for (const { host, port } of peers.slice(0, endpointsMax)) if (isPort(port)) torrent.addPeer({ host, port });
+  }
+}
+
+/** The infohash of an image that is here or on its way. */
+type InfohashOf = (digest: string) => string | undefined;
 
 function isPort(port: number): boolean {
   return port >= 1 && port <= 65_535;

@@ -1,5 +1,6 @@
 /** InventoryService: translates and calls. */
 import type { ServiceImpl } from "@connectrpc/connect";
+import { remoteAddress } from "../../daemon/listener.ts";
 import { Problem } from "../../daemon/problem.ts";
 import type { InventoryService } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -14,6 +15,8 @@ export interface InventoryServiceParts {
   /** This seeder's place in the swarm; an empty host means the one by which the agent reached it. */
   endpoint: { host: string; dhtPort: number; peerPort: number };
   nowMs: () => number;
+  /** Uniform in [0, 1). */
+  random: () => number;
   /** Told of every report. */
   onReport: (kind: "full" | "delta" | "refused", seconds: number) => void;
 }
@@ -21,13 +24,15 @@ export interface InventoryServiceParts {
 export function createInventoryService(parts: InventoryServiceParts): ServiceImpl<typeof InventoryService> {
   const { keeper, catalog, endpoint, nowMs } = parts;
   return {
-    report: (request) => {
+    report: (request, context) => {
       const startMs = performance.now();
       let kind: "full" | "delta" | "refused" = "refused";
       try {
-        const { fullReportWanted } = keeper.report(nodeReportFrom(request));
+        const report = nodeReportFrom(request, context.values.get(remoteAddress));
+        const { fullReportWanted } = keeper.report(report);
         kind = request.full ? "full" : "delta";
-        return { fullReportWanted, bootstrap: [endpoint] };
+        const imagePeers = keeper.inventory.peersFor(report.node.id, nowMs(), parts.random);
+        return { fullReportWanted, bootstrap: [endpoint], imagePeers };
       } finally {
         parts.onReport(kind, (performance.now() - startMs) / 1_000);
       }

@@ -3,6 +3,7 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Problem } from "../../daemon/problem.ts";
 import { type Fetch, FetchState } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { Holding, Node, ReportRequest } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import type { Endpoint } from "../../swarm/types.ts";
 import { isZone, zoneRule } from "../../swarm/zone.ts";
 import type { HoldingFacts, NodeFacts, NodeReport } from "../inventory/facts.ts";
 import {
@@ -26,9 +27,10 @@ const underWay = new Set([FetchState.QUEUED, FetchState.ACTIVE, FetchState.VERIF
 /**
  * Checks a report.
  *
+ * @param from the address from which it came, where there is one: that is where the node serves peers
  * @throws Problem "invalid" naming the field.
  */
-export function nodeReportFrom(request: ReportRequest): NodeReport {
+export function nodeReportFrom(request: ReportRequest, from: string | undefined): NodeReport {
   if (!request.node) throw new Problem("invalid", "node: every report must describe its node");
   if (request.sequence < 1n) throw new Problem("invalid", "sequence: must be 1 or more");
   checkCount("holdings", request.holdings.length, holdingsPerNodeMax);
@@ -41,6 +43,7 @@ export function nodeReportFrom(request: ReportRequest): NodeReport {
     full: request.full,
     holdings: request.holdings.map(holdingFactsFrom),
     removedDigests: request.removedDigests.map((digest) => checkedDigest("removed_digests", digest)),
+    peer: peerFrom(request.node.peerPort, from),
     fetches: request.fetches.filter(({ state }) => underWay.has(state)).map(checkedFetch),
   };
 }
@@ -68,6 +71,11 @@ function nodeFactsFrom(node: Node): NodeFacts {
     diskSizeBytes: checkedBytes("node.disk_size_bytes", node.diskSizeBytes),
     reportIntervalMs,
   };
+}
+
+function peerFrom(port: number, from: string | undefined): Endpoint | undefined {
+  if (port > 65_535) throw new Problem("invalid", "node.peer_port: must be 0 to 65535");
+  return port === 0 || from === undefined ? undefined : { host: from, port };
 }
 
 function holdingFactsFrom(holding: Holding): HoldingFacts {

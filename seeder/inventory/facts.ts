@@ -1,5 +1,7 @@
 /** What nodes say of themselves, as plain data. */
+
 import type { Fetch } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
+import type { Endpoint } from "../../swarm/types.ts";
 
 export interface NodeFacts {
   id: string;
@@ -40,6 +42,8 @@ export interface NodeReport {
   full: boolean;
   holdings: HoldingFacts[];
   removedDigests: string[];
+  /** Where the node serves peers; undefined if it does not, or nobody can tell. */
+  peer: Endpoint | undefined;
   /** The API's own message: the inventory passes it on and reads its digest, state and bytes only. */
   fetches: Fetch[];
 }

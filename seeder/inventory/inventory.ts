@@ -6,8 +6,10 @@
 import { Problem } from "../../daemon/problem.ts";
 import type { Fetch } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import { FetchState } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
+import type { Endpoint } from "../../swarm/types.ts";
 import type { HoldingFacts, KnownNode, NodeFacts, NodeReport } from "./facts.ts";
-import { holdingsPerNodeMax, nodesMax, silentIntervalsMax } from "./limits.ts";
+import { ImagePeers } from "./image-peers.ts";
+import { holdingsPerNodeMax, imagesToldMax, nodesMax, peersEnough, peersTold, silentIntervalsMax } from "./limits.ts";
 
 export interface NodeView {
   node: NodeFacts;
@@ -50,6 +52,7 @@ interface NodeRecord {
 
 export class Inventory {
   readonly #nodes = new Map<string, NodeRecord>();
+  readonly #peers = new ImagePeers();
 
   /** Knows nodes again from before a restart; each is asked for a full report when it reports. */
   restore(known: readonly KnownNode[]): void {
@@ -86,7 +89,22 @@ export class Inventory {
     record.reportedAtMs = nowMs;
     record.fetches = report.fetches;
     this.#nodes.set(id, record);
+    this.#peers.report(id, {
+      endpoint: report.peer,
+      lostAtMs: nowMs + silentIntervalsMax * report.node.reportIntervalMs,
+      held: holdingsChanged || report.full ? record.holdings.keys() : undefined,
+      fetching: report.fetches.filter(isActive).map(({ digest }) => digest),
+    });
     return { fullReportWanted: !taken, holdingsChanged, forgottenId, idShared };
+  }
+
+  /** Peers of the images that a node is fetching and has few peers of; the node has just reported. */
+  peersFor(id: string, nowMs: number, random: () => number): { digest: string; peers: Endpoint[] }[] {
+    const inNeed = (this.#nodes.get(id)?.fetches ?? []).filter((fetch) => isActive(fetch) && fetch.peers < peersEnough);
+    return inNeed
+      .slice(0, imagesToldMax)
+      .map(({ digest }) => ({ digest, peers: this.#peers.some(digest, id, peersTold, nowMs, random) }))
+      .filter(({ peers }) => peers.length > 0);
   }
 
   /** All nodes, by name. */
@@ -151,6 +169,7 @@ export class Inventory {
     );
     if (!oldest) throw new Problem("exhausted", `${nodesMax} nodes report already; this one cannot be taken on`);
     this.#nodes.delete(oldest.node.id);
+    this.#peers.forget(oldest.node.id);
     return oldest.node.id;
   }
 }

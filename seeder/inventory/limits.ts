@@ -22,5 +22,12 @@ export const textCharactersMax = 1_024;
 export const reportIntervalMsMin = 50;
 export const reportIntervalMsMax = 60 * 60 * 1_000;
 
+/** A node that is fetching an image is told this many of its peers, where it is connected with fewer than so many. */
+export const peersTold = 16;
+export const peersEnough = 8;
+
+/** Images of which it is told peers in one answer: more than a node fetches at once. */
+export const imagesToldMax = 16;
+
 /** A node is lost when it has been silent for so many of its intervals: one or two reports may go astray. */
 export const silentIntervalsMax = 3;

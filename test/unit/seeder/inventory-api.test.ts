@@ -44,6 +44,21 @@ test("a restarted seeder shows what it knew, asks for a full report, and believe
   expect((await again.inventory.getNode({ node: "node-1" })).holdings).toEqual([]);
 });
 
+test("a node that has few peers of what it fetches is told where others are that have it or fetch it", async () => {
+  const { inventory } = await startSeeder();
+  const tell = (id: string, peerPort: number, what: object) =>
+    inventory.report({ node: { ...node, id, peerPort }, epoch: 1n, sequence: 1n, full: true, ...what });
+  await tell("holder", 7_001, { holdings: [{ digest: fetch.digest }] });
+  await tell("fetcher", 7_002, { fetches: [fetch] });
+  await tell("elsewhere", 7_003, { holdings: [holding] });
+  await tell("hidden", 0, { holdings: [{ digest: fetch.digest }] });
+  const { imagePeers } = await tell("asker", 7_004, { fetches: [fetch] });
+  expect(imagePeers).toMatchObject([{ digest: fetch.digest }]);
+  const ports = imagePeers[0]!.peers.map(({ port }) => port).toSorted();
+  expect([ports, imagePeers[0]?.peers[0]?.host]).toEqual([[7_001, 7_002], "127.0.0.1"]);
+  expect((await tell("content", 7_005, { fetches: [{ ...fetch, peers: 8 }] })).imagePeers).toEqual([]);
+});
+
 test("a silent node is lost", async () => {
   const { inventory } = await startSeeder();
   await inventory.report({ node: { ...node, reportIntervalMs: 50 }, epoch: 1n, sequence: 1n, full: true });

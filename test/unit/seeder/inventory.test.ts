@@ -34,6 +34,7 @@ const report = (id: string, fields: Partial<NodeReport>): NodeReport => ({
   holdings: [],
   removedDigests: [],
   fetches: [],
+  peer: undefined,
   ...fields,
 });
 const held = (inventory: Inventory, id: string, nowMs = 0) =>

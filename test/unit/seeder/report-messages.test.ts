@@ -10,8 +10,8 @@ import { holdingsPerNodeMax } from "../../../seeder/inventory/limits.ts";
 const digest = "a".repeat(64);
 const node = { id: "n-1", name: "web", reportIntervalMs: 1_000, diskFreeBytes: 5n };
 type Fields = Extract<MessageInitShape<typeof ReportRequestSchema>, { $typeName?: never }>;
-const read = (fields: Fields) =>
-  nodeReportFrom(create(ReportRequestSchema, { node, epoch: 1n, sequence: 1n, ...fields }));
+const read = (fields: Fields, from?: string) =>
+  nodeReportFrom(create(ReportRequestSchema, { node, epoch: 1n, sequence: 1n, ...fields }), from);
 
 test("a report is read", () => {
   const holding = { digest, allocatedBytes: 9n, pinned: true, lastUsedAt: timestampFromMs(1_234) };
@@ -20,6 +20,13 @@ test("a report is read", () => {
     full: true,
     holdings: [{ digest, allocatedBytes: 9, pinned: true, lastUsedAtMs: 1_234 }],
   });
+});
+
+test("a node serves peers at the address from which it reports, if it says a port", () => {
+  expect(read({ node: { ...node, peerPort: 7_411 } }, "10.0.0.1").peer).toEqual({ host: "10.0.0.1", port: 7_411 });
+  expect(read({ node: { ...node, peerPort: 7_411 } }).peer).toBeUndefined();
+  expect(read({}, "10.0.0.1").peer).toBeUndefined();
+  expect(() => read({ node: { ...node, peerPort: 70_000 } }, "10.0.0.1")).toThrow(/peer_port/);
 });
 
 test("a node without a name is called by its id", () => {

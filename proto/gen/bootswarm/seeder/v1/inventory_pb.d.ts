@@ -82,6 +82,13 @@ export declare type Node = Message<"bootswarm.seeder.v1.Node"> & {
    * @generated from field: string zone = 9;
    */
   zone: string;
+
+  /**
+   * TCP port on which the agent serves peers, at the address from which it reports; 0 if it serves none.
+   *
+   * @generated from field: uint32 peer_port = 10;
+   */
+  peerPort: number;
 };
 
 /**
@@ -229,6 +236,60 @@ export declare type SwarmEndpoint = Message<"bootswarm.seeder.v1.SwarmEndpoint">
 export declare const SwarmEndpointSchema: GenMessage<SwarmEndpoint>;
 
 /**
+ * Where a node takes part in the swarm.
+ *
+ * @generated from message bootswarm.seeder.v1.PeerEndpoint
+ */
+export declare type PeerEndpoint = Message<"bootswarm.seeder.v1.PeerEndpoint"> & {
+  /**
+   * Its address.
+   *
+   * @generated from field: string host = 1;
+   */
+  host: string;
+
+  /**
+   * TCP port on which it serves peers.
+   *
+   * @generated from field: uint32 port = 2;
+   */
+  port: number;
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.PeerEndpoint.
+ * Use `create(PeerEndpointSchema)` to create a new message.
+ */
+export declare const PeerEndpointSchema: GenMessage<PeerEndpoint>;
+
+/**
+ * Some of the nodes that have an image or are fetching it.
+ *
+ * @generated from message bootswarm.seeder.v1.ImagePeers
+ */
+export declare type ImagePeers = Message<"bootswarm.seeder.v1.ImagePeers"> & {
+  /**
+   * The image's sha256.
+   *
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * Their places in the swarm, in no order.
+   *
+   * @generated from field: repeated bootswarm.seeder.v1.PeerEndpoint peers = 2;
+   */
+  peers: PeerEndpoint[];
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.ImagePeers.
+ * Use `create(ImagePeersSchema)` to create a new message.
+ */
+export declare const ImagePeersSchema: GenMessage<ImagePeers>;
+
+/**
  * The seeder's answer to a report.
  *
  * @generated from message bootswarm.seeder.v1.ReportResponse
@@ -247,6 +308,13 @@ export declare type ReportResponse = Message<"bootswarm.seeder.v1.ReportResponse
    * @generated from field: repeated bootswarm.seeder.v1.SwarmEndpoint bootstrap = 2;
    */
   bootstrap: SwarmEndpoint[];
+
+  /**
+   * Peers of images that the node is fetching and has few peers of: a way beside the DHT.
+   *
+   * @generated from field: repeated bootswarm.seeder.v1.ImagePeers image_peers = 3;
+   */
+  imagePeers: ImagePeers[];
 };
 
 /**
