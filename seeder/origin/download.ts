@@ -68,7 +68,7 @@ export async function answerDownload(
     writable.writeHead(status, headers).end();
     return status;
   }
-  const lease = leaseFor(parts, image, request, response);
+  const lease = await leaseFor(parts, image, request, response);
   try {
     const file = await openData(path);
     writable.writeHead(status, headers);
@@ -87,10 +87,17 @@ export async function answerDownload(
  *
  * @throws NoSlot, with Retry-After in the response's headers.
  */
-function leaseFor(parts: DownloadParts, image: Image, request: Request, response: Response): Lease | undefined {
+async function leaseFor(
+  parts: DownloadParts,
+  image: Image,
+  request: Request,
+  response: Response,
+): Promise<Lease | undefined> {
   if (!image.torrent) return undefined;
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
   try {
-    return parts.fallback.lease(request);
+    return await parts.fallback.lease(request, gone.signal);
   } catch (error) {
     if (error instanceof NoSlot) {
       const writable = response as ServerResponse;
@@ -112,7 +119,7 @@ export async function answerTorrent(
   const metainfo = metainfoOf(await parts.catalog.torrentOf(image));
   // Nodes in need of it say so; others, such as people's clients, do not come by the thousand.
   const isFallback = request.method === "GET" && request.headers["bootswarm-fallback"] !== undefined;
-  const lease = isFallback ? leaseFor(parts, image, request, response) : undefined;
+  const lease = isFallback ? await leaseFor(parts, image, request, response) : undefined;
   const writable = response as ServerResponse;
   try {
     await lease?.pace(metainfo.length, AbortSignal.timeout(parts.download.idleTimeoutMs));

@@ -19,6 +19,13 @@ const nodeCharactersMax = 128;
 const chunkBytesMax = 512 * 1024;
 const chunkBytesMin = 1_024;
 
+/**
+ * Requests that are kept waiting in place of being refused, for each slot, and for how long: a node's turn comes the moment
+ * that a slot is free, where to refuse it and have it ask again would leave slots idle.
+ */
+const placesPerSlot = 4;
+const lineMs = 1_000;
+
 export type FallbackMode = "budgeted" | "always";
 
 export interface FallbackRules {
@@ -54,6 +61,9 @@ export class FallbackBudget {
   readonly #rate: ByteRate;
   readonly #nowMs: () => number;
   readonly #chunkBytes: number;
+  readonly #lineMax: number;
+  /** Requests that are kept waiting, the first first. */
+  readonly #line: { node: string; settle: (granted: boolean) => void }[] = [];
   #refused = 0;
 
   /** `nowMs` never goes back; `random` is uniform in [0, 1). */
@@ -61,6 +71,7 @@ export class FallbackBudget {
     this.#slots = new FallbackSlots(rules.slots, random);
     this.#rate = new ByteRate(rules.bytesPerSecond);
     this.#nowMs = nowMs;
+    this.#lineMax = placesPerSlot * rules.slots;
     const share = rules.bytesPerSecond === 0 ? chunkBytesMax : Math.floor(rules.bytesPerSecond / rules.slots);
     this.#chunkBytes = Math.min(Math.max(share, chunkBytesMin), chunkBytesMax);
   }
@@ -78,18 +89,63 @@ export class FallbackBudget {
     return this.#refused;
   }
 
-  /** @throws NoSlot if the node has to wait. */
-  lease(request: Request): Lease {
+  /**
+   * Waits for a slot, for a moment if need be.
+   *
+   * @throws NoSlot if the node has to come back later, or `gone` aborts.
+   */
+  async lease(request: Request, gone: AbortSignal): Promise<Lease> {
     if (headerOf(request, modeHeader) === "always") {
       return { mode: "always", chunkBytes: chunkBytesMax, pace: async () => {}, end: () => {} };
     }
     const node = nodeOf(request);
-    const startMs = this.#nowMs();
-    const answer = this.#slots.ask(node, startMs);
-    if (!answer.granted) {
+    if (!(await this.#hasSlot(node, gone))) {
       this.#refused++;
-      throw new NoSlot(answer.retryAfterMs);
+      const answer = this.#slots.ask(node, this.#nowMs());
+      // It may have come free this very moment.
+      if (!answer.granted) throw new NoSlot(answer.retryAfterMs);
     }
+    const lease = this.#leaseOf(node);
+    if (!gone.aborted) return lease;
+    lease.end();
+    throw new NoSlot(0);
+  }
+
+  async #hasSlot(node: string, gone: AbortSignal): Promise<boolean> {
+    // Who asks now comes after those who are kept waiting.
+    if (this.#line.length === 0 && this.#slots.ask(node, this.#nowMs()).granted) return true;
+    if (this.#line.length >= this.#lineMax) return false;
+    return new Promise((resolve) => {
+      const place = { node, settle: resolve };
+      const leave = () => {
+        const at = this.#line.indexOf(place);
+        if (at >= 0) this.#line.splice(at, 1);
+        place.settle(false);
+      };
+      const timer = setTimeout(leave, lineMs);
+      gone.addEventListener("abort", leave, { once: true });
+      place.settle = (granted) => {
+        clearTimeout(timer);
+        gone.removeEventListener("abort", leave);
+        resolve(granted);
+      };
+      this.#line.push(place);
+      this.#serveLine();
+    });
+  }
+
+  /** Gives what is free to those who are kept waiting. */
+  #serveLine(): void {
+    for (;;) {
+      const index = this.#slots.grantOneOf(this.#line.map(({ node }) => node));
+      if (index === undefined) return;
+      const [place] = this.#line.splice(index, 1);
+      place?.settle(true);
+    }
+  }
+
+  #leaseOf(node: string): Lease {
+    const startMs = this.#nowMs();
     let ended = false;
     return {
       mode: "budgeted",
@@ -99,8 +155,10 @@ export class FallbackBudget {
         if (waitMs > 0) await delay(waitMs, undefined, { signal });
       },
       end: () => {
-        if (!ended) this.#slots.release(node, this.#nowMs() - startMs);
+        if (ended) return;
         ended = true;
+        this.#slots.release(node, this.#nowMs() - startMs);
+        this.#serveLine();
       },
     };
   }

@@ -4,7 +4,8 @@
  *
  * Who is refused gets a place in a line of nodes, and a time at which a slot should be free: those times follow each other
  * as slots are given back, so that ten thousand nodes that ask in one second do not ask again in one second. A slot is kept
- * for a node whose time has come, so who was served just now does not get ahead of those who wait.
+ * for a node whose time has come, so who was served just now does not get ahead of those who wait. Some may be kept
+ * waiting in place of being refused: they come before everybody who asks later.
  */
 
 /** How long a response takes before any has been seen, and the least and the most that one counts for. */
@@ -57,12 +58,25 @@ export class FallbackSlots {
   ask(node: string, nowMs: number): SlotAnswer {
     this.#forgetAbsent(nowMs);
     if (this.#mayHave(node, nowMs)) {
-      this.#dueAtMs.delete(node);
-      this.#held.set(node, this.heldBy(node) + 1);
-      this.#inUse++;
+      this.#grant(node);
       return { granted: true };
     }
     return { granted: false, retryAfterMs: Math.max(retryMsMin, this.#placeOf(node, nowMs) - nowMs) };
+  }
+
+  /** Gives a free slot to the first of those kept waiting that may have one; says which, by its place in the line. */
+  grantOneOf(line: readonly string[]): number | undefined {
+    if (this.#inUse >= this.#slots) return undefined;
+    const index = line.findIndex((node) => this.#othersWaiting(node) === 0 || this.heldBy(node) < this.share(node));
+    if (index < 0) return undefined;
+    this.#grant(line[index] as string);
+    return index;
+  }
+
+  #grant(node: string): void {
+    this.#dueAtMs.delete(node);
+    this.#held.set(node, this.heldBy(node) + 1);
+    this.#inUse++;
   }
 
   /** The response has ended, after `heldMs`. */

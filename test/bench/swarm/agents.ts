@@ -46,7 +46,7 @@ export async function startAgents(options: ContenderOptions, torrents: boolean):
       }
     };
     await Promise.all(Array.from({ length: startsAtOnce }, startSome));
-    for (const agent of agents) await untilJoined(agent, signal);
+    for (const agent of agents) await untilJoined(agent, options.agents.noDht, signal);
     const fetchAll = async (wanted: BenchImage[], onReady: (ready: Ready) => void) => {
       await Promise.all(agents.map((agent) => fetchOn(agent, options, wanted, onReady)));
     };
@@ -66,14 +66,17 @@ export async function startAgents(options: ContenderOptions, torrents: boolean):
 
 async function startSeeder(options: ContenderOptions, processes: LabProcess[]): Promise<LabProcess> {
   const { seeder } = options.lab.plan;
+  const { noDht, seederSettings } = options.agents;
   const process = spawnDaemon(options, "seeder", seeder, [
     `listen=0.0.0.0:${seederUrlPort}`,
     `dataDirectory=${stateDirectoryOf(options, seeder)}`,
-    `swarm.host=${seeder.address}`,
+    // Bound to its own loopback, nobody else reaches its peers' port and its DHT.
+    `swarm.host=${noDht ? "127.0.0.1" : seeder.address}`,
     `swarm.advertiseHost=${seeder.address}`,
     `swarm.port=${peerPorts.seeder}`,
     `dht.port=${peerPorts.seeder}`,
     ...zoneOf(options, seeder),
+    ...seederSettings,
   ]);
   processes.push(process);
   await process.says("peerPort");
@@ -144,10 +147,10 @@ async function onSeeder({ lab, signal }: ContenderOptions, args: string[]): Prom
 }
 
 /** Waits until an agent has spoken with the seeder and knows its DHT, as an agent does that has run for a while. */
-async function untilJoined({ service }: Agent, signal: AbortSignal): Promise<void> {
+async function untilJoined({ service }: Agent, noDht: boolean, signal: AbortSignal): Promise<void> {
   for (;;) {
     const status = await service.getStatus({}, { signal });
-    if (status.seederReachable && status.dhtNodes > 0) return;
+    if (status.seederReachable && (noDht || status.dhtNodes > 0)) return;
     await sleep(100, undefined, { signal });
   }
 }

@@ -13,6 +13,10 @@ export interface BenchImage {
 export interface AgentOptions {
   /** Settings of the agents, as KEY=VALUE. */
   settings: string[];
+  /** Settings of the seeder, likewise. */
+  seederSettings: string[];
+  /** The DHT and the seeder's peer port are out of reach. */
+  noDht: boolean;
   /** The checkout whose program is run. */
   checkout: string;
   /** Whether the daemons of that checkout have a setting "zone". */

@@ -57,6 +57,8 @@ async function bench(options: BenchOptions): Promise<void> {
   console.log(`one TCP stream (${congestionControl}) reaches ${share.toFixed(3)} of a link's nominal rate`);
   const agents = {
     settings: options.agentSettings,
+    seederSettings: options.seederSettings,
+    noDht: options.noDht,
     checkout: options.checkout,
     knowZones: await agentsKnowZones(options.checkout),
     warmUp: options.warmUpBytes > 0 ? await makeImage(directory, "warm-up", options.warmUpBytes) : undefined,

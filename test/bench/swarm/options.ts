@@ -21,6 +21,9 @@ Images from one seeder to many nodes, each in a network namespace with a link of
   --contenders LIST   of bootswarm, http, libtorrent (bootswarm,http,libtorrent)
   --rounds N          each contender in turn, so many times (1)
   --set KEY=VALUE     a setting for every agent; may be repeated
+  --seeder-set KEY=VALUE  the same for the seeder: origin.fallbackBytesPerSecond=2500000
+  --no-dht            the DHT and the seeder's peer port are out of everybody's reach: what is left is HTTP, in the origin's
+                      budget, and what nodes trade among themselves
   --checkout DIR      the checkout of bootswarm to run (this one)
   --warm-up-mb N      an image that every agent fetches before the clock starts, as one that has run for a while has
                       (0: none). Two dozen cold processes share a few cores here, and each compiles its own code.
@@ -58,6 +61,8 @@ export function optionsFrom(args: string[]) {
       rounds: text("1"),
       sysctl: { type: "string", multiple: true, default: [] },
       set: { type: "string", multiple: true, default: [] },
+      "seeder-set": { type: "string", multiple: true, default: [] },
+      "no-dht": { type: "boolean", default: false },
       checkout: text(join(import.meta.dirname, "../../..")),
       "warm-up-mb": text("0"),
       nice: text("0"),
@@ -81,6 +86,8 @@ export function optionsFrom(args: string[]) {
     contenders: values.contenders.split(","),
     rounds: numberFrom("rounds", values.rounds),
     agentSettings: values.set,
+    seederSettings: values["seeder-set"],
+    noDht: values["no-dht"],
     checkout: resolve(values.checkout),
     warmUpBytes: values["warm-up-mb"] === "0" ? 0 : numberFrom("warm-up-mb", values["warm-up-mb"]) * 1e6,
     nice: niceFrom(values.nice),

@@ -110,6 +110,19 @@ describe("a slot", () => {
     expect(slots.ask("ann", 0).granted).toBe(true);
   });
 
+  test("that is free goes to the first in line that does not hold its share", () => {
+    const slots = new FallbackSlots(2, () => 0.5);
+    slots.ask("ann", 0);
+    slots.ask("cyd", 0);
+    slots.ask("ann", 0);
+    slots.ask("bob", 0);
+    expect(slots.grantOneOf(["ann", "bob"])).toBeUndefined();
+    slots.release("cyd", 10);
+    expect(slots.grantOneOf(["ann", "bob"])).toBe(1);
+    slots.release("bob", 10);
+    expect([slots.grantOneOf([]), slots.grantOneOf(["ann"])]).toEqual([undefined, 0]);
+  });
+
   test("that is given back is kept for who was told to come, not for who was just served", () => {
     const slots = new FallbackSlots(1, () => 0.5);
     slots.ask("ann", 0);
