@@ -17,14 +17,17 @@ import {
   unsentBytesMax,
 } from "./limits.ts";
 import { type RateLimit, RateMeter } from "./rate.ts";
+import { tailBytesMax } from "./send-slabs.ts";
 import type { Clock, Endpoint, PeerSocket } from "./types.ts";
 import { type ReadBlocks, UploadQueue } from "./upload-queue.ts";
 import {
   type Block,
   encodeBlockMessages,
+  encodePieceMessages,
   encodeSignal,
   type Handshake,
   keepAlive,
+  pieceMessageBytes,
   WireDecoder,
   type WireMessage,
 } from "./wire.ts";
@@ -33,6 +36,11 @@ import {
 const requestsAhead = 4;
 /** How many seconds of a peer's rate are asked for ahead. */
 const secondsAhead = 0.4;
+
+/** Pieces told at once behind what cannot wait, beside a change of interest. */
+const havesAtOnce = Math.floor(tailBytesMax / pieceMessageBytes) - 1;
+/** The same where nothing else is sent: as many as fit into a few packets. */
+const havesAloneMax = 512;
 
 /** How long a queue's depth is good for: it is asked for with every block. */
 const depthMs = 10;
@@ -100,6 +108,8 @@ export class Peer {
   usefulPieces = 0;
   amChoking = true;
   amInterested = false;
+  /** What it was last told of our interest. */
+  #toldInterested = false;
   choking = true;
   interested = false;
   chokeChangedAtMs: number;
@@ -133,6 +143,10 @@ export class Peer {
   #live = 0;
   readonly #uploads: UploadQueue;
   #lastSentAtMs: number;
+  /** Messages of this turn, and their length. */
+  #outbox: Uint8Array[] = [];
+  #outboxBytes = 0;
+  #takeHaves: (countMax: number) => readonly number[] = () => [];
   #closed = false;
   #cancelTimers: (() => void)[] = [];
 
@@ -167,6 +181,7 @@ export class Peer {
       clock: options.clock,
       limit: options.uploadLimit,
       after: (delayMs, run) => this.#after(delayMs, run),
+      write: (slab, end, taken) => this.#writeBlocks(slab, end, taken),
       onSent: (bytes) => this.#noteSent(bytes),
       onReadError: (blocks, error) => {
         this.owner.onReadError(this, blocks, error);
@@ -198,20 +213,70 @@ export class Peer {
     return this.#depth;
   }
 
+  /** Sends a message, with all others of this turn in one write. */
   send(bytes: Uint8Array): void {
     if (this.#closed) return;
-    if (this.#socket.writableLength > unsentBytesMax) {
+    if (this.#socket.writableLength + this.#outboxBytes > unsentBytesMax) {
       this.close(new Error("it asks for more than it reads"));
       return;
     }
+    if (this.#outbox.push(bytes) === 1) queueMicrotask(() => this.#flush());
+    this.#outboxBytes += bytes.length;
+  }
+
+  /** Tells what could wait until now: which pieces are here, and whether the peer's are of use. */
+  tellAll(): void {
+    if (this.#closed) return;
+    const tail = this.#tail(havesAloneMax);
+    if (tail) this.send(tail);
+  }
+
+  /** Where to find the pieces that the peer has not been told of yet: each call takes out up to `countMax`. */
+  tellHavesFrom(takeHaves: (countMax: number) => readonly number[]): void {
+    this.#takeHaves = takeHaves;
+  }
+
+  /** Interest is told at once only where it is waited for: it comes and goes with every piece. */
+  setInterested(interested: boolean): void {
+    if (this.amInterested === interested) return;
+    this.amInterested = interested;
+    if (interested && this.choking) this.#tellInterest();
+  }
+
+  #tellInterest(): void {
+    if (this.#toldInterested === this.amInterested) return;
+    this.#toldInterested = this.amInterested;
+    this.send(encodeSignal(this.amInterested ? "interested" : "notInterested"));
+  }
+
+  /** What can wait, if there is any: a change of interest and up to `havesMax` pieces. */
+  #tail(havesMax: number): Uint8Array | undefined {
+    const haves = this.#takeHaves(havesMax);
+    const isInterestNew = this.#toldInterested !== this.amInterested;
+    if (haves.length === 0 && !isInterestNew) return undefined;
+    const told = encodePieceMessages("have", haves);
+    if (!isInterestNew) return told;
+    this.#toldInterested = this.amInterested;
+    return Buffer.concat([told, encodeSignal(this.amInterested ? "interested" : "notInterested")]);
+  }
+
+  #flush(): void {
+    if (this.#outbox.length === 0 || this.#closed) return;
+    const tail = this.#tail(havesAtOnce);
+    if (tail) this.#outbox.push(tail);
+    const bytes = this.#outbox.length === 1 ? (this.#outbox[0] as Uint8Array) : Buffer.concat(this.#outbox);
+    this.#outbox = [];
+    this.#outboxBytes = 0;
     this.#lastSentAtMs = this.#options.clock.now();
     this.#socket.write(bytes);
   }
 
-  setInterested(interested: boolean): void {
-    if (this.amInterested === interested) return;
-    this.amInterested = interested;
-    this.send(encodeSignal(interested ? "interested" : "notInterested"));
+  /** Writes blocks, after what was sent before and with what can wait behind them, up to the slab's end. */
+  #writeBlocks(slab: Buffer, end: number, taken: () => void): void {
+    this.#flush();
+    const tail = this.#tail(havesAtOnce);
+    if (tail) slab.set(tail, end);
+    this.#socket.write(slab.subarray(0, end + (tail?.length ?? 0)), taken);
   }
 
   setChoking(choking: boolean): void {
@@ -353,6 +418,7 @@ export class Peer {
 
   close(error?: Error): void {
     if (this.#closed) return;
+    this.#flush();
     this.#closed = true;
     for (const cancel of this.#cancelTimers) cancel();
     this.#decoder.stop();

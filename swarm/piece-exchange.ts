@@ -6,6 +6,7 @@ import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
 import { Deal } from "./deal.ts";
 import { keyOf } from "./endpoint.ts";
+import { HaveLog } from "./have-log.ts";
 import { Hedges, type Helper } from "./hedge.ts";
 import { badPiecesMax, blockBytes, blockBytesMax, requestAgeMsMax, retractionsMax, suggestedMax } from "./limits.ts";
 import type { Locality } from "./locality.ts";
@@ -15,7 +16,7 @@ import { Picker } from "./picker.ts";
 import { type FeedTarget, SourceFeed } from "./source-feed.ts";
 import { Suspicions } from "./suspicions.ts";
 import type { Clock, PieceSource, PieceStorage, SwarmLog, TorrentInfo } from "./types.ts";
-import { type Block, encodeBitfield, encodePieceMessages, encodeSignal } from "./wire.ts";
+import { type Block, encodeBitfield, encodeSignal } from "./wire.ts";
 
 /** Requests are sent in groups: once this part of a peer's queue has room. */
 const refillShare = 4;
@@ -68,8 +69,6 @@ const liveSeconds = 1;
 const idleRoom = 1;
 /** How long the count of them is good for. */
 const roomMs = 5;
-/** Haves are told at once, but no more often than this: a flash crowd would spend more on them than on pieces. */
-const haveIntervalMs = 100;
 
 type Requester = Peer | SourceFeed;
 
@@ -85,9 +84,7 @@ export class PieceExchange implements FeedTarget {
   readonly #writes = new Set<Promise<void>>();
   /** Present once nothing is missing. */
   #deal: Deal<Peer> | undefined;
-  /** Pieces that others have not been told of yet, and when they last were told. */
-  #untold: number[] = [];
-  #toldAtMs = Number.NEGATIVE_INFINITY;
+  readonly #haves = new HaveLog();
   readonly #suspicions = new Suspicions<Requester>();
   readonly #hedges = new Hedges();
   /** Peers that there was nothing to ask for when last looked at. */
@@ -140,6 +137,7 @@ export class PieceExchange implements FeedTarget {
     if (peer.fast && have.isFull) peer.send(encodeSignal("haveAll"));
     else if (peer.fast && have.count === 0) peer.send(encodeSignal("haveNone"));
     else if (have.count > 0) peer.send(encodeBitfield(have.bytes));
+    peer.tellHavesFrom(this.#haves.reader());
     peer.serveFrom((first, buffers) =>
       this.#storage.read(first.index * this.#info.pieceLengthBytes + first.begin, buffers),
     );
@@ -273,6 +271,7 @@ export class PieceExchange implements FeedTarget {
     this.#deal?.tick();
     this.requestFromAll();
     this.#hedge();
+    for (const peer of this.#options.peers) peer.tellAll();
   }
 
   onSuggest(peer: Peer, index: number): void {
@@ -486,29 +485,11 @@ export class PieceExchange implements FeedTarget {
     for (const peer of this.#options.peers) {
       if (peer.has?.has(index) && --peer.usefulPieces === 0) peer.setInterested(false);
     }
-    this.#tell(index);
+    // Told also to those that have it: only so does a complete one know what is still rare, and when two can part.
+    this.#haves.add(index);
     if (this.isComplete) this.#onComplete();
     this.#options.onPiece(index);
     if (this.#isShortOfMemory) this.requestFromAll();
-  }
-
-  /** Tells the others of a piece, of several at once where they come quickly. */
-  #tell(index: number): void {
-    this.#untold.push(index);
-    if (this.#untold.length > 1) return;
-    const waitMs = this.#toldAtMs + haveIntervalMs - this.#options.clock.now();
-    if (waitMs > 0) this.#options.clock.after(waitMs, () => this.#tellNow());
-    else this.#tellNow();
-  }
-
-  #tellNow(): void {
-    if (this.#stopped) return;
-    const untold = this.#untold;
-    this.#untold = [];
-    this.#toldAtMs = this.#options.clock.now();
-    const announcement = encodePieceMessages("have", untold);
-    // To those that have them too: only so does a complete one know what is still rare, and when two can part.
-    for (const peer of this.#options.peers) peer.send(announcement);
   }
 
   #onComplete(): void {
@@ -520,6 +501,7 @@ export class PieceExchange implements FeedTarget {
       }
     }
     for (const feed of this.#feeds.values()) void feed.close();
+    for (const peer of this.#options.peers) peer.tellAll();
     for (const peer of [...this.#options.peers]) this.#closeIfUseless(peer);
   }
 

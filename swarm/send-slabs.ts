@@ -2,8 +2,11 @@
 import { blockBytes, blockBytesMax } from "./limits.ts";
 import { pieceHeadBytes } from "./wire.ts";
 
-/** Room for sixteen ordinary blocks with their heads, or for the largest that is served. */
-export const slabBytes = Math.max(16 * (blockBytes + pieceHeadBytes), blockBytesMax + pieceHeadBytes);
+/** Blocks of one batch with their heads: sixteen ordinary ones, or the largest that is served. */
+export const batchBytesMax = Math.max(16 * (blockBytes + pieceHeadBytes), blockBytesMax + pieceHeadBytes);
+/** Room behind them for short messages that would otherwise go out by themselves. */
+export const tailBytesMax = 1_024;
+export const slabBytes: number = batchBytesMax + tailBytesMax;
 /** Slabs kept for the next blocks; beyond it they go back to the heap. */
 const keptMax = 16;
 

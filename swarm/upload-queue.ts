@@ -4,7 +4,7 @@
  */
 import { peerRequestsMax, sendBufferBytesMax, writesPendingMax } from "./limits.ts";
 import type { RateLimit } from "./rate.ts";
-import { giveSlab, slabBytes, takeSlab } from "./send-slabs.ts";
+import { batchBytesMax, giveSlab, takeSlab } from "./send-slabs.ts";
 import type { Clock, PeerSocket } from "./types.ts";
 import { type Block, pieceHeadBytes, writePieceHead } from "./wire.ts";
 
@@ -17,6 +17,11 @@ export interface UploadQueueOptions {
   limit: RateLimit;
   /** Calls `run` after a while, unless the connection is over by then. */
   after: (delayMs: number, run: () => void) => void;
+  /**
+   * Writes the first `end` bytes of a slab, which has `tailBytesMax` behind them for what is to follow at once; `taken` is
+   * called once its memory may be used again.
+   */
+  write: (slab: Buffer, end: number, taken: () => void) => void;
   /** So many bytes of blocks have been given to the socket. */
   onSent: (bytes: number) => void;
   /** Blocks that cannot be read; they will not be sent. */
@@ -44,8 +49,8 @@ export class UploadQueue {
   /** False if the queue is full, which no client of good will fills. */
   push(block: Block): boolean {
     if (this.#blocks.length >= peerRequestsMax) return false;
-    this.#blocks.push(block);
-    this.serve();
+    // Requests come several at a time, for neighbouring blocks: they are looked at together, at the end of the turn.
+    if (this.#blocks.push(block) === 1) queueMicrotask(() => this.serve());
     return true;
   }
 
@@ -87,7 +92,7 @@ export class UploadQueue {
         after(waitMs, () => this.serve());
         break;
       }
-      const batch = takeBatch(this.#blocks, Math.min(slabBytes, limit.burstBytes));
+      const batch = takeBatch(this.#blocks, Math.min(batchBytesMax, limit.burstBytes));
       // Before the read, so that other peers' batches see it.
       limit.take(bytesOf(batch), nowMs);
       await this.#send(batch, readBlocks);
@@ -118,7 +123,7 @@ export class UploadQueue {
       return;
     }
     this.#writesPending++;
-    this.#options.socket.write(slab.subarray(0, end), () => {
+    this.#options.write(slab, end, () => {
       giveSlab(slab);
       if (this.#writesPending-- >= writesPendingMax) this.serve();
     });

@@ -278,7 +278,7 @@ export function encodeHandshake(infohash: string, peerId: Uint8Array): Buffer {
 }
 
 /** Length of a have or suggest. */
-const pieceMessageBytes = 9;
+export const pieceMessageBytes = 9;
 
 /** Length of a request, cancel or reject. */
 const blockMessageBytes = 17;

@@ -7,8 +7,6 @@ interface Write {
   taken: (() => void) | undefined;
 }
 
-/** A piece message's length is that of its block and this. */
-const pieceMessageBytes = pieceHeadBytes - 4;
 const pieceMessageId = 7;
 
 export class Outbox {
@@ -58,8 +56,13 @@ export class Outbox {
 export function withoutBlocks(messages: Buffer, content: Content): Buffer[] {
   const chunks: Buffer[] = [];
   for (let at = 0; at < messages.length; ) {
-    const length = messages.readUInt32BE(at) - pieceMessageBytes;
-    if (messages[at + 4] !== pieceMessageId) throw new Error("assertion: only blocks are written from slabs");
+    const messageBytes = 4 + messages.readUInt32BE(at);
+    if (messages[at + 4] !== pieceMessageId) {
+      chunks.push(Buffer.from(messages.subarray(at, at + messageBytes)));
+      at += messageBytes;
+      continue;
+    }
+    const length = messageBytes - pieceHeadBytes;
     chunks.push(Buffer.from(messages.subarray(at, at + pieceHeadBytes)));
     chunks.push(content.view(messages.readUInt32BE(at + 5), messages.readUInt32BE(at + 9), length));
     at += pieceHeadBytes + length;

@@ -34,6 +34,7 @@ test("requests for single bytes hold no more memory than others while the peer d
     clock,
     limit: new RateLimit(0, clock.now()),
     after: (delayMs, run) => void clock.after(delayMs, run),
+    write: (slab, end, taken) => socket.write(slab.subarray(0, end), taken),
     onSent: () => {},
     onReadError: (_blocks, error) => {
       throw error;
