@@ -29,12 +29,12 @@ test("everybody in a flash crowd gets the image, within bounds on connections", 
 });
 
 test("a slow peer does not hold up the end of a fetch: what is late is asked of a quick one too", async () => {
-  const crowd = { pieces: 64, pieceKib: 256, quick: 3, slow: 1, slowKbit: 64, piecesOpenMax: 2 };
-  for (const seed of [4, 6]) {
+  const crowd = { pieces: 64, pieceKib: 256, quick: 3, slow: 4, slowKbit: 64, piecesOpenMax: 2 };
+  for (const seed of [1, 4]) {
     const without = await runSlowPeer({ ...crowd, seed, hedging: false });
     const hedged = await runSlowPeer({ ...crowd, seed, hedging: true });
     expect(without.overLimit).toBeGreaterThan(4);
-    expect(hedged.overLimit).toBeLessThan(2.5);
+    expect(hedged.overLimit).toBeLessThan(3);
     expect(hedged.hedgedBlocks).toBeGreaterThan(0);
     // Each hedged block is asked of two or three, and wanted of one.
     expect(hedged.wastedBytes).toBeLessThan(2 * hedged.hedgedBlocks * blockBytes);

@@ -77,6 +77,8 @@ export class WirePeer {
       return;
     }
     this.#sockets.add(socket);
+    // The clocks of these tests do not wait for TCP's.
+    socket.setNoDelay(true);
     socket.on("error", () => {});
     socket.on("close", () => this.#sockets.delete(socket));
     const decoder = new WireDecoder(
