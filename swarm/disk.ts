@@ -15,6 +15,8 @@ export interface FileFacts {
 
 /** An open file, or a directory opened so that its entries can be flushed. */
 export interface DiskFile {
+  /** Its descriptor, where it is a file of the system's. */
+  readonly fd?: number;
   /** May read less than asked for; 0 at the end. */
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
   readv(buffers: Uint8Array[], position: number): Promise<{ bytesRead: number }>;

@@ -138,9 +138,10 @@ export class PieceExchange implements FeedTarget {
     else if (peer.fast && have.count === 0) peer.send(encodeSignal("haveNone"));
     else if (have.count > 0) peer.send(encodeBitfield(have.bytes));
     peer.tellHavesFrom(this.#haves.reader());
-    peer.serveFrom((first, buffers) =>
-      this.#storage.read(first.index * this.#info.pieceLengthBytes + first.begin, buffers),
-    );
+    peer.serveFrom((first, buffers) => {
+      const offset = first.index * this.#info.pieceLengthBytes + first.begin;
+      return this.#storage.readNow(offset, buffers) ? undefined : this.#storage.read(offset, buffers);
+    });
     peer.bitfieldBytesMax = have.bytes.length;
     peer.has = new Bitfield(this.#info.pieceCount);
     this.onPieces(peer, peer.earlyPieces);

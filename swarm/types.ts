@@ -62,6 +62,8 @@ export interface PieceStorage {
   verify(index: number, piece: Uint8Array): Promise<boolean>;
   /** Writes a verified piece and takes note that it is here. The bytes must not change until then. */
   write(index: number, piece: Uint8Array): Promise<void>;
+  /** Reads as `read` does, but at once, where nothing has to be waited for; false if something may. Of one piece only. */
+  readNow(offset: number, buffers: readonly Uint8Array[]): boolean;
   /** Reads bytes of verified pieces from `offset` on, until each of the buffers is full, in order. */
   read(offset: number, buffers: readonly Uint8Array[]): Promise<void>;
   /** Makes what has come outlast a crash. */

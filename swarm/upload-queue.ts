@@ -8,8 +8,11 @@ import { batchBytesMax, giveSlab, takeSlab } from "./send-slabs.ts";
 import type { Clock, PeerSocket } from "./types.ts";
 import { type Block, pieceHeadBytes, writePieceHead } from "./wire.ts";
 
-/** Fills each of the buffers with the bytes that follow those of the one before, from the first block's begin on. */
-export type ReadBlocks = (first: Block, buffers: readonly Uint8Array[]) => Promise<void>;
+/**
+ * Fills each of the buffers with the bytes that follow those of the one before, from the first block's begin on; at once
+ * where it returns no promise.
+ */
+export type ReadBlocks = (first: Block, buffers: readonly Uint8Array[]) => Promise<void> | undefined;
 
 export interface UploadQueueOptions {
   socket: PeerSocket;
@@ -112,7 +115,8 @@ export class UploadQueue {
       buffers.push(slab.subarray(start, end));
     }
     try {
-      await readBlocks(batch[0] as Block, buffers);
+      const reading = readBlocks(batch[0] as Block, buffers);
+      if (reading) await reading;
     } catch (error) {
       giveSlab(slab);
       if (!this.#closed) this.#options.onReadError(batch, error as Error);

@@ -54,6 +54,10 @@ export class SimStorage implements PieceStorage {
     if (!this.have.add(index)) this.#onViolation(`piece ${index} was written twice`);
   }
 
+  readNow(): boolean {
+    return false;
+  }
+
   async read(offset: number, buffers: readonly Uint8Array[]): Promise<void> {
     const { pieceLengthBytes } = this.#content.info;
     const index = Math.floor(offset / pieceLengthBytes);
