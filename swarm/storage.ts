@@ -6,16 +6,14 @@
  * yet recorded are noted, so that after the death of the process they are hashed, and nothing else is: see have-file.ts.
  */
 import { hash } from "node:crypto";
-import { dirname } from "node:path";
 import { readvSync } from "node:fs";
-import { crc32 } from "node:zlib";
+import { dirname } from "node:path";
 import { Bitfield } from "./bitfield.ts";
 import { type Disk, type DiskFile, flushPath } from "./disk.ts";
 import { HaveFile } from "./have-file.ts";
 import { pieceBytesOf, pieceHashOf } from "./metainfo.ts";
 import { writeSparsely } from "./sparse-write.ts";
 import type { Clock, PieceStorage, StorageOptions, StorageRepair, TorrentInfo } from "./types.ts";
-import type { PieceStorage, StorageOptions } from "./types.ts";
 import { WarmPieces } from "./warm-pieces.ts";
 
 /** How long a verified piece may wait for its record. */
