@@ -28,6 +28,8 @@ import { openSwarm } from "./open-swarm.ts";
 import { Reporter } from "./report/reporter.ts";
 import { type NodeIdentity, nodeSnapshot } from "./report/snapshot.ts";
 import { nameImagePeers, SwarmEntry } from "./report/swarm-entry.ts";
+import { Repairs } from "./scrub/repairs.ts";
+import { Scrubber } from "./scrub/scrubber.ts";
 import { connectSeeder, type SeederConnection } from "./seeder-connection.ts";
 import { Seeding } from "./seeding/seeding.ts";
 import { Serial } from "./serial.ts";
@@ -55,6 +57,8 @@ interface AgentParts {
   images: Images;
   inUse: InUse;
   leases: Leases;
+  repairs: Repairs;
+  scrubber: Scrubber;
   space: Space;
   metrics: AgentMetrics;
   identity: NodeIdentity;
@@ -147,6 +151,10 @@ async function openParts(
   opened.defer(() => fetches.close());
   const leases = new Leases({ cache, inUse, clock, now, log });
   metrics.observe({ cache, fetches, swarm, origin, leases });
+  const repairs = new Repairs({ cache, fetches, seeding, changing, ...metrics.scrub, now, log });
+  const { onBytes } = metrics.scrub;
+  const scrubber = new Scrubber({ cache, repairs, rules: config.scrub, onBytes, clock, now, log });
+  swarm.onReadFailed = (infohash, piece, error) => repairs.pieceUnreadable(infohash, piece, error);
   const images = new Images({ cache, fetches, seeding, space, inUse, leases, changing, catalog, link, now, log });
   const { zone, name } = config;
   // Peers on loopback are of use to nodes of this machine only, of which the seeder is told as well.
@@ -167,6 +175,8 @@ async function openParts(
     images,
     inUse,
     leases,
+    repairs,
+    scrubber,
     space,
     metrics,
     identity,
@@ -204,6 +214,7 @@ async function runBackground(parts: AgentParts, signal: AbortSignal): Promise<vo
   };
   await Promise.all([
     reporter.run(signal),
+    parts.scrubber.run(signal),
     watchCatalog({ catalog: seeder.catalog, onImage, clock, random, log }, signal),
     keepLookingForSpace(parts, signal),
     keepSavingDhtNodes(cache.layout, () => swarm.dhtNodes(), clock, log, signal),

@@ -84,6 +84,19 @@ export const agentConfigSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  scrub: z
+    .strictObject({
+      bytesPerSecond: byteRate
+        .default(10_000_000)
+        .describe("Bytes per second of cached images read to find what the disk has spoilt; 0 switches that off."),
+      intervalHours: z
+        .number()
+        .positive()
+        .max(100_000)
+        .default(168)
+        .describe("Time from one check of an image to the next."),
+    })
+    .prefault({}),
   fetch: z
     .strictObject({
       concurrency: z.int().min(1).max(64).default(3).describe("Most fetches that are active at once."),

@@ -93,13 +93,25 @@ export class Images {
   get(image: string): CacheEntry {
     const entry = this.#find(image);
     if (entry?.complete) return entry;
+    if (entry?.record.damage !== undefined) {
+      throw new Problem(
+        "conflict",
+        `"${image}" is damaged (${entry.record.damage}) and is being repaired; see \`bootswarm fetches\``,
+      );
+    }
     const hint = entry ? "is not complete on this node" : "is not in this node's cache";
     throw new Problem("not-found", `"${image}" ${hint}; EnsureImage (bootswarm fetch) brings it`);
   }
 
-  /** All complete images, by name. */
+  /** The image, complete or damaged. @throws Problem "not-found". */
+  describe(image: string): CacheEntry {
+    const entry = this.#find(image);
+    return entry?.record.damage === undefined ? this.get(image) : entry;
+  }
+
+  /** All images that are here, by name: the complete, and those that were and are damaged. */
   list(): CacheEntry[] {
-    return this.#options.cache.list().filter((entry) => entry.complete);
+    return this.#options.cache.list().filter(({ complete, record }) => complete || record.damage !== undefined);
   }
 
   /**

@@ -23,6 +23,11 @@ export interface AgentMetrics {
   fetchEnded: (fetch: Fetch) => void;
   reported: (result: "ok" | "failed") => void;
   evicted: (freedBytes: number) => void;
+  scrub: {
+    onBytes: (bytes: number) => void;
+    onDamage: (kind: "hash" | "read") => void;
+    onRepair: (result: "repaired" | "failed") => void;
+  };
   /** Adds the figures that are read at each scrape. */
   observe: (sources: MetricsSources) => void;
 }
@@ -64,7 +69,35 @@ export function createAgentMetrics(registry: Registry): AgentMetrics {
       evictions.inc();
       evictedBytes.inc(freedBytes);
     },
+    scrub: scrubMetrics(registers),
     observe: (sources) => observe(registry, sources),
+  };
+}
+
+function scrubMetrics(registers: Registry[]): AgentMetrics["scrub"] {
+  const bytes = new Counter({
+    name: "bootswarm_agent_scrub_bytes_total",
+    help: "Bytes of cached images read by the scrub.",
+    registers,
+  });
+  const damage = new Counter({
+    name: "bootswarm_agent_scrub_damage_total",
+    help: "Damage found in cached images, by kind.",
+    labelNames: ["kind"] as const,
+    registers,
+  });
+  const repairs = new Counter({
+    name: "bootswarm_agent_scrub_repairs_total",
+    help: "Repairs of damaged images, by result.",
+    labelNames: ["result"] as const,
+    registers,
+  });
+  for (const kind of ["hash", "read"]) damage.inc({ kind }, 0);
+  for (const result of ["repaired", "failed"]) repairs.inc({ result }, 0);
+  return {
+    onBytes: (count) => bytes.inc(count),
+    onDamage: (kind) => damage.inc({ kind }),
+    onRepair: (result) => repairs.inc({ result }),
   };
 }
 
@@ -93,6 +126,11 @@ function observe(registry: Registry, { cache, fetches, swarm, origin, leases }: 
     },
   });
   gauge("images_cached", "Complete images in the cache.", () => cache.list().filter(({ complete }) => complete).length);
+  gauge(
+    "images_damaged",
+    "Images that were found damaged and are not yet right again.",
+    () => cache.list().filter(({ record }) => record.damage !== undefined).length,
+  );
   gauge("cache_bytes", "Bytes on disk of complete images.", () => cache.completeBytes);
   gauge("leases", "Leases on images.", () => leases.count);
   gauge("peers", "Connected peers.", () => swarm.status().peers);

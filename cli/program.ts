@@ -6,6 +6,7 @@ import { addImportCommands } from "./commands/import.ts";
 import { addLeaseCommands } from "./commands/leases.ts";
 import { addNodeCommands } from "./commands/nodes.ts";
 import { addPublishCommands } from "./commands/publish.ts";
+import { addScrubCommand } from "./commands/scrub.ts";
 import { addStatusCommand } from "./commands/status.ts";
 import type { Context } from "./context.ts";
 import { agentUrlDefault, seederUrlDefault } from "./daemons.ts";
@@ -40,6 +41,7 @@ export function createProgram(context: Context): Command {
   addFetchCommands(program, context);
   addImageCommands(program, context);
   addLeaseCommands(program, context);
+  addScrubCommand(program, context);
   addNodeCommands(program, context);
   addStatusCommand(program, context);
   program.addHelpText("after", "\n`bootswarm COMMAND --help` shows a command's options.");

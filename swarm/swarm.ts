@@ -73,6 +73,8 @@ export class Swarm {
   #wastedBytes = 0;
   #hedgedBlocks = 0;
   #cancelReannounce: (() => void) | undefined;
+  /** Told when a piece that a peer asks for, and that is said to be here, cannot be read. */
+  onReadFailed: (infohash: string, index: number, error: Error) => void = () => {};
   #closed = false;
   #closing: Promise<void> | undefined;
 
@@ -240,6 +242,7 @@ export class Swarm {
       countReceived: (bytes) => this.#received.add(bytes, this.#clock.now()),
       countSent: (bytes) => this.#sent.add(bytes, this.#clock.now()),
       countVerifyFailure: () => this.#verifyFailures++,
+      readFailed: (infohash, index, error) => this.onReadFailed(infohash, index, error),
       countWasted: (bytes) => {
         this.#wastedBytes += bytes;
       },

@@ -29,6 +29,8 @@ export interface TorrentHost {
   countReceived(bytes: number): void;
   countSent(bytes: number): void;
   countVerifyFailure(): void;
+  /** A piece that is said to be here cannot be read. */
+  readFailed(infohash: string, index: number, error: Error): void;
   /** Payload that came and was not needed, and blocks asked of one more peer for being late. */
   countWasted(bytes: number): void;
   countHedged(blocks: number): void;

@@ -492,6 +492,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       { infohash, piece: first?.index, peer: peer.endpoint, error: error.message },
       "cannot read a piece",
     );
+    if (first) this.#host.readFailed(infohash, first.index, error);
   }
 
   onSent(_peer: Peer, bytes: number): void {

@@ -8,9 +8,10 @@ import type { Fetches } from "../fetch/fetches.ts";
 import type { Images } from "../images.ts";
 import { cachedImageMessage } from "./cached-image-message.ts";
 import { type LeaseServiceParts, leaseMethods } from "./lease-service.ts";
+import { type ScrubServiceParts, scrubMethods } from "./scrub-service.ts";
 import { type StatusSources, statusMessage } from "./status-message.ts";
 
-export interface AgentServiceParts extends StatusSources, LeaseServiceParts {
+export interface AgentServiceParts extends StatusSources, LeaseServiceParts, ScrubServiceParts {
   images: Images;
   inUse: InUse;
   fetches: Fetches;
@@ -19,8 +20,8 @@ export interface AgentServiceParts extends StatusSources, LeaseServiceParts {
 
 /** Serves AgentService: translates, and leaves every decision to the domain. */
 export function serveAgent(router: ConnectRouter, parts: AgentServiceParts): void {
-  const { images, fetches, swarm, inUse } = parts;
-  const imageMessage = (entry: CacheEntry) => cachedImageMessage(entry, swarm, inUse);
+  const { images, fetches, swarm, inUse, scrubber } = parts;
+  const imageMessage = (entry: CacheEntry) => cachedImageMessage(entry, swarm, inUse, scrubber);
   router.service(AgentService, {
     async *ensureImage(request, context) {
       const ensured = await images.ensure(request.image, priorityFrom(request.priority));
@@ -41,7 +42,7 @@ export function serveAgent(router: ConnectRouter, parts: AgentServiceParts): voi
     },
     cancelFetch: async (request) => ({ fetch: fetchMessage(await images.cancelFetch(request.image)) }),
     listImages: () => ({ images: images.list().map(imageMessage) }),
-    getImage: (request) => ({ image: imageMessage(images.get(request.image)) }),
+    getImage: (request) => ({ image: imageMessage(images.describe(request.image)) }),
     removeImage: async (request) => {
       const { digest, freedBytes } = await images.remove(request.image, request.force);
       return { digest, freedBytes: BigInt(freedBytes) };
@@ -49,6 +50,7 @@ export function serveAgent(router: ConnectRouter, parts: AgentServiceParts): voi
     pinImage: async (request) => ({ image: imageMessage(await images.setPinned(request.image, true)) }),
     unpinImage: async (request) => ({ image: imageMessage(await images.setPinned(request.image, false)) }),
     ...leaseMethods(parts),
+    ...scrubMethods(parts),
     listFetches: () => ({ fetches: fetches.list().map(fetchMessage) }),
     watchFetches: (_request, context) => watchFetches(fetches, context),
     getStatus: () => statusMessage(parts),

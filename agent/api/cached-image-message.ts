@@ -5,14 +5,17 @@ import type { Swarm } from "../../swarm/swarm.ts";
 import type { CacheEntry } from "../cache/image-cache.ts";
 import type { InUse } from "../cache/in-use.ts";
 import { formatMessage } from "../catalog/image-facts.ts";
+import type { Scrubber } from "../scrub/scrubber.ts";
 
-/** The API's message for a complete image. */
+/** The API's message for an image that is here, complete or damaged. */
 export function cachedImageMessage(
   { record, used, paths, allocatedBytes }: CacheEntry,
   swarm: Swarm,
   inUse: InUse,
+  scrubber: Scrubber,
 ): CachedImage {
   const torrent = swarm.get(record.infohash)?.status();
+  const scrubbedAt = scrubber.soundAt(record.digest);
   return create(CachedImageSchema, {
     digest: record.digest,
     names: record.names,
@@ -20,12 +23,14 @@ export function cachedImageMessage(
     allocatedBytes: BigInt(allocatedBytes),
     format: formatMessage(record.format),
     virtualSizeBytes: BigInt(record.virtualSizeBytes),
-    path: paths.data,
+    path: record.damage === undefined ? paths.data : "",
     pinned: used.pinned,
     lastUsedAt: timestampFromDate(new Date(used.lastUsedAt)),
     seeding: torrent?.complete ?? false,
     peers: torrent?.peers ?? 0,
     sentBytes: BigInt(torrent?.sentBytes ?? 0),
     holders: inUse.holdersOf(record.digest),
+    damage: record.damage ?? "",
+    ...(scrubbedAt && { scrubbedAt: timestampFromDate(scrubbedAt) }),
   });
 }

@@ -8,10 +8,17 @@ import { ChangeSignal } from "../change-signal.ts";
 import { Serial } from "../serial.ts";
 import { allocatedBytesOf, diskProblem } from "./disk-space.ts";
 import { writeDurably } from "./durable-file.ts";
-import { readMetainfo, removeBytes } from "./image-files.ts";
+import { readMetainfo, recordPieces, removeBytes } from "./image-files.ts";
 import { type ImagePaths, imagePaths, type StateLayout } from "./layout.ts";
 import { type LoadedImage, loadImages } from "./load.ts";
-import { type ImageFacts, type ImageRecord, type LeaseRecord, type UsedRecord, unusedRecord } from "./records.ts";
+import {
+  damageCharactersMax,
+  type ImageFacts,
+  type ImageRecord,
+  type LeaseRecord,
+  type UsedRecord,
+  unusedRecord,
+} from "./records.ts";
 
 /** An image in the cache, complete or partial. A snapshot: the cache replaces it when something changes. */
 export interface CacheEntry {
@@ -92,7 +99,8 @@ export class ImageCache {
       if (entry && (entry.record.infohash !== facts.infohash || entry.record.sizeBytes !== facts.sizeBytes)) {
         if ((await this.#readMetainfo(entry)) !== undefined) await removeBytes(this.#disk, paths);
       }
-      const record: ImageRecord = { ...facts, version: 1, wanted, completedAt: null };
+      const damage = entry?.record.damage;
+      const record: ImageRecord = { ...facts, version: 1, wanted, completedAt: null, ...(damage && { damage }) };
       await this.#writeRecord(record);
       // The directory itself may be new.
       await flushPath(this.#disk, this.layout.images);
@@ -118,9 +126,33 @@ export class ImageCache {
     return this.#write(digest, async () => {
       const entry = this.#require(digest);
       await flushPath(this.#disk, entry.paths.data);
-      const record: ImageRecord = { ...entry.record, wanted: null, completedAt: this.#now().toISOString() };
+      const { damage: _mended, ...sound } = entry.record;
+      const record: ImageRecord = { ...sound, wanted: null, completedAt: this.#now().toISOString() };
       await this.#writeRecord(record);
       this.#put(record, entry.used, await allocatedBytesOf(this.#disk, entry.paths.data));
+    });
+  }
+
+  /**
+   * Takes a complete image for partial, since some of it is wrong: it is to be fetched before it is ready again. Nothing
+   * may be serving it.
+   *
+   * @param damage what is wrong, for people
+   * @param badPieces those of its torrent, where that is known; without, all of it is looked at anew
+   */
+  damaged(digest: string, damage: string, badPieces: readonly number[]): Promise<void> {
+    return this.#write(digest, async () => {
+      const entry = this.#require(digest);
+      if (!entry.complete) return;
+      const info = await this.#readMetainfo(entry);
+      // The map first: an image that is partial without one would be taken to have come by HTTP, from its beginning.
+      if (info) await recordPieces(this.#disk, entry.paths, info, badPieces);
+      const requestedAt = this.#now().toISOString();
+      const wanted = { name: entry.record.names[0] ?? "", priority: "ensure" as const, requestedAt };
+      const account = damage.slice(0, damageCharactersMax);
+      const record: ImageRecord = { ...entry.record, wanted, completedAt: null, damage: account };
+      await this.#writeRecord(record);
+      this.#put(record, entry.used, entry.allocatedBytes);
     });
   }
 

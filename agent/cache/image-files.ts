@@ -1,5 +1,7 @@
 /** An image's files beside its records: its bytes, and what tells which of them can be believed. */
+import { Bitfield } from "../../swarm/bitfield.ts";
 import { type Disk, flushPath } from "../../swarm/disk.ts";
+import { HaveFile } from "../../swarm/have-file.ts";
 import { infoBytesMax } from "../../swarm/limits.ts";
 import { torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
@@ -10,6 +12,25 @@ import type { ImagePaths } from "./layout.ts";
 export async function readMetainfo(disk: Disk, paths: ImagePaths): Promise<TorrentInfo | undefined> {
   const bytes = await readSmallFile(disk, paths.metainfo, infoBytesMax);
   return bytes && torrentInfoFromInfoBytes(bytes);
+}
+
+/** Records that all pieces of the image's torrent are here but some. */
+export async function recordPieces(
+  disk: Disk,
+  paths: ImagePaths,
+  info: TorrentInfo,
+  missing: readonly number[],
+): Promise<void> {
+  const have = Bitfield.full(info.pieceCount);
+  for (const index of missing) have.remove(index);
+  const file = await HaveFile.open(disk, paths.have, info);
+  try {
+    await file.note(have.bytes);
+    await file.record(have.bytes);
+  } finally {
+    await file.close();
+  }
+  await flushPath(disk, paths.directory);
 }
 
 /** Removes an image's bytes and the torrent that they were pieces of. */

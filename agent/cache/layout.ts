@@ -39,6 +39,8 @@ export interface ImagePaths {
   used: string;
   /** Who keeps the image from removal, and until when. */
   leases: string;
+  /** When it was last found sound, and how far the scrub is. */
+  scrub: string;
 }
 
 /** @param digest checked by the caller: 64 lower-case hex digits, which cannot leave the directory. */
@@ -52,5 +54,6 @@ export function imagePaths(layout: StateLayout, digest: string): ImagePaths {
     have: join(directory, "have"),
     used: join(directory, "used.json"),
     leases: join(directory, "leases.json"),
+    scrub: join(directory, "scrub.json"),
   };
 }

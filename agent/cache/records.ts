@@ -8,6 +8,8 @@ export const namesMax = 1_000;
 export const magnetCharactersMax = 16 * 1024;
 /** Largest image, 256 TiB: far beyond any disk image, far below where numbers lose precision. */
 export const imageBytesMax = 2 ** 48;
+/** Longest account of what is wrong with an image. */
+export const damageCharactersMax = 500;
 /** Largest image.json and used.json: all bounds above together are below it. */
 export const recordBytesMax = 1024 * 1024;
 
@@ -55,6 +57,8 @@ export const imageRecordSchema = imageFactsSchema.extend({
     .nullable(),
   /** Written only after the whole file's sha256 was found right and its bytes were flushed: the mark of a ready image. */
   completedAt: moment.nullable(),
+  /** What was found wrong with the bytes of an image that was ready, until it is ready again. */
+  damage: z.string().min(1).max(damageCharactersMax).optional(),
 });
 
 export type ImageRecord = z.infer<typeof imageRecordSchema>;

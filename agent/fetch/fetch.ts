@@ -189,6 +189,12 @@ export class Fetch {
   }
 
   #activity(): string {
+    const damage = this.#tools.cache.get(this.digest)?.record.damage;
+    const doing = this.#doing();
+    return damage === undefined || hasEnded(this.#state) ? doing : `repairing (${damage}): ${doing}`;
+  }
+
+  #doing(): string {
     switch (this.#state) {
       case "queued":
         return this.#delay || "waiting for an active fetch to end";
@@ -213,12 +219,20 @@ export class Fetch {
       this.#become("verifying");
       const found = await this.#hash(signal);
       if (found === this.digest) break;
-      await this.#closeTorrent();
-      await this.#tools.cache.discardBytes(this.digest);
+      await this.#dropTorrent();
       this.#past.doneBytes = 0;
-      // Parts that came at different times may be of different files; what comes in one go is what the origin has.
-      if (by === "swarm" || !resumed || tries > 1) throw this.#mismatch(by, found);
-      this.#tools.log.warn({ digest: this.digest, found }, "a resumed download is wrong; starting over once");
+      if (!resumed || tries > 1) {
+        await this.#tools.cache.discardBytes(this.digest);
+        throw this.#mismatch(by, found);
+      }
+      // Pieces that were here before may have gone wrong since. Parts that came by HTTP at different times may be of
+      // different files; what comes in one go is what the origin has.
+      if (by === "swarm") await this.#tools.cache.doubt(this.digest);
+      else await this.#tools.cache.discardBytes(this.digest);
+      this.#tools.log.warn(
+        { digest: this.digest, found, by },
+        "a resumed download is wrong; looking at all of it once",
+      );
       this.#become("active");
     }
     signal.throwIfAborted();
@@ -237,7 +251,7 @@ export class Fetch {
         const outcome = await this.#with(transfer, () => transfer.run(signal));
         if (outcome === "complete") {
           this.#closeTorrent = () => transfer.close();
-          return { by: "swarm", resumed: false };
+          return { by: "swarm", resumed: this.#past.swarmBytes + this.#past.httpBytes < this.facts.sizeBytes };
         }
         useSwarm = false;
       } else {

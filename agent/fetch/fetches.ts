@@ -110,7 +110,8 @@ export class Fetches {
   /**
    * Fetches an image, unless that is under way. To be called within `changing`.
    *
-   * @param whenFull what to do if there is no room for it now; what can never fit is refused
+   * @param whenFull what to do if there is no room for it now; what can never fit is refused. A repair needs no room: what
+   * it writes is in the place of what is wrong.
    * @throws Problem "exhausted" if the queue is full or the disk has no room.
    */
   async ensure(
@@ -118,7 +119,7 @@ export class Fetches {
     name: string,
     priority: FetchPriority,
     requestedAt: Date,
-    whenFull = this.#options.whenFull,
+    whenFull: "refuse" | "wait" | "repair" = this.#options.whenFull,
   ): Promise<Fetch> {
     if (this.#closing) throw new Problem("unavailable", "the agent is stopping");
     const running = this.#current.get(facts.digest);
@@ -136,7 +137,7 @@ export class Fetches {
       );
     }
     const { space } = this.#options;
-    const full = await space.admit(facts, this.claims());
+    const full = whenFull === "repair" ? undefined : await space.admit(facts, this.claims());
     if (full && (full.isHopeless || whenFull === "refuse")) throw full.problem;
     await this.#tools.cache.begin(facts, { name, priority, requestedAt: requestedAt.toISOString() });
     await space.noteUse(facts.digest, priority);
@@ -182,7 +183,8 @@ export class Fetches {
       try {
         // Nobody is there to be told that it does not fit.
         const { changing } = this.#options;
-        await changing.run(() => this.ensure(factsOf(record), name, priority, new Date(requestedAt), "wait"));
+        const whenFull = record.damage === undefined ? "wait" : "repair";
+        await changing.run(() => this.ensure(factsOf(record), name, priority, new Date(requestedAt), whenFull));
         this.#tools.log.info({ digest: record.digest }, "going on with a fetch from before the restart");
       } catch (error) {
         const fault = diskFaultOf(error);
@@ -311,6 +313,6 @@ export class Fetches {
 
 /** The facts that a record was made of. */
 export function factsOf(record: CacheEntry["record"]): ImageFacts {
-  const { version: _version, wanted: _wanted, completedAt: _completedAt, ...facts } = record;
+  const { version: _version, wanted: _wanted, completedAt: _completedAt, damage: _damage, ...facts } = record;
   return facts;
 }

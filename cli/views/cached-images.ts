@@ -31,7 +31,7 @@ export function cachedImagesTable(images: readonly CachedImage[], nowMs: number)
       String(image.peers),
       formatBytes(image.sentBytes),
       ageOf(image.lastUsedAt, nowMs),
-      image.path,
+      image.damage === "" ? image.path : `damaged: ${image.damage}`,
     ]),
   };
 }

@@ -127,6 +127,7 @@ export class SimNode {
       countReceived: () => {},
       countSent: () => {},
       countVerifyFailure: () => {},
+      readFailed: () => {},
       countWasted: (bytes) => {
         this.wastedBytes += bytes;
       },

@@ -78,7 +78,7 @@ test("an agent that is started again on a full disk keeps the fetch paused, and 
   const filler = await filled(small);
   await paused();
   await agent.process.kill("SIGKILL");
-  const again = await startAgent(seeder.url, join(small, "node"), { "fetch.fallback": false });
+  const again = await startAgent(seeder.url, join(small, "node"), { "fetch.fallback": "off" });
   expect((await fetchOf(again, digest))?.state).toBe(FetchState.PAUSED);
   await rm(filler);
   const { path, fetch } = await ensure(again, "second");

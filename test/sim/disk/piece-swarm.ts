@@ -88,6 +88,7 @@ export class PieceSwarm {
       countReceived: () => {},
       countSent: () => {},
       countVerifyFailure: () => {},
+      readFailed: () => {},
       countWasted: () => {},
       countHedged: () => {},
       removed: (infohash) => this.#torrents.delete(infohash),

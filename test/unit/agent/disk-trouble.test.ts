@@ -39,7 +39,7 @@ async function pausedBy(code: string, settings: Record<string, unknown> = {}) {
   const seeder = await startSeeder();
   await publish(seeder.url, "image", bytes);
   const disk = new TroubledDisk();
-  const agent = await startAgent(seeder.url, { "fetch.fallback": false, ...settings }, undefined, disk);
+  const agent = await startAgent(seeder.url, { "fetch.fallback": "off", ...settings }, undefined, disk);
   failAfter(disk, MiB, code);
   const paused = await fetchUntil(agent, "image", isPaused);
   disk.beforeWrite = async () => {};
@@ -135,7 +135,7 @@ describe("a disk that takes no more", () => {
     const seeder = await startSeeder();
     await publish(seeder.url, "image", bytes);
     const disk = new TroubledDisk();
-    const agent = await startAgent(seeder.url, { "fetch.fallback": false }, undefined, disk);
+    const agent = await startAgent(seeder.url, { "fetch.fallback": "off" }, undefined, disk);
     disk.isBad = (path, position, length) =>
       path.endsWith("/data") && position <= 3 * MiB && position + length > 3 * MiB;
     disk.readFault = "EIO";

@@ -45,7 +45,7 @@ describe("an image with a magnet link", () => {
     bytes.copy(sparse, 3 * MiB, 0, MiB);
     const response = await fetch(`${seeder.url}/images/sparse`, { method: "PUT", body: sparse });
     expect(response.status).toBeLessThan(300);
-    const agent = await startAgent(seeder.url, { "fetch.fallback": false });
+    const agent = await startAgent(seeder.url, { "fetch.fallback": "off" });
     const { path } = await fetchToEnd(agent, "sparse");
     expect((await readFile(path)).equals(sparse)).toBe(true);
     const { images } = await agent.service.listImages({});

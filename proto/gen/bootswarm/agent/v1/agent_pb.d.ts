@@ -4,7 +4,7 @@
 
 // The node agent's API.
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { ImageFormat } from "../../image/v1/image_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -111,6 +111,20 @@ export declare type CachedImage = Message<"bootswarm.agent.v1.CachedImage"> & {
    * @generated from field: repeated string holders = 13;
    */
   holders: string[];
+
+  /**
+   * What was found wrong with its bytes, until they are right again; empty if nothing was. A damaged image has no path.
+   *
+   * @generated from field: string damage = 14;
+   */
+  damage: string;
+
+  /**
+   * When all of it was last found right by a scrub; absent if it never was.
+   *
+   * @generated from field: google.protobuf.Timestamp scrubbed_at = 15;
+   */
+  scrubbedAt?: Timestamp | undefined;
 };
 
 /**
@@ -734,6 +748,81 @@ export declare type ListLeasesResponse = Message<"bootswarm.agent.v1.ListLeasesR
 export declare const ListLeasesResponseSchema: GenMessage<ListLeasesResponse>;
 
 /**
+ * Names the image to check.
+ *
+ * @generated from message bootswarm.agent.v1.ScrubImageRequest
+ */
+export declare type ScrubImageRequest = Message<"bootswarm.agent.v1.ScrubImageRequest"> & {
+  /**
+   * The image's name or sha256.
+   *
+   * @generated from field: string image = 1;
+   */
+  image: string;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.ScrubImageRequest.
+ * Use `create(ScrubImageRequestSchema)` to create a new message.
+ */
+export declare const ScrubImageRequestSchema: GenMessage<ScrubImageRequest>;
+
+/**
+ * Progress of the scrub asked for.
+ *
+ * @generated from message bootswarm.agent.v1.ScrubImageResponse
+ */
+export declare type ScrubImageResponse = Message<"bootswarm.agent.v1.ScrubImageResponse"> & {
+  /**
+   * The image's sha256.
+   *
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * What is going on.
+   *
+   * @generated from field: bootswarm.agent.v1.ScrubState state = 2;
+   */
+  state: ScrubState;
+
+  /**
+   * Bytes read and compared.
+   *
+   * @generated from field: uint64 done_bytes = 3;
+   */
+  doneBytes: bigint;
+
+  /**
+   * Size of the image in bytes.
+   *
+   * @generated from field: uint64 size_bytes = 4;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * What was found wrong; empty if nothing was.
+   *
+   * @generated from field: string damage = 5;
+   */
+  damage: string;
+
+  /**
+   * The fetch that repairs it, if something was.
+   *
+   * @generated from field: bootswarm.agent.v1.Fetch fetch = 6;
+   */
+  fetch?: Fetch | undefined;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.ScrubImageResponse.
+ * Use `create(ScrubImageResponseSchema)` to create a new message.
+ */
+export declare const ScrubImageResponseSchema: GenMessage<ScrubImageResponse>;
+
+/**
  * Asks for the fetches.
  *
  * @generated from message bootswarm.agent.v1.ListFetchesRequest
@@ -1032,6 +1121,53 @@ export declare type GetStatusResponse = Message<"bootswarm.agent.v1.GetStatusRes
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
 
 /**
+ * What a scrub is about.
+ *
+ * @generated from enum bootswarm.agent.v1.ScrubState
+ */
+export enum ScrubState {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: SCRUB_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The image is being read.
+   *
+   * @generated from enum value: SCRUB_STATE_CHECKING = 1;
+   */
+  CHECKING = 1,
+
+  /**
+   * Something is wrong with it, and is being fetched again; `fetch` tells how far that is.
+   *
+   * @generated from enum value: SCRUB_STATE_REPAIRING = 2;
+   */
+  REPAIRING = 2,
+
+  /**
+   * All of it is right. Either this is the last message's or FAILED.
+   *
+   * @generated from enum value: SCRUB_STATE_SOUND = 3;
+   */
+  SOUND = 3,
+
+  /**
+   * What is wrong could not be fetched; it is tried again later by itself.
+   *
+   * @generated from enum value: SCRUB_STATE_FAILED = 4;
+   */
+  FAILED = 4,
+}
+
+/**
+ * Describes the enum bootswarm.agent.v1.ScrubState.
+ */
+export declare const ScrubStateSchema: GenEnum<ScrubState>;
+
+/**
  * The daemon on each hypervisor: its cache of images and the fetches that fill it.
  *
  * @generated from service bootswarm.agent.v1.AgentService
@@ -1159,6 +1295,17 @@ export declare const AgentService: GenService<{
     methodKind: "unary";
     input: typeof ListLeasesRequestSchema;
     output: typeof ListLeasesResponseSchema;
+  },
+  /**
+   * Reads a cached image from its beginning and compares it with its hashes. What is wrong is fetched again; the image is
+   * not ready until it is right. Streams progress; ending the call early ends the check, not a repair.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.ScrubImage
+   */
+  scrubImage: {
+    methodKind: "server_streaming";
+    input: typeof ScrubImageRequestSchema;
+    output: typeof ScrubImageResponseSchema;
   },
   /**
    * Lists the fetches under way, and those that ended lately.
