@@ -23,6 +23,8 @@ import type { SimImage } from "./images.ts";
 import { PieceSwarm } from "./piece-swarm.ts";
 
 export const stateDirectory = "/state";
+/** Simulated lives are short. */
+export const prefetchGraceMs = 5_000;
 /** A chunk of an HTTP answer, and how long it takes. */
 const chunkBytes = 64 * 1024;
 const chunkMs = 80;
@@ -33,6 +35,8 @@ export interface SimWorld {
   random: Random;
   images: readonly SimImage[];
   onPiece: (image: SimImage, index: number) => void;
+  /** cache.quotaBytes; 0 is no limit. */
+  quotaBytes?: number;
   log?: Log;
 }
 
@@ -41,6 +45,8 @@ export interface SimAgent {
   fetches: Fetches;
   images: Images;
   inUse: InUse;
+  /** Stops it as SIGTERM would. */
+  close(): Promise<void>;
   /** Nothing of it runs any more; what happens to the disk is the caller's. */
   die(): void;
 }
@@ -59,7 +65,7 @@ export async function bootAgent(world: SimWorld): Promise<SimAgent> {
   const seederPeers = () => [];
   const seeding = new Seeding({ cache, swarm, seederPeers, clock, log });
   const inUse = new InUse();
-  const rules = { ...config.cache, freeFloorBytes: 0 };
+  const rules = { ...config.cache, quotaBytes: world.quotaBytes ?? 0, freeFloorBytes: 0, prefetchGraceMs };
   const space = new Space({ cache, inUse, rules, seeding, onEvicted: () => {}, clock, now, log });
   const changing = new Serial();
   const origin = originOf(catalogue, clock) as unknown as HttpOrigin;
@@ -82,7 +88,14 @@ export async function bootAgent(world: SimWorld): Promise<SimAgent> {
   const images = new Images({ cache, fetches, seeding, space, inUse, leases, changing, catalog, link, now, log });
   await fetches.resume();
   for (const { record } of images.list()) seeding.consider(record.digest);
-  return { cache, fetches, images, inUse, die };
+  const close = async () => {
+    leases.close();
+    await fetches.close();
+    await seeding.close();
+    await pieces.close();
+    die();
+  };
+  return { cache, fetches, images, inUse, close, die };
 }
 
 /** A clock that stops for its owner alone. */

@@ -146,8 +146,11 @@ class CrashRun {
   }
 
   async #pass(delayMs: number): Promise<void> {
-    const endMs = this.#queue.nowMs + delayMs;
-    await this.#queue.run(() => this.#queue.nowMs >= endMs);
+    let isOver = false;
+    this.#queue.after(delayMs, () => {
+      isOver = true;
+    });
+    await this.#queue.run(() => isOver);
   }
 
   #crash(isPower: boolean): void {

@@ -107,6 +107,11 @@ export class SimDisk {
     if (node instanceof SimFile && node.bytes.length > 0) node.flip(at % node.bytes.length, this.#random.below(8));
   }
 
+  allocatedBytesOf(path: string): number {
+    const node = this.#lookUp(path);
+    return node instanceof SimFile ? node.allocated.size * blockBytes : 0;
+  }
+
   get usedBytes(): number {
     let blocks = 0;
     const visit = (node: SimNode) => {

@@ -53,6 +53,10 @@ export class PieceSwarm {
     return torrent;
   }
 
+  async close(): Promise<void> {
+    await Promise.allSettled([...this.#torrents.values()].map((torrent) => torrent.close()));
+  }
+
   #source(image: SimImage): PieceSource {
     const { clock, random, onPiece } = this.#options;
     return {
