@@ -135,6 +135,12 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     return this.#pieces?.lackingPieces ?? 0;
   }
 
+  /** Whether a connected peer has pieces that are missing here. */
+  get isAnyPeerUseful(): boolean {
+    for (const peer of this.#neighbours.peers) if (peer.usefulPieces > 0) return true;
+    return false;
+  }
+
   /** Who sent pieces that failed their hash, or parts of them, and how many: some of them, if they are many. */
   get badSenders(): ReadonlyMap<string, number> {
     return this.#badSenders;

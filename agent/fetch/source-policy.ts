@@ -15,6 +15,8 @@ export interface SourceSituation {
   torrentRefused: boolean;
   /** Whether any peer has been connected since the fetch became active: an address alone may be a dead node's. */
   peersMet: boolean;
+  /** Whether a connected peer has pieces that are missing here, as far as is known. */
+  peersUseful: boolean;
   /** Milliseconds since peers last delivered something worth the name or, if none has, since the fetch became active. */
   swarmQuietMs: number;
   swarmBytesPerSecond: number;
@@ -45,7 +47,7 @@ export type SourceChoice = "swarm" | "http-torrent" | "http-fill" | "http-join" 
 /** Decides for an image that has a magnet link. */
 export function chooseSource(situation: SourceSituation, rules: SourceRules): SourceChoice {
   if (rules.fallback === "off") return "swarm";
-  const isQuiet = situation.swarmQuietMs >= patienceMs(situation.peersMet, rules);
+  const isQuiet = situation.swarmQuietMs >= swarmPatienceMs(situation, rules);
   if (situation.httpJoined) {
     if (isQuiet) return "http-join";
     // What nobody has, nobody can trade: while nodes bring different pieces into the swarm, they have to go on.
@@ -73,6 +75,12 @@ export function quietMsMax(
   const { peers, peersMet, refusal } = situation;
   if (refusal === undefined || (refusal === "not-found" && peers > 0)) return rules.giveUpMs;
   return Math.min(patienceMs(peersMet, rules), rules.giveUpMs);
+}
+
+/** Peers that have nothing to give are not worth more patience than none. */
+function swarmPatienceMs({ peersMet, peersUseful }: SourceSituation, rules: SourceRules): number {
+  const waitMs = patienceMs(peersMet, rules);
+  return peersUseful ? waitMs : Math.min(waitMs, rules.swarmPatienceMs);
 }
 
 function patienceMs(peersMet: boolean, rules: SourceRules): number {

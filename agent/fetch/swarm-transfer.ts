@@ -235,6 +235,7 @@ export class SwarmTransfer implements Transfer {
         infoKnown: this.#torrent.info !== undefined,
         torrentRefused: this.#torrentRefusal !== undefined,
         peersMet: this.#peersMet,
+        peersUseful: this.#torrent.isAnyPeerUseful,
         swarmQuietMs: nowMs - this.#swarmBytesAtMs,
         swarmBytesPerSecond: this.#swarmRate.rate(),
         httpBytesPerSecond: this.#httpRate.rate(),

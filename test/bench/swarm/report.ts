@@ -14,6 +14,8 @@ export interface Report {
   zones: number;
   zoneLinkBitsPerSecond: number;
   agentSettings: string[];
+  seederSettings: string[];
+  noDht: boolean;
   warmUpBytes: number;
   /** Of the link's nominal rate. */
   singleStreamShare: number;
@@ -28,13 +30,16 @@ export function reportOf(
   link: Pick<Report, "singleStreamShare" | "congestionControl">,
   runs: RunResult[],
 ): Report {
-  const { linkBitsPerSecond, zones, zoneLinkBitsPerSecond, agentSettings, warmUpBytes } = options;
+  const { linkBitsPerSecond, zones, zoneLinkBitsPerSecond, agentSettings, seederSettings, noDht, warmUpBytes } =
+    options;
   return {
     ...runFacts(),
     linkBitsPerSecond,
     zones,
     zoneLinkBitsPerSecond,
     agentSettings,
+    seederSettings,
+    noDht,
     warmUpBytes,
     ...link,
     sysctls: options.sysctls,

@@ -13,6 +13,7 @@ const fresh: SourceSituation = {
   torrentRefused: false,
   lackingPieces: 0,
   peersMet: false,
+  peersUseful: true,
   swarmQuietMs: 0,
   swarmBytesPerSecond: 0,
   httpBytesPerSecond: 0,
@@ -39,6 +40,12 @@ describe("an image with a magnet link", () => {
     expect(choose({ swarmQuietMs: 9_999, peersMet: true, infoKnown: true })).toBe("swarm");
     expect(choose({ swarmQuietMs: 10_000, peersMet: true, infoKnown: true })).toBe("http-join");
   });
+  test("waits no longer for peers that have nothing than for none", () => {
+    const useless = { peersMet: true, peersUseful: false };
+    expect(choose({ ...useless, swarmQuietMs: 4_999 })).toBe("swarm");
+    expect(choose({ ...useless, swarmQuietMs: 5_000 })).toBe("http-torrent");
+    expect(choose({ ...useless, swarmQuietMs: 5_000, infoKnown: true })).toBe("http-join");
+  });
   test("keeps HTTP until the swarm alone does better", () => {
     const joined = { infoKnown: true, peersMet: true, httpJoined: true };
     expect(choose({ ...joined, swarmBytesPerSecond: 10, httpBytesPerSecond: 20 })).toBe("http-join");
@@ -59,6 +66,7 @@ test("with the switch off, HTTP is never used, whatever happens", () => {
     torrentRefused: fc.boolean(),
     lackingPieces: fc.nat(),
     peersMet: fc.boolean(),
+    peersUseful: fc.boolean(),
     swarmQuietMs: fc.nat(),
     swarmBytesPerSecond: fc.nat(),
     httpBytesPerSecond: fc.nat(),
