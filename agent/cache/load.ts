@@ -25,6 +25,9 @@ import {
   usedRecordSchema,
 } from "./records.ts";
 
+/** Images that are read at the same time: a full cache is to serve again within a second or two of a start. */
+const loadingMax = 16;
+
 export interface LoadedImage {
   record: ImageRecord;
   used: UsedRecord;
@@ -48,21 +51,33 @@ export async function loadImages(layout: StateLayout, now: () => Date, log: Log)
   await disk.mkdir(layout.tmp);
   await flushPath(disk, layout.directory);
   const images: LoadedImage[] = [];
-  for (const name of await disk.readdir(layout.images)) {
-    if (!isDigest(name)) {
-      log.warn({ path: join(layout.images, name) }, "this is no image and is left alone; the cache has no use for it");
-      continue;
+  const names = await disk.readdir(layout.images);
+  const loadSome = async () => {
+    for (let name = names.pop(); name !== undefined; name = names.pop()) {
+      const image = await loadOne(layout, name, { disk, now, log });
+      if (image) images.push(image);
     }
-    try {
-      images.push(await loadImage({ disk, now, log }, imagePaths(layout, name), name));
-    } catch (error) {
-      log.warn({ digest: name, error: messageOf(error) }, "an image in the cache is damaged and is taken away");
-      await takeAway(layout, name).catch((fault: unknown) => {
-        log.error({ digest: name, error: messageOf(fault) }, "a damaged image cannot be taken away; it is passed over");
-      });
-    }
-  }
+  };
+  await Promise.all(Array.from({ length: loadingMax }, loadSome));
   return images;
+}
+
+/** The image in a directory; undefined if there is none that can be kept. */
+async function loadOne(layout: StateLayout, name: string, tools: LoadTools): Promise<LoadedImage | undefined> {
+  const { log } = tools;
+  if (!isDigest(name)) {
+    log.warn({ path: join(layout.images, name) }, "this is no image and is left alone; the cache has no use for it");
+    return undefined;
+  }
+  try {
+    return await loadImage(tools, imagePaths(layout, name), name);
+  } catch (error) {
+    log.warn({ digest: name, error: messageOf(error) }, "an image in the cache is damaged and is taken away");
+    await takeAway(layout, name).catch((fault: unknown) => {
+      log.error({ digest: name, error: messageOf(fault) }, "a damaged image cannot be taken away; it is passed over");
+    });
+    return undefined;
+  }
 }
 
 async function takeAway({ disk, images, tmp }: StateLayout, name: string): Promise<void> {
@@ -74,9 +89,10 @@ async function loadImage(tools: LoadTools, paths: ImagePaths, digest: string): P
   const { disk } = tools;
   const read = await readRecord(tools, paths, digest);
   const dataBytes = await sizeOf(disk, paths.data);
-  const record = wholeOrPartial(tools, read.record, dataBytes, await usableMetainfo(disk, paths, read.record));
+  const info = await usableMetainfo(disk, paths, read.record);
+  const record = wholeOrPartial(tools, read.record, dataBytes, info);
   if (record.completedAt === null) await mendPartial(tools, paths, record, dataBytes);
-  else if (!(await usableMetainfo(disk, paths, record))) await removeFiles(disk, paths.metainfo, paths.have);
+  else if (info === undefined) await removeFiles(disk, paths.metainfo, paths.have);
   const used = await readUsed(tools, paths);
   const allocatedBytes = await allocatedBytesOf(disk, paths.data);
   const leases = await loadLeases(tools, paths.leases);

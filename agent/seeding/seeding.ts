@@ -7,8 +7,12 @@ import { factsOf } from "../fetch/fetches.ts";
 import { firstBadPiece } from "../hash-file.ts";
 import { findTorrentInfo } from "./metadata-probe.ts";
 
-/** Images whose torrent is looked for or hashed at the same time: each holds a torrent open or a disk busy. */
-const joiningMax = 2;
+/**
+ * How many images are on their way into the swarm at the same time. Those whose info dictionary is kept have only files to
+ * open, and do not wait for those whose torrent has to be looked for and hashed, each of which keeps a disk busy.
+ */
+const joiningMax = { kept: 16, looking: 2 };
+type Lane = keyof typeof joiningMax;
 /** How long to look for a torrent's info dictionary before others have their turn, and how long until it is tried again. */
 const probeTimeoutMs = 30_000;
 const probeAgainMs = 60_000;
@@ -27,8 +31,8 @@ export interface SeedingOptions {
  */
 export class Seeding {
   readonly #options: SeedingOptions;
-  readonly #waiting = new Set<string>();
-  readonly #joining = new Map<string, { abort: AbortController; ended: Promise<void> }>();
+  readonly #waiting: Record<Lane, Set<string>> = { kept: new Set(), looking: new Set() };
+  readonly #joining = new Map<string, { lane: Lane; abort: AbortController; ended: Promise<void> }>();
   readonly #retries = new Map<string, () => void>();
   #closed = false;
 
@@ -39,13 +43,13 @@ export class Seeding {
   /** Sees to it that a complete image is served, now or as soon as its torrent is found. */
   consider(digest: string): void {
     if (this.#closed || this.#joining.has(digest)) return;
-    this.#waiting.add(digest);
-    this.#next();
+    this.#waiting.kept.add(digest);
+    this.#next("kept");
   }
 
   /** Stops serving an image, so that it can be removed. */
   async stop(digest: string): Promise<void> {
-    this.#waiting.delete(digest);
+    for (const waiting of Object.values(this.#waiting)) waiting.delete(digest);
     this.#retries.get(digest)?.();
     this.#retries.delete(digest);
     const joining = this.#joining.get(digest);
@@ -57,34 +61,42 @@ export class Seeding {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#waiting.clear();
+    for (const waiting of Object.values(this.#waiting)) waiting.clear();
     for (const cancel of this.#retries.values()) cancel();
     for (const { abort } of this.#joining.values()) abort.abort(new Error("the agent is stopping"));
     await Promise.all([...this.#joining.values()].map(({ ended }) => ended));
   }
 
-  #next(): void {
-    for (const digest of this.#waiting) {
-      if (this.#joining.size >= joiningMax) return;
-      this.#waiting.delete(digest);
+  #next(lane: Lane): void {
+    for (const digest of this.#waiting[lane]) {
+      const joining = [...this.#joining.values()].filter((other) => other.lane === lane);
+      if (joining.length >= joiningMax[lane]) return;
+      this.#waiting[lane].delete(digest);
       const abort = new AbortController();
-      const ended = this.#join(digest, abort.signal).finally(() => {
+      const ended = this.#join(digest, lane, abort.signal).finally(() => {
         this.#joining.delete(digest);
-        if (!this.#closed) this.#next();
+        if (this.#closed) return;
+        this.#next("kept");
+        this.#next("looking");
       });
-      this.#joining.set(digest, { abort, ended });
+      this.#joining.set(digest, { lane, abort, ended });
     }
   }
 
   /** Never rejects. */
-  async #join(digest: string, signal: AbortSignal): Promise<void> {
+  async #join(digest: string, lane: Lane, signal: AbortSignal): Promise<void> {
     const { cache, swarm, log } = this.#options;
     const entry = cache.get(digest);
     // An empty image has nothing to serve.
     if (!entry?.complete || entry.record.infohash === "" || entry.record.sizeBytes === 0) return;
     if (swarm.get(entry.record.infohash)) return;
     try {
-      const info = (await cache.metainfo(digest)) ?? (await this.#findAndCheck(entry, signal));
+      const kept = await cache.metainfo(digest);
+      if (!kept && lane === "kept" && !signal.aborted) {
+        this.#waiting.looking.add(digest);
+        return;
+      }
+      const info = kept ?? (await this.#findAndCheck(entry, signal));
       if (!info || signal.aborted) return;
       const torrent = swarm.add({
         infohash: info.infohash,
