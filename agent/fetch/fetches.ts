@@ -110,8 +110,9 @@ export class Fetches {
   /**
    * Fetches an image, unless that is under way. To be called within `changing`.
    *
-   * @param whenFull what to do if there is no room for it now; what can never fit is refused. A repair needs no room: what
-   * it writes is in the place of what is wrong.
+   * @param unasked why it is fetched though nobody asks for it now. A fetch that is resumed waits for room: nobody is there
+   * to be told. A repair needs none: what it writes is in the place of what is wrong. Otherwise it counts as a use of the
+   * image, and what finds no room waits or is refused as configured; what can never fit is refused.
    * @throws Problem "exhausted" if the queue is full or the disk has no room.
    */
   async ensure(
@@ -119,14 +120,14 @@ export class Fetches {
     name: string,
     priority: FetchPriority,
     requestedAt: Date,
-    whenFull: "refuse" | "wait" | "repair" = this.#options.whenFull,
+    unasked?: "resumed" | "repair",
   ): Promise<Fetch> {
     if (this.#closing) throw new Problem("unavailable", "the agent is stopping");
     const running = this.#current.get(facts.digest);
     if (running) {
       running.raise(priority);
       this.#queue.raise(facts.digest, priority);
-      await this.#options.space.noteUse(facts.digest, priority);
+      if (unasked === undefined) await this.#options.space.noteUse(facts.digest, priority);
       return running;
     }
     const pausedCount = [...this.#current.values()].filter(({ state }) => state === "paused").length;
@@ -136,11 +137,11 @@ export class Fetches {
         `${this.#options.queueMax} fetches wait already (fetch.queueMax); cancel some, or ask again when some have ended`,
       );
     }
-    const { space } = this.#options;
-    const full = whenFull === "repair" ? undefined : await space.admit(facts, this.claims());
-    if (full && (full.isHopeless || whenFull === "refuse")) throw full.problem;
+    const { space, whenFull } = this.#options;
+    const full = unasked === "repair" ? undefined : await space.admit(facts, this.claims());
+    if (full && (full.isHopeless || (whenFull === "refuse" && unasked !== "resumed"))) throw full.problem;
     await this.#tools.cache.begin(facts, { name, priority, requestedAt: requestedAt.toISOString() });
-    await space.noteUse(facts.digest, priority);
+    if (unasked === undefined) await space.noteUse(facts.digest, priority);
     const fetch = this.#take(facts, name, priority, requestedAt);
     if (full) this.#awaitSpace(fetch, full.problem);
     else this.#queue.add(facts.digest, priority);
@@ -181,10 +182,9 @@ export class Fetches {
       .sort((a, b) => (a.requestedAt < b.requestedAt ? -1 : 1));
     for (const { record, name, priority, requestedAt } of wanted) {
       try {
-        // Nobody is there to be told that it does not fit.
         const { changing } = this.#options;
-        const whenFull = record.damage === undefined ? "wait" : "repair";
-        await changing.run(() => this.ensure(factsOf(record), name, priority, new Date(requestedAt), whenFull));
+        const unasked = record.damage === undefined ? "resumed" : "repair";
+        await changing.run(() => this.ensure(factsOf(record), name, priority, new Date(requestedAt), unasked));
         this.#tools.log.info({ digest: record.digest }, "going on with a fetch from before the restart");
       } catch (error) {
         const fault = diskFaultOf(error);
