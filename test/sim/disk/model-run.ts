@@ -55,7 +55,7 @@ class ModelRun {
     this.#random = new Random(seed);
     this.#disk = new SimDisk(this.#queue, this.#random.fork());
     this.#disk.makeDirectory(stateDirectory);
-    const images = [0, 1, 2, 3].map((n) => makeImage(this.#random, `image-${n}`, this.#random.whole(3, 16), n > 0));
+    const images = [0, 1, 2, 3].map((n) => makeImage(this.#random, `image-${n}`, this.#random.whole(3, 24), n > 0));
     this.#known = images.map((image) => ({
       ...{ image, pinned: false, isDamaged: false, isBusy: false, release: undefined },
     }));
@@ -95,8 +95,8 @@ class ModelRun {
       ["let go", 6, () => this.#letGo(known)],
       ["fill the disk", 4, () => this.#fill()],
       ["free the disk", 8, () => this.#free()],
-      ["fail", 4, () => this.#fail()],
-      ["mend", 8, () => this.#mend()],
+      ["fail", 8, () => this.#fail()],
+      ["mend", 6, () => this.#mend()],
       ["flip a bit", 3, () => this.#flip(known)],
       ["restart", 4, () => this.#restart()],
       ["kill", 6, () => this.#crash("kill")],
@@ -159,7 +159,7 @@ class ModelRun {
   }
 
   #fail(): void {
-    const share = () => this.#random.pick([0, 0, 2, 20]);
+    const share = () => this.#random.pick([0, 5, 40]);
     this.#disk.faults = { shortWrite: 20, readError: share(), writeError: share(), syncError: share() };
   }
 

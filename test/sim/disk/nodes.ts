@@ -15,6 +15,8 @@ export class SimFile {
   readonly allocated = new Set<number>();
   /** Blocks that the next sync has to write. */
   readonly #dirty = new Set<number>();
+  /** The shortest that it was cut to since the last sync: nothing of the platter's counts beyond. */
+  #cutTo = Number.POSITIVE_INFINITY;
 
   write(bytes: Uint8Array, position: number): void {
     const end = position + bytes.length;
@@ -27,6 +29,7 @@ export class SimFile {
   }
 
   truncate(length: number): void {
+    this.#cutTo = Math.min(this.#cutTo, length);
     this.#resize(length);
     for (const blocks of [this.allocated, this.#dirty]) {
       for (const block of blocks) if (block * blockBytes >= length) blocks.delete(block);
@@ -37,9 +40,16 @@ export class SimFile {
     }
   }
 
+  /** Writes what is dirty. What a failed sync took for clean stays as it is on the platter. */
   sync(): void {
-    this.#durable = Buffer.from(this.bytes);
+    const platter = Buffer.alloc(this.bytes.length);
+    this.#durable.copy(platter, 0, 0, Math.min(this.#cutTo, this.#durable.length, platter.length));
+    for (const block of this.#dirty) {
+      this.bytes.copy(platter, block * blockBytes, block * blockBytes, (block + 1) * blockBytes);
+    }
+    this.#durable = platter;
     this.#dirty.clear();
+    this.#cutTo = Number.POSITIVE_INFINITY;
   }
 
   /** A sync that failed: the kernel takes the blocks for clean, and may forget them or show them for a while. */
@@ -62,7 +72,9 @@ export class SimFile {
       }
     }
     this.#show(left);
-    this.sync();
+    this.#durable = Buffer.from(left);
+    this.#dirty.clear();
+    this.#cutTo = Number.POSITIVE_INFINITY;
   }
 
   flip(at: number, bit: number): void {
