@@ -222,13 +222,16 @@ export class Storage implements PieceStorage {
     for (let index = 0; index < info.pieceCount; index++) {
       if (!doubtful.has(index)) continue;
       signal.throwIfAborted();
-      // What cannot be read is fetched again like what is wrong.
       const piece = buffer.subarray(0, pieceBytesOf(info, index));
-      const isRead = await this.read(index * info.pieceLengthBytes, [piece]).then(
-        () => true,
-        () => false,
-      );
-      if (isRead && (await this.verify(index, piece))) this.have.add(index);
+      try {
+        await this.read(index * info.pieceLengthBytes, [piece]);
+        if (!(await this.verify(index, piece))) continue;
+        // After a failed sync the kernel shows what the disk does not have: written anew, the next sync is of it too.
+        await this.#writePiece(index, piece);
+        this.have.add(index);
+      } catch {
+        // What cannot be read or written is fetched again like what is wrong.
+      }
     }
     this.#dirty = true;
     await this.flush();

@@ -82,6 +82,8 @@ async function loadOne(layout: StateLayout, name: string, tools: LoadTools): Pro
 
 async function takeAway({ disk, images, tmp }: StateLayout, name: string): Promise<void> {
   await disk.rename(join(images, name), join(tmp, name));
+  // Before the files go: after a loss of power it would be back with some of them.
+  await flushPath(disk, images);
   await disk.rm(join(tmp, name), { recursive: true, force: true });
 }
 
