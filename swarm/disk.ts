@@ -2,7 +2,7 @@
  * What is needed of a file system, and no more: the seam below everything that must outlast a crash. node:fs/promises
  * fits it; tests bring a disk that loses power, fills up and flips bits.
  */
-import { mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { chmod, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 
 export interface FileFacts {
   size: number;
@@ -41,9 +41,11 @@ export interface Disk {
   mkdir(path: string, options?: { recursive?: boolean }): Promise<unknown>;
   rename(from: string, to: string): Promise<void>;
   rm(path: string, options?: { recursive?: boolean; force?: boolean }): Promise<void>;
+  /** Absent where files have no modes. */
+  chmod?(path: string, mode: number): Promise<void>;
 }
 
-export const systemDisk: Disk = { open, stat, statfs, readdir, mkdir, rename, rm };
+export const systemDisk: Disk = { chmod, open, stat, statfs, readdir, mkdir, rename, rm };
 
 /** Flushes a directory's entries, or a file, to the disk. */
 export async function flushPath(disk: Disk, path: string): Promise<void> {

@@ -31,6 +31,9 @@ export interface CacheEntry {
   readonly complete: boolean;
 }
 
+/** The agent writes an image's file, everybody may read it, as far as the state directory lets them in. */
+const dataMode = 0o644;
+
 /**
  * The images on this node. The state directory is the truth; this is its index in memory and the only writer of it, but
  * for `data` and `have`, which belong to the fetch that fills them.
@@ -96,6 +99,8 @@ export class ImageCache {
       const entry = this.#entries.get(facts.digest);
       const paths = imagePaths(this.layout, facts.digest);
       await this.#disk.mkdir(paths.directory, { recursive: true });
+      // Whoever made a hard link to it took its write bits off (`bootswarm fetch --to`).
+      if (entry) await this.#disk.chmod?.(paths.data, dataMode).catch(() => {});
       if (entry && (entry.record.infohash !== facts.infohash || entry.record.sizeBytes !== facts.sizeBytes)) {
         if ((await this.#readMetainfo(entry)) !== undefined) await removeBytes(this.#disk, paths);
       }

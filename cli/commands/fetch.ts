@@ -12,11 +12,13 @@ import { CliError } from "../cli-error.ts";
 import { agentOf, type Context, errStyle, type GlobalOptions } from "../context.ts";
 import { answerMsMax } from "../daemons.ts";
 import { durationMsFrom } from "../duration.ts";
+import { copyMethods } from "../files/copy-image.ts";
 import { createLiveRegion } from "../live-region.ts";
 import { describeTransfer, renderTransfer } from "../progress.ts";
 import { incompleteAnswer, showReport, showResult } from "../report.ts";
 import { fetchesTable, transferOfFetch } from "../views/fetches.ts";
 import { holdImage, takeLease } from "./leases.ts";
+import { type TakeOutOptions, takeOut, takeOutFrom } from "./take-out.ts";
 
 const priorities = {
   prefetch: FetchPriority.PREFETCH,
@@ -27,7 +29,7 @@ const priorities = {
 /** How often an image is fetched that is gone again before it can be held. */
 const bringTriesMax = 3;
 
-interface FetchOptions extends GlobalOptions {
+interface FetchOptions extends GlobalOptions, TakeOutOptions {
   priority: keyof typeof priorities;
   hold?: boolean;
   lease?: string;
@@ -57,6 +59,20 @@ export function addFetchCommands(program: Command, context: Context): void {
     )
     .option("--lease <duration>", "keep it for so long (90s, 15m, 2h, 7d); prints the lease's id in a second line")
     .option("--holder <name>", "who holds it, for people", "")
+    .addOption(
+      new Option(
+        "--to <path>",
+        "a file of it at PATH: a reflink copy where the file system has them, else a read-only hard link, else a copy",
+      ).conflicts(["hold", "lease", "overlay"]),
+    )
+    .addOption(new Option("--copy <method>", "the only way to make that file").choices(copyMethods))
+    .addOption(
+      new Option(
+        "--overlay <path>",
+        "a qcow2 overlay on it at PATH, for a VM to write to; the image is pinned for it",
+      ).conflicts(["hold", "lease"]),
+    )
+    .option("--force", "replace the file at PATH")
     .action((image: string, _options, command: Command) => fetchImage(context, image, command.optsWithGlobals()));
   program
     .command("cancel")
@@ -73,11 +89,13 @@ export function addFetchCommands(program: Command, context: Context): void {
 /** Fetches an image, and keeps it as the options say. */
 async function fetchImage(context: Context, image: string, options: FetchOptions): Promise<void> {
   const ttlMs = options.lease === undefined ? undefined : durationMsFrom(options.lease);
+  const file = await takeOutFrom(options);
   for (let tries = 1; ; tries++) {
     const last = await bringImage(context, image, options);
     const digest = last.fetch?.digest ?? image;
     try {
-      if (options.hold) await holdImage(context, options, digest, options.holder);
+      if (file) await takeOut(context, options, last, file);
+      else if (options.hold) await holdImage(context, options, digest, options.holder);
       else if (ttlMs !== undefined) await takeLease(context, options, digest, { holder: options.holder, ttlMs });
       else
         showResult(context, options, toJson(EnsureImageResponseSchema, last, { alwaysEmitImplicit: true }), last.path);
