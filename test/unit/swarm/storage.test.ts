@@ -82,13 +82,11 @@ describe("pieces that are recorded", () => {
   });
 
   test.each([0, 1])("are those of the slot that is whole when slot %i is torn", async (slot) => {
-    const { havePath, dataPath, open } = await placeWith(2, 4);
+    const { havePath, open } = await placeWith(2, 4);
     await damage(havePath, slot * 4_096 + 28);
-    const before = (await stat(dataPath)).mtimeMs;
     const storage = await open();
     expect(indicesOf(storage)).toEqual([2, 4]);
     expect(storage.repair?.hashed ?? 0).toBeLessThanOrEqual(1);
-    expect((await stat(dataPath)).mtimeMs).toBe(before);
     await storage.close();
   });
 
