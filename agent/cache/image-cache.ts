@@ -59,7 +59,12 @@ export class ImageCache {
   static async open(layout: StateLayout, now: () => Date, log: Log): Promise<ImageCache> {
     const loaded = await loadImages(layout, now, log);
     const cache = new ImageCache(layout, now, log, loaded);
-    for (const { record } of loaded.filter(({ mended }) => mended)) await cache.#writeRecord(record);
+    for (const { record } of loaded.filter(({ mended }) => mended)) {
+      await cache.#writeRecord(record).catch((error: unknown) => {
+        // On a full disk too the agent starts; the next start mends it again.
+        log.warn({ digest: record.digest, error: messageOf(error) }, "cannot write down an image's mended record");
+      });
+    }
     return cache;
   }
 
