@@ -1,8 +1,9 @@
 /**
- * What is needed of a file system, and no more: the seam below everything that must outlast a crash. node:fs/promises
- * fits it; tests bring a disk that loses power, fills up and flips bits.
+ * What is needed of a file system, and no more: the seam below everything that must outlast a crash. Tests bring a
+ * disk that loses power, fills up and flips bits.
  */
 import { chmod, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import { SystemFile } from "./system-file.ts";
 
 export interface FileFacts {
   size: number;
@@ -45,7 +46,10 @@ export interface Disk {
   chmod?(path: string, mode: number): Promise<void>;
 }
 
-export const systemDisk: Disk = { chmod, open, stat, statfs, readdir, mkdir, rename, rm };
+export const systemDisk: Disk = {
+  open: async (path, flags) => new SystemFile(await open(path, flags)),
+  ...{ chmod, stat, statfs, readdir, mkdir, rename, rm },
+};
 
 /** Flushes a directory's entries, or a file, to the disk. */
 export async function flushPath(disk: Disk, path: string): Promise<void> {

@@ -89,6 +89,8 @@ export class PieceExchange implements FeedTarget {
   readonly #hedges = new Hedges();
   /** Peers that there was nothing to ask for when last looked at. */
   readonly #spare = new Set<Peer>();
+  /** Peers that have just told of something that we might ask for. */
+  readonly #promising = new Set<Peer>();
   #stopped = false;
   /** Blocks that may still be asked for, as of a moment ago. */
   #room = 0;
@@ -164,7 +166,7 @@ export class PieceExchange implements FeedTarget {
     }
     peer.usefulPieces++;
     peer.setInterested(true);
-    this.#requestFrom(peer);
+    this.#requestSoon(peer);
   }
 
   /** What a peer has, as a whole. */
@@ -283,7 +285,7 @@ export class PieceExchange implements FeedTarget {
     if (!this.#picker || this.#storage.have.has(index) || peer.suggested.length >= suggestedMax) return;
     peer.suggested.push(index);
     peer.suggestedAtMs = this.#options.clock.now();
-    this.#requestFrom(peer);
+    this.#requestSoon(peer);
   }
 
   onUnchoke(peer: Peer): void {
@@ -319,6 +321,17 @@ export class PieceExchange implements FeedTarget {
   requestFromAll(): void {
     this.#isShortOfMemory = false;
     for (const peer of this.#options.peers) this.#requestFrom(peer);
+  }
+
+  /** At the end of the turn: haves and suggestions come many at a time. */
+  #requestSoon(peer: Peer): void {
+    this.#promising.add(peer);
+    if (this.#promising.size > 1) return;
+    queueMicrotask(() => {
+      const peers = [...this.#promising];
+      this.#promising.clear();
+      for (const each of peers) this.#requestFrom(each);
+    });
   }
 
   #requestFrom(peer: Peer): void {
@@ -445,14 +458,12 @@ export class PieceExchange implements FeedTarget {
     if (!authors) return;
     this.#hedges.done(index, this.#options.clock.now());
     const piece = this.#buffers.get(index)?.bytes as Buffer;
-    this.#keepWaitingFor(
-      this.#storage.verify(index, piece).then((isGood) => {
-        if (isGood) return this.#write(index, piece);
-        this.#dropBadPiece(index, piece, authors);
-        this.requestFromAll();
-        return undefined;
-      }),
-    );
+    if (this.#storage.verify(index, piece)) {
+      this.#keepWaitingFor(this.#write(index, piece));
+      return;
+    }
+    this.#dropBadPiece(index, piece, authors);
+    this.requestFromAll();
   }
 
   /** A block is here: whoever else was to send it need not, and whoever is sending it writes nowhere any more. */
@@ -559,7 +570,7 @@ export class PieceExchange implements FeedTarget {
   /** A source's piece is judged by itself, whatever peers have sent of it. */
   async deliverPiece(feed: SourceFeed, index: number, bytes: Uint8Array): Promise<boolean> {
     this.#options.onProgress(bytes.length, "source");
-    if (!(await this.#storage.verify(index, bytes))) {
+    if (!this.#storage.verify(index, bytes)) {
       this.#picker?.forget(feed, index);
       this.#reportBadPiece(index, [feed.source.name]);
       return false;

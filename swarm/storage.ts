@@ -97,7 +97,7 @@ export class Storage implements PieceStorage {
     return this.have.count * info.pieceLengthBytes - shortBy;
   }
 
-  async verify(index: number, piece: Uint8Array): Promise<boolean> {
+  verify(index: number, piece: Uint8Array): boolean {
     return hash("sha1", piece, "buffer").equals(pieceHashOf(this.#options.info, index));
   }
 
@@ -225,7 +225,7 @@ export class Storage implements PieceStorage {
       const piece = buffer.subarray(0, pieceBytesOf(info, index));
       try {
         await this.read(index * info.pieceLengthBytes, [piece]);
-        if (!(await this.verify(index, piece))) continue;
+        if (!this.verify(index, piece)) continue;
         // After a failed sync the kernel shows what the disk does not have: written anew, the next sync is of it too.
         await this.#writePiece(index, piece);
         this.have.add(index);

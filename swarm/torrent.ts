@@ -383,7 +383,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   // --- messages
 
   onMessage(peer: Peer, message: WireMessage): void {
-    if (message.type !== "request" && !peer.signals.admits(this.#host.clock.now())) {
+    if (message.type !== "request" && !peer.signals.admits(peer.lastHeardAtMs)) {
       this.#strike(peer, "it floods us with messages");
       return;
     }

@@ -58,8 +58,8 @@ export interface PieceStorage {
   readonly repair?: StorageRepair | undefined;
   /** Where a fault is told that belongs to no single call. */
   onFault: (error: Error) => void;
-  /** Whether the bytes are the piece's. They must not change until the answer is there. */
-  verify(index: number, piece: Uint8Array): Promise<boolean>;
+  /** Whether the bytes are the piece's. */
+  verify(index: number, piece: Uint8Array): boolean;
   /** Writes a verified piece and takes note that it is here. The bytes must not change until then. */
   write(index: number, piece: Uint8Array): Promise<void>;
   /** Reads as `read` does, but at once, where nothing has to be waited for; false if something may. Of one piece only. */

@@ -6,6 +6,10 @@
 import { blockBytesMax, controlMessageBytesMax } from "./limits.ts";
 
 export const handshakeBytes = 68;
+/** Length of what goes before a block's bytes. */
+export const pieceHeadBytes = 13;
+/** What a piece message's length counts besides the block's bytes. */
+const pieceBodyBytes = 9;
 const protocolName = Buffer.from("\x13BitTorrent protocol", "latin1");
 
 export interface Handshake {
@@ -122,42 +126,58 @@ export class WireDecoder {
       if (this.#headFilled === handshakeBytes) this.#endHandshake();
       return at;
     }
+    const available = chunk.length - start;
+    if (this.#headFilled > 0 || available < 5) return this.#gatherHead(chunk, start);
+    // Nearly all heads arrive whole: they are read in place.
+    const length = uint32At(chunk, start);
+    if (length === 0) return this.#endKeepAlive(start + 4);
+    const id = chunk[start + 4]!;
+    if (id !== messageIds.piece) return this.#readMessage(id, length - 1, chunk, start + 5);
+    if (available < pieceHeadBytes) return this.#gatherHead(chunk, start);
+    this.#startBlock(length, uint32At(chunk, start + 5), uint32At(chunk, start + 9));
+    return start + pieceHeadBytes;
+  }
+
+  /** Reads the head of a message that comes in parts. */
+  #gatherHead(chunk: Buffer, start: number): number {
     let at = this.#fillHead(chunk, start, 4);
     if (this.#headFilled < 4) return at;
-    const length = this.#head.readUInt32BE(0);
-    if (length === 0) {
-      this.#headFilled = 0;
-      this.#sink.onMessage({ type: "keepAlive" });
-      return at;
-    }
+    const length = uint32At(this.#head, 0);
+    if (length === 0) return this.#endKeepAlive(at);
     at = this.#fillHead(chunk, at, 5);
     if (this.#headFilled < 5) return at;
     const id = this.#head[4]!;
-    if (id === messageIds.piece) return this.#readPieceHead(chunk, at, length);
-    const bytes = length - 1;
+    if (id !== messageIds.piece) return this.#readMessage(id, length - 1, chunk, at);
+    checkBlockLength(length - pieceBodyBytes);
+    at = this.#fillHead(chunk, at, pieceHeadBytes);
+    if (this.#headFilled < pieceHeadBytes) return at;
+    this.#startBlock(length, uint32At(this.#head, 5), uint32At(this.#head, 9));
+    return at;
+  }
+
+  #endKeepAlive(at: number): number {
+    this.#headFilled = 0;
+    this.#sink.onMessage({ type: "keepAlive" });
+    return at;
+  }
+
+  #readMessage(id: number, bytes: number, chunk: Buffer, at: number): number {
     const bytesMax = id === messageIds.bitfield ? this.bitfieldBytesMax : controlMessageBytesMax;
     if (bytes > bytesMax) throw new WireError(`message ${id} of ${bytes} bytes is larger than ${bytesMax}`);
     this.#headFilled = 0;
     if (chunk.length - at >= bytes) {
-      this.#dispatch(id, chunk.subarray(at, at + bytes));
+      this.#dispatch(id, chunk, at, bytes);
       return at + bytes;
     }
     this.#body = { id, bytes: Buffer.allocUnsafe(bytes), filled: 0 };
     return at;
   }
 
-  #readPieceHead(chunk: Buffer, start: number, messageLength: number): number {
-    const length = messageLength - 9;
-    if (length <= 0 || length > blockBytesMax) {
-      throw new WireError(`a block of ${length} bytes is not between 1 and ${blockBytesMax}`);
-    }
-    const at = this.#fillHead(chunk, start, 13);
-    if (this.#headFilled < 13) return at;
+  #startBlock(messageLength: number, index: number, begin: number): void {
+    const length = messageLength - pieceBodyBytes;
+    checkBlockLength(length);
     this.#headFilled = 0;
-    const index = this.#head.readUInt32BE(5);
-    const begin = this.#head.readUInt32BE(9);
     this.#block = { index, begin, length, target: this.#sink.onBlockStart(index, begin, length), filled: 0 };
-    return at;
   }
 
   #readBlock(block: ArrivingBlock, chunk: Buffer, at: number): number {
@@ -177,7 +197,7 @@ export class WireDecoder {
     body.filled += end - at;
     if (body.filled === body.bytes.length) {
       this.#body = undefined;
-      this.#dispatch(body.id, body.bytes);
+      this.#dispatch(body.id, body.bytes, 0, body.bytes.length);
     }
     return end;
   }
@@ -208,62 +228,72 @@ export class WireDecoder {
     });
   }
 
-  #dispatch(id: number, body: Buffer): void {
-    const message = messageFrom(id, body);
+  #dispatch(id: number, bytes: Uint8Array, at: number, length: number): void {
+    const message = messageFrom(id, bytes, at, length);
     if (message) this.#sink.onMessage(message);
   }
 }
 
-/** A message from its id and body; undefined for those we have no use for. */
-function messageFrom(id: number, body: Buffer): WireMessage | undefined {
+/** A message from its id and its body, `length` bytes from `at` on; undefined for those we have no use for. */
+function messageFrom(id: number, bytes: Uint8Array, at: number, length: number): WireMessage | undefined {
   switch (id) {
     case messageIds.choke:
-      return empty(body, { type: "choke" });
+      return empty(length, { type: "choke" });
     case messageIds.unchoke:
-      return empty(body, { type: "unchoke" });
+      return empty(length, { type: "unchoke" });
     case messageIds.interested:
-      return empty(body, { type: "interested" });
+      return empty(length, { type: "interested" });
     case messageIds.notInterested:
-      return empty(body, { type: "notInterested" });
+      return empty(length, { type: "notInterested" });
     case messageIds.haveAll:
-      return empty(body, { type: "haveAll" });
+      return empty(length, { type: "haveAll" });
     case messageIds.haveNone:
-      return empty(body, { type: "haveNone" });
+      return empty(length, { type: "haveNone" });
     case messageIds.have:
-      requireLength(body, 4);
-      return { type: "have", index: body.readUInt32BE(0) };
+      requireLength(length, 4);
+      return { type: "have", index: uint32At(bytes, at) };
     case messageIds.suggest:
-      requireLength(body, 4);
-      return { type: "suggest", index: body.readUInt32BE(0) };
+      requireLength(length, 4);
+      return { type: "suggest", index: uint32At(bytes, at) };
     case messageIds.bitfield:
-      return { type: "bitfield", bytes: Uint8Array.from(body) };
+      return { type: "bitfield", bytes: Uint8Array.from(bytes.subarray(at, at + length)) };
     case messageIds.request:
-      return { type: "request", ...blockFrom(body) };
+      return { type: "request", ...blockFrom(bytes, at, length) };
     case messageIds.cancel:
-      return { type: "cancel", ...blockFrom(body) };
+      return { type: "cancel", ...blockFrom(bytes, at, length) };
     case messageIds.reject:
-      return { type: "reject", ...blockFrom(body) };
+      return { type: "reject", ...blockFrom(bytes, at, length) };
     case messageIds.extended:
-      if (body.length === 0) throw new WireError("an extended message has no id");
-      return { type: "extended", id: body[0]!, payload: Uint8Array.from(body.subarray(1)) };
+      if (length === 0) throw new WireError("an extended message has no id");
+      return { type: "extended", id: bytes[at]!, payload: Uint8Array.from(bytes.subarray(at + 1, at + length)) };
     default:
       // port, allowed fast, and what other clients may add: no harm, no use.
       return undefined;
   }
 }
 
-function empty<Message extends WireMessage>(body: Buffer, message: Message): Message {
-  requireLength(body, 0);
+function empty<Message extends WireMessage>(length: number, message: Message): Message {
+  requireLength(length, 0);
   return message;
 }
 
-function blockFrom(body: Buffer): Block {
-  requireLength(body, 12);
-  return { index: body.readUInt32BE(0), begin: body.readUInt32BE(4), length: body.readUInt32BE(8) };
+function blockFrom(bytes: Uint8Array, at: number, length: number): Block {
+  requireLength(length, 12);
+  return { index: uint32At(bytes, at), begin: uint32At(bytes, at + 4), length: uint32At(bytes, at + 8) };
 }
 
-function requireLength(body: Buffer, length: number): void {
-  if (body.length !== length) throw new WireError(`a message body of ${body.length} bytes must have ${length}`);
+function requireLength(length: number, wanted: number): void {
+  if (length !== wanted) throw new WireError(`a message body of ${length} bytes must have ${wanted}`);
+}
+
+function checkBlockLength(length: number): void {
+  if (length > 0 && length <= blockBytesMax) return;
+  throw new WireError(`a block of ${length} bytes is not between 1 and ${blockBytesMax}`);
+}
+
+/** Big-endian, as all of the wire's numbers. */
+function uint32At(bytes: Uint8Array, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
 
 /** Our 68 bytes of greeting. `infohash` is 40 hex digits, `peerId` 20 bytes. */
@@ -324,9 +354,6 @@ export function encodeBlockMessages(type: "request" | "cancel" | "reject", block
   }
   return bytes;
 }
-
-/** Length of what goes before a block's bytes. */
-export const pieceHeadBytes = 13;
 
 /** Writes what goes before a block's bytes. */
 export function writePieceHead(target: Buffer, at: number, block: Block): void {

@@ -45,7 +45,7 @@ export class SimStorage implements PieceStorage {
     return bytes;
   }
 
-  async verify(index: number, piece: Uint8Array): Promise<boolean> {
+  verify(index: number, piece: Uint8Array): boolean {
     return this.#content.isPiece(index, piece);
   }
 
