@@ -43,7 +43,7 @@ export interface Claim {
   isAdmitted: boolean;
   sizeBytes: number;
   /** Bytes of the image that need no more room, as far as the fetch knows: on disk, or holes. */
-  doneBytes: number;
+  placedBytes: number;
 }
 
 /** How the space is shared, for people. */
@@ -126,13 +126,14 @@ export class Space {
     const { layout } = cache;
     const claimed = new Set(claims.map(({ digest }) => digest));
     const claimedBytes = await Promise.all(
-      claims.map(async ({ digest, isAdmitted, sizeBytes, doneBytes }) => {
+      claims.map(async ({ digest, isAdmitted, sizeBytes, placedBytes }) => {
         const allocatedBytes = await allocatedBytesOf(layout.disk, imagePaths(layout, digest).data);
-        const leftBytes = Math.max(0, footprintOf(sizeBytes) - Math.max(allocatedBytes, doneBytes));
+        const leftBytes = Math.max(0, footprintOf(sizeBytes) - Math.max(allocatedBytes, placedBytes));
         return { allocatedBytes, leftBytes: isAdmitted ? leftBytes : 0 };
       }),
     );
-    const resting = cache.list().filter(({ record }) => !claimed.has(record.digest));
+    const unclaimed = cache.list().filter(({ record }) => !claimed.has(record.digest));
+    const resting = await Promise.all(unclaimed.map((entry) => this.#asItIs(entry)));
     const others = resting.filter(({ record }) => record.digest !== wantedDigest);
     const candidates = await Promise.all(others.map((entry) => this.#candidate(entry)));
     // Measured last: what fetches wrote meanwhile counts twice rather than not at all.
@@ -146,6 +147,13 @@ export class Space {
     const { quotaBytes, freeFloorBytes, prefetchGraceMs } = this.#options.rules;
     const rules: SpaceRules = { quotaBytes, prefetchGraceMs, freeFloorBytes: freeFloorOf(freeFloorBytes, diskBytes) };
     return { now, rules, candidates };
+  }
+
+  /** What is left of a fetch is measured anew: the disk may have kept the cache from noting how far that came. */
+  async #asItIs(entry: CacheEntry): Promise<CacheEntry> {
+    if (entry.complete) return entry;
+    const { disk } = this.#options.cache.layout;
+    return { ...entry, allocatedBytes: await allocatedBytesOf(disk, entry.paths.data) };
   }
 
   async #candidate({ record, used, paths, allocatedBytes, complete }: CacheEntry): Promise<EvictionCandidate> {

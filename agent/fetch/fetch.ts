@@ -110,6 +110,15 @@ export class Fetch {
     return this.#state === "active" ? this.#httpRate.rate() : 0;
   }
 
+  /**
+   * Bytes that need no more room on disk, as far as can be said now. A transfer that the disk has failed, or that was found
+   * wrong, says nothing: what it wrote may be gone.
+   */
+  get placedBytes(): number {
+    if (this.#transfer) return this.#transfer.progress().doneBytes;
+    return this.#state === "verifying" ? this.#past.doneBytes : 0;
+  }
+
   /** Says what it waits for before it may be queued; empty: for an active fetch to end. */
   delay(reason: string): void {
     this.#delay = reason;
@@ -219,8 +228,8 @@ export class Fetch {
       this.#become("verifying");
       const found = await this.#hash(signal);
       if (found === this.digest) break;
-      await this.#dropTorrent();
       this.#past.doneBytes = 0;
+      await this.#dropTorrent();
       if (!resumed || tries > 1) {
         await this.#tools.cache.discardBytes(this.digest);
         throw this.#mismatch(by, found);
@@ -288,6 +297,7 @@ export class Fetch {
 
   /** What cannot be read has to come anew: pieces are looked at one by one, a file filled by HTTP starts over. */
   async #doubtWhatIsHere(): Promise<void> {
+    this.#past.doneBytes = 0;
     await this.#dropTorrent();
     await this.#tools.cache.doubt(this.digest);
   }

@@ -1,6 +1,7 @@
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import { type DiskFault, diskFaultOf } from "../cache/disk-fault.ts";
 import type { CacheEntry } from "../cache/image-cache.ts";
+import { imagePaths } from "../cache/layout.ts";
 import type { FetchPriority, ImageFacts } from "../cache/records.ts";
 import { ChangeSignal } from "../change-signal.ts";
 import type { Serial } from "../serial.ts";
@@ -47,6 +48,8 @@ export class Fetches {
   #ended: Fetch[] = [];
   /** Those that have been told to wait for the disk. */
   readonly #paused = new Set<string>();
+  /** Those of `#paused` that the disk was too full for: they look for room again before they go on. */
+  readonly #displaced = new Set<string>();
   #cancelTick: (() => void) | undefined;
   #closing = false;
 
@@ -78,10 +81,9 @@ export class Fetches {
   claims(): Claim[] {
     return [...this.#current.values()].map((fetch) => ({
       digest: fetch.digest,
-      // One that the disk was too full for looks for room again before it goes on.
-      isAdmitted: !this.#waitingForSpace.has(fetch.digest) && fetch.fault !== "full",
+      isAdmitted: !this.#waitingForSpace.has(fetch.digest) && !this.#displaced.has(fetch.digest),
       sizeBytes: fetch.facts.sizeBytes,
-      doneBytes: fetch.view().doneBytes,
+      placedBytes: fetch.placedBytes,
     }));
   }
 
@@ -110,9 +112,9 @@ export class Fetches {
   /**
    * Fetches an image, unless that is under way. To be called within `changing`.
    *
-   * @param unasked why it is fetched though nobody asks for it now. A fetch that is resumed waits for room: nobody is there
-   * to be told. A repair needs none: what it writes is in the place of what is wrong. Otherwise it counts as a use of the
-   * image, and what finds no room waits or is refused as configured; what can never fit is refused.
+   * @param unasked why it is fetched though nobody asks for it now. A fetch that is resumed or repaired waits for room:
+   * nobody is there to be told. Otherwise it counts as a use of the image, and what finds no room waits or is refused as
+   * configured; what can never fit is refused.
    * @throws Problem "exhausted" if the queue is full or the disk has no room.
    */
   async ensure(
@@ -138,8 +140,9 @@ export class Fetches {
       );
     }
     const { space, whenFull } = this.#options;
-    const full = unasked === "repair" ? undefined : await space.admit(facts, this.claims());
-    if (full && (full.isHopeless || (whenFull === "refuse" && unasked !== "resumed"))) throw full.problem;
+    const isInPlace = unasked === "repair" && (await this.#hasItsLength(facts));
+    const full = isInPlace ? undefined : await space.admit(facts, this.claims());
+    if (full && (full.isHopeless || (whenFull === "refuse" && unasked === undefined))) throw full.problem;
     await this.#tools.cache.begin(facts, { name, priority, requestedAt: requestedAt.toISOString() });
     if (unasked === undefined) await space.noteUse(facts.digest, priority);
     const fetch = this.#take(facts, name, priority, requestedAt);
@@ -149,6 +152,13 @@ export class Fetches {
     this.stateChanges.notify();
     this.changes.notify();
     return fetch;
+  }
+
+  /** A repair of such a file needs no room: what it writes is in the place of what is wrong. One that was cut needs some. */
+  async #hasItsLength({ digest, sizeBytes }: ImageFacts): Promise<boolean> {
+    const { layout } = this.#tools.cache;
+    const { size } = await layout.disk.stat(imagePaths(layout, digest).data).catch(() => ({ size: 0 }));
+    return size === sizeBytes;
   }
 
   #take(facts: ImageFacts, name: string, priority: FetchPriority, requestedAt: Date): Fetch {
@@ -166,7 +176,10 @@ export class Fetches {
     return this.#options.changing.run(async () => {
       // Nothing is evicted for a fetch that has been cancelled while others had their turn.
       if (this.#current.get(fetch.digest) !== fetch) return undefined;
-      return this.#admitLater(fetch);
+      const full = await this.#admitLater(fetch);
+      // Before anybody else is admitted.
+      if (!full) this.#displaced.delete(fetch.digest);
+      return full;
     });
   }
 
@@ -262,6 +275,7 @@ export class Fetches {
       this.#queue.remove(fetch.digest);
       this.#waitingForSpace.delete(fetch.digest);
       this.#paused.delete(fetch.digest);
+      this.#displaced.delete(fetch.digest);
       this.#ended = [fetch, ...this.#ended.filter((other) => other.digest !== fetch.digest)].slice(0, endedMax);
       this.#logEnd(fetch);
       this.#options.onEnded(fetch);
@@ -281,11 +295,13 @@ export class Fetches {
     if (fetch.state === "paused") {
       if (!this.#paused.has(digest)) {
         this.#tools.log.warn({ digest, name, doneBytes, error }, "a fetch waits for the disk");
+        if (fetch.fault === "full") this.#displaced.add(digest);
       }
       this.#paused.add(digest);
       this.#queue.remove(digest);
     } else {
       this.#paused.delete(digest);
+      this.#displaced.delete(digest);
       this.#tools.log.info({ digest, name, doneBytes }, "the disk takes more; going on with a fetch");
       this.#queue.add(digest, fetch.priority);
     }
