@@ -155,7 +155,9 @@ async function openParts(
   const { onBytes } = metrics.scrub;
   const scrubber = new Scrubber({ cache, repairs, rules: config.scrub, onBytes, clock, now, log });
   swarm.onReadFailed = (infohash, piece, error) => repairs.pieceUnreadable(infohash, piece, error);
-  const images = new Images({ cache, fetches, seeding, space, inUse, leases, changing, catalog, link, now, log });
+  const images = new Images({
+    ...{ cache, fetches, seeding, space, inUse, leases, repairs, changing, catalog, link, now, log },
+  });
   const { zone, name } = config;
   // Peers on loopback are of use to nodes of this machine only, of which the seeder is told as well.
   const isApart = isLoopbackHost(config.swarm.host) && !isLoopbackHost(new URL(config.seeder.url).hostname);

@@ -1,5 +1,5 @@
 import type { Log } from "../daemon/log.ts";
-import { messageOf, Problem } from "../daemon/problem.ts";
+import { messageOf, Problem, systemCodeOf } from "../daemon/problem.ts";
 import type { CacheEntry, ImageCache } from "./cache/image-cache.ts";
 import type { InUse } from "./cache/in-use.ts";
 import type { FetchPriority, ImageFacts } from "./cache/records.ts";
@@ -9,6 +9,7 @@ import type { FetchView } from "./fetch/fetch-view.ts";
 import { type Fetches, factsOf } from "./fetch/fetches.ts";
 import { type ImageRef, imageRefFrom } from "./image-ref.ts";
 import type { Lease, Leases } from "./leases.ts";
+import type { Repairs } from "./scrub/repairs.ts";
 import type { Seeding } from "./seeding/seeding.ts";
 import type { Serial } from "./serial.ts";
 import type { Space } from "./space.ts";
@@ -26,6 +27,7 @@ export interface ImagesOptions {
   space: Space;
   inUse: InUse;
   leases: Leases;
+  repairs: Pick<Repairs, "begin">;
   /** Admits and removes one image at a time, so that neither sees the other half done. */
   changing: Serial;
   catalog: Catalog;
@@ -68,6 +70,7 @@ export class Images {
     const { cache, fetches, space, changing, now } = this.#options;
     const ref = imageRefFrom(image);
     const facts = await this.#resolve(ref);
+    await this.#lookForFile(facts.digest);
     return changing.run(async () => {
       const { digest } = facts;
       if (cache.get(digest)?.complete) {
@@ -144,10 +147,11 @@ export class Images {
     });
   }
 
-  /** Keeps a complete image from removal, or lets go of it. @throws Problem "not-found". */
+  /** Keeps a complete image from removal, or lets go of it, in whatever state it is. @throws Problem "not-found". */
   setPinned(image: string, pinned: boolean): Promise<CacheEntry> {
     return this.#options.changing.run(async () => {
-      const { digest } = this.get(image).record;
+      // One that cannot be repaired could else never be removed.
+      const { digest } = ((pinned ? undefined : this.#find(image)) ?? this.get(image)).record;
       await this.#options.cache.setPinned(digest, pinned);
       return this.#options.cache.get(digest) as CacheEntry;
     });
@@ -162,10 +166,12 @@ export class Images {
   lease(image: string, holder: string, term: { ttlMs: number } | { again: string }): Promise<LeasedImage> {
     const { leases, space, changing } = this.#options;
     return changing.run(async () => {
+      // A lease that is there is kept, whatever has been found wrong with the image since.
+      const held = this.#find(image);
+      const takenUp = held && "again" in term ? leases.takeUp(term.again, held.record.digest) : undefined;
+      if (held && takenUp) return { lease: takenUp, entry: held };
       const entry = this.get(image);
       const { digest } = entry.record;
-      const takenUp = "again" in term ? leases.takeUp(term.again, digest) : undefined;
-      if (takenUp) return { lease: takenUp, entry };
       const lease = await leases.acquire(digest, holder, "ttlMs" in term ? term.ttlMs : undefined);
       await space.noteUse(digest, "ensure");
       return { lease, entry };
@@ -210,6 +216,20 @@ export class Images {
       }
       throw error;
     }
+  }
+
+  /** Has an image repaired whose file somebody has removed or cut: its path is not told as that of an image. */
+  async #lookForFile(digest: string): Promise<void> {
+    const { cache, repairs } = this.#options;
+    const entry = cache.get(digest);
+    if (!entry?.complete) return;
+    const found = await cache.layout.disk.stat(entry.paths.data).catch((error: unknown) => {
+      // Of what else the disk may answer, whoever reads the file hears soon enough.
+      return systemCodeOf(error) === "ENOENT" ? undefined : { size: entry.record.sizeBytes };
+    });
+    if (found?.size === entry.record.sizeBytes) return;
+    const what = found ? `its file has ${found.size} of ${entry.record.sizeBytes} bytes` : "its file is gone";
+    await repairs.begin(digest, { what, kind: "read", piece: undefined });
   }
 
   /** A complete image as the end of a fetch that needed nothing. */

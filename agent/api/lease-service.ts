@@ -63,7 +63,11 @@ async function* holdImage(
 }
 
 function leasedMessage({ lease, entry }: LeasedImage, cache: ImageCache) {
-  return { lease: leaseMessage(lease, cache), path: entry.paths.data, format: formatMessage(entry.record.format) };
+  return {
+    lease: leaseMessage(lease, cache),
+    path: entry.complete ? entry.paths.data : "",
+    format: formatMessage(entry.record.format),
+  };
 }
 
 function leaseMessage({ id, digest, holder, acquiredAt, expiresAt }: Lease, cache: ImageCache): LeaseMessage {

@@ -33,6 +33,8 @@ export interface CacheEntry {
 
 /** The agent writes an image's file, everybody may read it, as far as the state directory lets them in. */
 const dataMode = 0o644;
+/** While others have a link to the file, who writes to theirs would write to the cache. */
+const linkedMode = 0o444;
 
 /**
  * The images on this node. The state directory is the truth; this is its index in memory and the only writer of it, but
@@ -136,6 +138,7 @@ export class ImageCache {
     return this.#write(digest, async () => {
       const entry = this.#require(digest);
       await flushPath(this.#disk, entry.paths.data);
+      await this.#protectLinks(entry.paths.data);
       const { damage: _mended, ...sound } = entry.record;
       const record: ImageRecord = { ...sound, wanted: null, completedAt: this.#now().toISOString() };
       await this.#writeRecord(record);
@@ -283,6 +286,12 @@ export class ImageCache {
       await this.#disk.rm(aside, { recursive: true, force: true });
       return freedBytes;
     });
+  }
+
+  /** Takes the write bits off a file that was linked to elsewhere and has been repaired since; see `begin`. */
+  async #protectLinks(path: string): Promise<void> {
+    const links = (await this.#disk.stat(path).catch(() => undefined))?.nlink ?? 1;
+    if (links > 1) await this.#disk.chmod?.(path, linkedMode).catch(() => {});
   }
 
   #put(

@@ -377,9 +377,14 @@ export class Fetch {
     this.#end(fault === "cancelled" ? "cancelled" : "failed");
   }
 
-  /** Keeps what a later fetch can resume from; a record without a byte is not worth keeping. */
+  /**
+   * Keeps what a later fetch can resume from; a record without a byte is not worth keeping, unless it says that the image
+   * is kept for somebody.
+   */
   async #forgetIfNothingArrived(): Promise<void> {
     const { cache } = this.#tools;
+    const { record, used, leases } = cache.get(this.digest) ?? {};
+    if (record?.damage !== undefined || used?.pinned || leases?.length) return cache.setWanted(this.digest, null);
     const { data } = imagePaths(cache.layout, this.digest);
     const arrived = await cache.layout.disk.stat(data).then(
       ({ blocks }) => blocks > 0,

@@ -1,6 +1,6 @@
 /** Reads an image and compares it with its hashes, at a set rate. */
 import { createHash, type Hash } from "node:crypto";
-import { messageOf } from "../../daemon/problem.ts";
+import { messageOf, systemCodeOf } from "../../daemon/problem.ts";
 import type { Disk, DiskFile } from "../../swarm/disk.ts";
 import { pieceBytesOf, pieceHashOf } from "../../swarm/metainfo.ts";
 import type { Clock, TorrentInfo } from "../../swarm/types.ts";
@@ -8,6 +8,9 @@ import { wait } from "../clock.ts";
 
 /** Bytes read and hashed in one turn of the event loop: about half a millisecond, so that nothing else waits for long. */
 const turnBytes = 1024 * 1024;
+
+/** What opening the file answers when it has gone or the disk has lost it: asking for it again would not bring it back. */
+const lostCodes = ["ENOENT", "EIO", "EISDIR", "EUCLEAN"];
 
 /** What is wrong with an image. */
 export interface Damage {
@@ -40,6 +43,7 @@ export async function checkPieces(
   signal: AbortSignal,
 ): Promise<Damage | undefined> {
   await using reader = await openReader(options, signal);
+  if (reader.lost !== undefined) return { what: reader.lost, kind: "read", piece: undefined };
   for (let piece = from; piece < info.pieceCount; piece++) {
     const hash = createHash("sha1");
     const offset = piece * info.pieceLengthBytes;
@@ -61,6 +65,7 @@ export async function checkWhole(
   signal: AbortSignal,
 ): Promise<Damage | undefined> {
   await using reader = await openReader(options, signal);
+  if (reader.lost !== undefined) return { what: reader.lost, kind: "read", piece: undefined };
   const hash = createHash("sha256");
   const fault = await reader.hash(hash, 0, sizeBytes);
   if (fault) return { what: `it cannot be read: ${fault}`, kind: "read", piece: undefined };
@@ -69,7 +74,11 @@ export async function checkWhole(
 }
 
 async function openReader(options: CheckOptions, signal: AbortSignal) {
-  const file = await options.disk.open(options.path, "r");
+  const file = await options.disk.open(options.path, "r").catch((error: unknown) => {
+    if (lostCodes.includes(systemCodeOf(error) ?? "")) return `its file cannot be opened: ${messageOf(error)}`;
+    throw error;
+  });
+  if (typeof file === "string") return { lost: file, [Symbol.asyncDispose]: async () => {} };
   const buffer = Buffer.allocUnsafe(turnBytes);
   const { clock, bytesPerSecond, onBytes } = options;
   return {

@@ -12,6 +12,8 @@ import { neverScrubbed, readScrubRecord, type ScrubRecord, writeScrubRecord } fr
 const lookIntervalMsMax = 60_000;
 /** How often repairs that failed are tried again. */
 const repairIntervalMs = 10 * 60_000;
+/** How long an image that cannot be checked at all waits, so that others have their turn. */
+const setAsideMs = 3_600_000;
 /** How often it is written down how far the scrub of an image is: what a restart costs at most. */
 const recordIntervalMs = 30_000;
 
@@ -29,11 +31,11 @@ export interface ScrubberOptions {
 export class Scrubber {
   readonly #options: ScrubberOptions;
   readonly #records = new Map<string, ScrubRecord>();
-  #repairedAtMs: number;
+  /** Images that cannot be checked, and until when they are passed over. */
+  readonly #setAside = new Map<string, number>();
 
   constructor(options: ScrubberOptions) {
     this.#options = options;
-    this.#repairedAtMs = options.clock.now();
   }
 
   /** When all of an image was last found right by a scrub. */
@@ -44,12 +46,25 @@ export class Scrubber {
 
   /** Checks images as they fall due, and repairs what is wrong, until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#keepChecking(signal), this.#keepRepairing(signal)]);
+  }
+
+  /** A repair that failed does not wait for the check of some large image to end. */
+  async #keepRepairing(signal: AbortSignal): Promise<void> {
+    const { clock, repairs } = this.#options;
+    for (;;) {
+      await wait(clock, repairIntervalMs, signal).catch(() => {});
+      if (signal.aborted) return;
+      await repairs.again();
+    }
+  }
+
+  async #keepChecking(signal: AbortSignal): Promise<void> {
     const { cache, clock, rules, log } = this.#options;
     while (!signal.aborted) {
       const { version } = cache.changes;
       try {
         await this.#readRecords();
-        if (clock.now() - this.#repairedAtMs >= repairIntervalMs) await this.#repairAgain();
         const due = rules.bytesPerSecond === 0 ? undefined : this.#nextDue();
         if (due?.waitMs === 0) await this.#checkOne(due.digest, signal);
         else await this.#rest(Math.min(due?.waitMs ?? lookIntervalMsMax, lookIntervalMsMax), version, signal);
@@ -65,7 +80,7 @@ export class Scrubber {
    * Checks an image now, from its beginning, as fast as the disk gives.
    *
    * @returns what is wrong with it; undefined if nothing is
-   * @throws Problem "not-found" if the image goes away meanwhile
+   * @throws Problem "not-found" if the image is not here, or goes away meanwhile
    */
   async check(digest: string, onBytes: (bytes: number) => void, signal: AbortSignal): Promise<Damage | undefined> {
     const entry = this.#options.cache.get(digest);
@@ -84,13 +99,19 @@ export class Scrubber {
   }
 
   async #checkOne(digest: string, signal: AbortSignal): Promise<void> {
-    const { cache, repairs, rules } = this.#options;
+    const { cache, repairs, rules, clock, log } = this.#options;
     const entry = cache.get(digest);
     if (!entry?.complete) return;
     const from = this.#records.get(digest)?.nextPiece ?? 0;
     const { bytesPerSecond } = rules;
-    const damage = await this.#check(entry, { from, bytesPerSecond, onBytes: () => {} }, signal);
-    if (damage) await repairs.begin(digest, damage);
+    try {
+      const damage = await this.#check(entry, { from, bytesPerSecond, onBytes: () => {} }, signal);
+      if (damage) await repairs.begin(digest, damage);
+    } catch (error) {
+      if (signal.aborted || !cache.get(digest)) return;
+      this.#setAside.set(digest, clock.now() + setAsideMs);
+      log.warn({ digest, error: messageOf(error) }, "cannot check an image; going on with others");
+    }
   }
 
   async #check(
@@ -112,27 +133,58 @@ export class Scrubber {
       recordedAtMs = clock.now();
       await this.#note(digest, (record) => ({ ...record, nextPiece }));
     };
-    const damage = info
-      ? await checkPieces(options, info, how.from < info.pieceCount ? how.from : 0, onPiece, signal)
-      : await checkWhole(options, sizeBytes, digest, signal);
-    // The image may have been evicted or replaced under the reader.
-    if (!cache.get(digest)?.complete) return undefined;
+    const damage = await this.#whileComplete(digest, signal, (checking) =>
+      info
+        ? checkPieces(options, info, how.from < info.pieceCount ? how.from : 0, onPiece, checking)
+        : checkWhole(options, sizeBytes, digest, checking),
+    );
+    const { complete, record } = cache.get(digest) ?? {};
+    if (!record) throw new Problem("not-found", `image ${digest} was removed while it was checked`);
+    // Somebody else has found what is wrong with it, and has it repaired.
+    if (!complete) return damage ?? { what: record.damage ?? "it is fetched anew", kind: "hash", piece: undefined };
     // Repaired means checked as a whole, so that the next round begins anew either way.
     const soundAt = this.#options.now().toISOString();
     await this.#note(digest, (record) => ({ ...record, nextPiece: 0, ...(!damage && { soundAt }) }));
     return damage;
   }
 
-  async #repairAgain(): Promise<void> {
-    this.#repairedAtMs = this.#options.clock.now();
-    await this.#options.repairs.again();
+  /**
+   * Runs a check for as long as the image is complete: an open file of one that has been evicted would keep its room from
+   * whom it was evicted for. Undefined if it did not come to its end.
+   */
+  async #whileComplete<T>(
+    digest: string,
+    signal: AbortSignal,
+    check: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { cache } = this.#options;
+    const gone = new AbortController();
+    const ended = new AbortController();
+    const either = AbortSignal.any([signal, gone.signal]);
+    const watch = async () => {
+      for (let { version } = cache.changes; !ended.signal.aborted; version = cache.changes.version) {
+        if (!cache.get(digest)?.complete) return gone.abort(new Error("the image has gone"));
+        await cache.changes.after(version, ended.signal);
+      }
+    };
+    const watching = watch();
+    try {
+      return await check(either);
+    } catch (error) {
+      if (signal.aborted || !gone.signal.aborted) throw error;
+      return undefined;
+    } finally {
+      ended.abort();
+      await watching;
+    }
   }
 
   #nextDue() {
-    const { cache, rules, now } = this.#options;
+    const { cache, rules, clock, now } = this.#options;
+    const isSetAside = (digest: string) => (this.#setAside.get(digest) ?? 0) > clock.now();
     const candidates = cache
       .list()
-      .filter(({ complete }) => complete)
+      .filter(({ complete, record }) => complete && !isSetAside(record.digest))
       .map(({ record: { digest, completedAt } }) => {
         const { soundAt, nextPiece } = this.#records.get(digest) ?? neverScrubbed;
         const soundAtMs = Math.max(Date.parse(completedAt as string), soundAt === null ? 0 : Date.parse(soundAt));
@@ -143,7 +195,9 @@ export class Scrubber {
 
   async #readRecords(): Promise<void> {
     const { cache } = this.#options;
-    for (const digest of this.#records.keys()) if (!cache.get(digest)) this.#records.delete(digest);
+    for (const kept of [this.#records, this.#setAside]) {
+      for (const digest of kept.keys()) if (!cache.get(digest)) kept.delete(digest);
+    }
     for (const { record, paths } of cache.list()) {
       if (this.#records.has(record.digest)) continue;
       this.#records.set(record.digest, await readScrubRecord(cache.layout, paths.scrub));

@@ -9,6 +9,7 @@ import { Fetches } from "../../../agent/fetch/fetches.ts";
 import type { HttpOrigin } from "../../../agent/fetch/http-origin.ts";
 import { Images } from "../../../agent/images.ts";
 import { Leases } from "../../../agent/leases.ts";
+import { Repairs } from "../../../agent/scrub/repairs.ts";
 import { Seeding } from "../../../agent/seeding/seeding.ts";
 import { Serial } from "../../../agent/serial.ts";
 import { Space } from "../../../agent/space.ts";
@@ -85,7 +86,10 @@ export async function bootAgent(world: SimWorld): Promise<SimAgent> {
   const link = new SeederLink("http://seeder", now);
   link.answered();
   const leases = new Leases({ cache, inUse, clock, now, log });
-  const images = new Images({ cache, fetches, seeding, space, inUse, leases, changing, catalog, link, now, log });
+  const repairs = new Repairs({ cache, fetches, seeding, changing, onDamage: () => {}, onRepair: () => {}, now, log });
+  const images = new Images({
+    ...{ cache, fetches, seeding, space, inUse, leases, repairs, changing, catalog, link, now, log },
+  });
   await fetches.resume();
   for (const { record } of images.list()) seeding.consider(record.digest);
   const close = async () => {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { open, readFile } from "node:fs/promises";
+import { chmod, link, open, readdir, readFile, readlink, rm, stat, truncate } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { nextDue } from "../../../agent/scrub/due.ts";
 import { type ScrubImageResponse, ScrubState } from "../../../proto/gen/bootswarm/agent/v1/agent_pb.js";
@@ -23,6 +23,14 @@ async function flipBit(path: string, offset: number): Promise<void> {
   await using file = await open(path, "r+");
   const { buffer } = await file.read(Buffer.alloc(1), 0, 1, offset);
   await file.write(Buffer.from([buffer[0]! ^ 4]), 0, 1, offset);
+}
+
+/** Files of a directory that this process has open, images' own that is. */
+async function openFilesOf(directory: string): Promise<string[]> {
+  const files = await Promise.all(
+    (await readdir("/proc/self/fd")).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => "")),
+  );
+  return files.filter((file) => file.startsWith(directory) && file.includes("/data"));
 }
 
 async function scrub({ service }: RunningAgent): Promise<ScrubImageResponse> {
@@ -101,6 +109,38 @@ describe("a scrub", () => {
     expect((await readFile(path)).equals(bytes)).toBe(true);
   });
 
+  test("finds that the file has gone, and has it fetched again", async () => {
+    const { agent, path } = await cached();
+    await rm(path);
+    const end = await scrub(agent);
+    expect([end.state, end.damage]).toEqual([ScrubState.SOUND, expect.stringMatching(/cannot be opened: ENOENT/)]);
+    expect((await readFile(path)).equals(bytes)).toBe(true);
+  });
+
+  test("of an image that is removed meanwhile says that, and lets go of its file", async () => {
+    const disk = new TroubledDisk();
+    const { agent, path } = await cached(off, disk);
+    const [reached, resume] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    disk.beforeRead = async (read, position) => {
+      if (read !== path || position < 2 * MiB) return;
+      reached.resolve();
+      await resume.promise;
+    };
+    const end = scrub(agent);
+    end.catch(() => {});
+    await reached.promise;
+    await agent.service.removeImage({ image: digest });
+    resume.resolve();
+    await expect(end).rejects.toThrow(/was removed while it was checked/);
+  });
+
+  test("that goes on slowly does not keep the room of an image that has gone", async () => {
+    const { agent } = await cached({ "scrub.bytesPerSecond": 1024, "scrub.intervalHours": 0.0001 });
+    await expect.poll(() => metric(agent, "bootswarm_agent_scrub_bytes_total")).toBeGreaterThan(0);
+    await agent.service.removeImage({ image: digest });
+    await expect.poll(() => openFilesOf(agent.stateDirectory)).toEqual([]);
+  });
+
   test("of an image without a torrent has all of it fetched again", async () => {
     const seeder = await startScriptedSeeder([{ name: "image", bytes }]);
     const agent = await startAgent(seeder.url, off);
@@ -112,7 +152,55 @@ describe("a scrub", () => {
   });
 });
 
+test("the path of a file that has gone, or was cut, is not told before it is repaired", async () => {
+  const { agent, path } = await cached();
+  for (const spoil of [rm, (each: string) => truncate(each, MiB)]) {
+    await spoil(path);
+    expect((await fetchToEnd(agent, "image")).path).toBe(path);
+    expect((await readFile(path)).equals(bytes)).toBe(true);
+  }
+});
+
+test("a hard link of an image that was repaired is read-only again", async () => {
+  const { agent, path } = await cached();
+  await link(path, `${agent.stateDirectory}/../linked`);
+  await chmod(path, 0o444);
+  await flipBit(path, MiB);
+  await scrub(agent);
+  expect((await stat(path)).mode & 0o777).toBe(0o444);
+  expect((await readFile(path)).equals(bytes)).toBe(true);
+});
+
 describe("an image that cannot be repaired", () => {
+  test("keeps its pin and its lease though none of its bytes are left, and can be unpinned and removed", async () => {
+    const { seeder, agent, path } = await cached({ ...off, "fetch.giveUpMs": 1_000 });
+    await agent.service.pinImage({ image: digest });
+    const { lease } = await agent.service.acquireLease({ image: digest, ttlMs: 60_000n });
+    await seeder.seeder.close();
+    await truncate(path, 0);
+    expect((await scrub(agent)).state).toBe(ScrubState.FAILED);
+    const { images } = await agent.service.listImages({});
+    expect(images).toMatchObject([{ pinned: true, holders: [`lease ${lease?.id}`] }]);
+    await agent.service.unpinImage({ image: digest });
+    await agent.service.releaseLease({ id: lease?.id ?? "" });
+    await agent.service.removeImage({ image: digest });
+    expect((await agent.service.listImages({})).images).toEqual([]);
+  });
+
+  test("stays held by a call that an agent's restart interrupted", async () => {
+    const { seeder, agent, path } = await cached({ ...off, "fetch.giveUpMs": 1_000 });
+    const hold = agent.service.holdImage({ image: digest })[Symbol.asyncIterator]();
+    const first = (await hold.next()).value;
+    hold.next().catch(() => {});
+    await seeder.seeder.close();
+    await flipBit(path, MiB);
+    await scrub(agent);
+    const { service } = await agent.restart();
+    const takenUp = service.holdImage({ image: digest, leaseId: first?.lease?.id ?? "" })[Symbol.asyncIterator]();
+    const again = (await takenUp.next()).value;
+    expect([again?.lease?.id, again?.path]).toEqual([first?.lease?.id, ""]);
+  });
+
   test("says what is wrong, is not told as ready, is no holding, and is repaired when somebody has it again", async () => {
     const { seeder, agent, path } = await cached({ ...off, "fetch.giveUpMs": 1_000 });
     await flipBit(path, MiB);
