@@ -231,5 +231,5 @@ function checkHolder(holder: string): void {
 
 function checkTtl(ttlMs: number): void {
   if (ttlMs >= ttlMsMin && ttlMs <= ttlMsMax) return;
-  throw new Problem("invalid", `a lease lasts from ${ttlMsMin} to ${ttlMsMax} ms (30 days), not ${ttlMs}`);
+  throw new Problem("invalid", `a lease lasts from 1 s to 30 days, not ${ttlMs / 1_000} s`);
 }

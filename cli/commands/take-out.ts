@@ -47,6 +47,7 @@ export async function takeOut(
   what: TakeOut,
 ): Promise<void> {
   const { path } = what.target;
+  const release = await holdMeanwhile(context, options, ready, what);
   try {
     const made =
       what.kind === "copy" ? await copyOut(context, ready, what) : await overlayOn(context, options, ready, what);
@@ -56,7 +57,30 @@ export async function takeOut(
   } catch (error) {
     if (!context.signal.aborted) throw error;
     throw new CliError(`stopped; ${path} was not made`, { exitStatus: 130 });
+  } finally {
+    release();
   }
+}
+
+/**
+ * Keeps the image from eviction and removal for as long as its file is being read.
+ *
+ * @returns what ends that; if this process is killed, the call ends with it
+ * @throws ConnectError "not found" if the image has gone since it was ready
+ */
+async function holdMeanwhile(context: Context, options: GlobalOptions, ready: EnsureImageResponse, what: TakeOut) {
+  const released = new AbortController();
+  const signal = AbortSignal.any([context.signal, released.signal]);
+  const holder = `bootswarm fetch --${what.kind === "copy" ? "to" : "overlay"}`;
+  const image = ready.fetch?.digest ?? "";
+  const held = agentOf(options).service.holdImage({ image, holder }, { signal })[Symbol.asyncIterator]();
+  await held.next();
+  const keepOn = async () => {
+    while (!(await held.next()).done);
+  };
+  // Should the agent go away meanwhile, the file can be read all the same.
+  keepOn().catch(() => {});
+  return () => released.abort();
 }
 
 interface Made {
@@ -103,22 +127,20 @@ async function overlayOn(
   const { service } = agentOf(options);
   const image = ready.fetch?.digest ?? "";
   const call = { timeoutMs: answerMsMax, signal: context.signal };
-  const before = (await service.getImage({ image }, call)).image;
-  // The overlay is nothing without the image: from before it exists, until the user says otherwise.
-  await service.pinImage({ image }, call);
-  try {
-    const backing = { path: ready.path, format: qemuFormat(before?.format ?? 0) };
-    await makeFile(target, (aside) => createOverlay(backing, aside, context.signal));
-    const name = ready.fetch?.name || image;
-    return {
-      json: { backing: backing.path, backingFormat: backing.format },
-      notes: [
-        `an overlay on ${backing.path}, which is pinned for it: \`bootswarm unpin ${name}\` once no overlay is left`,
-        `boot it with: ${qemuCommand(target.path)}`,
-      ],
-    };
-  } catch (error) {
-    if (before?.pinned === false) await service.unpinImage({ image }, { timeoutMs: answerMsMax }).catch(() => {});
-    throw error;
-  }
+  const found = (await service.getImage({ image }, call)).image;
+  const backing = { path: ready.path, format: qemuFormat(found?.format ?? 0) };
+  await makeFile(target, async (aside) => {
+    await createOverlay(backing, aside, context.signal);
+    // The overlay is nothing without the image: from before it is at its path, until the user says otherwise. Not undone
+    // should that fail: another overlay may have come to need it.
+    await service.pinImage({ image }, call);
+  });
+  const name = ready.fetch?.name || image;
+  return {
+    json: { backing: backing.path, backingFormat: backing.format },
+    notes: [
+      `an overlay on ${backing.path}, which is pinned for it: \`bootswarm unpin ${name}\` once no overlay is left`,
+      `boot it with: ${qemuCommand(target.path)}`,
+    ],
+  };
 }

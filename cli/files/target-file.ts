@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { link, lstat, rename, rm } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import { ConnectError } from "@connectrpc/connect";
 import { CliError, systemCodeIn } from "../cli-error.ts";
 
 export interface TargetFile {
@@ -44,7 +45,7 @@ async function checkFree({ path, force }: TargetFile): Promise<void> {
 /**
  * Has `make` make a file beside the target, and puts it in the target's place. Nothing is left of it on an error.
  *
- * @throws CliError
+ * @throws CliError; what `make` throws of a call to a daemon
  */
 export async function makeFile<T>(target: TargetFile, make: (aside: string) => Promise<T>): Promise<T> {
   const { path } = target;
@@ -54,7 +55,7 @@ export async function makeFile<T>(target: TargetFile, make: (aside: string) => P
     await putInPlace(target, aside);
     return result;
   } catch (error) {
-    throw error instanceof CliError ? error : fileError(error, path);
+    throw error instanceof CliError || error instanceof ConnectError ? error : fileError(error, path);
   } finally {
     await rm(aside, { force: true });
   }

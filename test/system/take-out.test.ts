@@ -1,5 +1,5 @@
 /** Files of cached images, made by the command line outside the cache. */
-import { mkdir, open, readdir, stat, truncate, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { ensure, publish, startAgent, startSeeder, type TestAgent } from "../fixtures/daemons.ts";
@@ -86,6 +86,32 @@ test.each(["raw", "qcow2"])(
     await expect(bootswarm(agent, "fetch", "disk", "--overlay", overlay)).rejects.toThrow(/exists already/);
   },
 );
+
+test("an image is held while an overlay on it is made, and stays pinned for another if that fails", async () => {
+  const real = (await run("sh", ["-c", "command -v qemu-img"])).stdout.trim();
+  const directory = await temporaryDirectory();
+  const { agent, out } = await nodeWith(await makeSparseDisk(directory), directory);
+  await ensure(agent, "disk");
+  await agent.service.pinImage({ image: "disk" });
+  const [overlay, said] = [join(out, "vm.qcow2"), join(directory, "said")];
+  // While it runs, somebody tries to remove the image, and an overlay comes to be in the same place.
+  const script = `#!/bin/sh
+bootswarm="${process.execPath} ${program} --agent ${agent.url}"
+$bootswarm unpin disk
+$bootswarm rm disk 2> ${said}
+$bootswarm pin disk
+echo another > ${overlay}
+exec ${real} "$@"
+`;
+  await mkdir(join(directory, "bin"));
+  await writeFile(join(directory, "bin/qemu-img"), script, { mode: 0o755 });
+  const env = [`PATH=${join(directory, "bin")}:${dirname(process.execPath)}:/usr/bin:/bin`];
+  const args = [program, "--agent", agent.url, "fetch", "disk", "--overlay", overlay];
+  await expect(run("/usr/bin/env", [...env, process.execPath, ...args])).rejects.toThrow(/exists already/);
+  expect(await readFile(said, "utf8")).toMatch(/in use: lease \w+ \(bootswarm fetch --overlay\)/);
+  expect((await agent.service.listImages({})).images).toMatchObject([{ pinned: true }]);
+  await expect.poll(async () => (await agent.service.listLeases({})).leases).toEqual([]);
+});
 
 test("without qemu-img an overlay names the package, and the image is not left pinned", async () => {
   const directory = await temporaryDirectory();
