@@ -8,11 +8,13 @@ import { Deal } from "./deal.ts";
 import { keyOf } from "./endpoint.ts";
 import { HaveLog } from "./have-log.ts";
 import { Hedges, type Helper } from "./hedge.ts";
-import { badPiecesMax, blockBytes, blockBytesMax, requestAgeMsMax, retractionsMax, suggestedMax } from "./limits.ts";
+import { badPiecesMax, blockBytesMax, requestAgeMsMax, retractionsMax, suggestedMax } from "./limits.ts";
 import type { Locality } from "./locality.ts";
 import { pieceBytesOf } from "./metainfo.ts";
 import type { Peer } from "./peer.ts";
 import { Picker } from "./picker.ts";
+import { PieceBuffers } from "./piece-buffers.ts";
+import { RequestRoom } from "./request-room.ts";
 import { type FeedTarget, SourceFeed } from "./source-feed.ts";
 import { Suspicions } from "./suspicions.ts";
 import type { Clock, PieceSource, PieceStorage, SwarmLog, TorrentInfo } from "./types.ts";
@@ -59,17 +61,6 @@ export interface PieceExchangeOptions {
 const suggestionPatienceMs = 3_000;
 /** After this a peer does not suggest any more. */
 const suggestionMsMax = 10_000;
-/**
- * Blocks asked of all peers together: so many, and what comes in so many seconds. More would only wait for each other on
- * our own link, and keep rare pieces waiting among them.
- */
-const requestsLiveMin = 32;
-const liveSeconds = 1;
-/** But a peer is asked for so many at the least. */
-const idleRoom = 1;
-/** How long the count of them is good for. */
-const roomMs = 5;
-
 type Requester = Peer | SourceFeed;
 
 export class PieceExchange implements FeedTarget {
@@ -78,8 +69,8 @@ export class PieceExchange implements FeedTarget {
   readonly #storage: PieceStorage;
   /** Absent once nothing is missing. */
   #picker: Picker<Requester> | undefined;
-  /** The bytes of each piece being assembled, and who writes to which block of it as it arrives. */
-  readonly #buffers = new Map<number, { bytes: Buffer; writers: (Peer | undefined)[] }>();
+  readonly #buffers: PieceBuffers;
+  readonly #room: RequestRoom;
   readonly #feeds = new Map<PieceSource, SourceFeed>();
   readonly #writes = new Set<Promise<void>>();
   /** Present once nothing is missing. */
@@ -92,16 +83,13 @@ export class PieceExchange implements FeedTarget {
   /** Peers that have just told of something that we might ask for. */
   readonly #promising = new Set<Peer>();
   #stopped = false;
-  /** Blocks that may still be asked for, as of a moment ago. */
-  #room = 0;
-  #roomAtMs = Number.NEGATIVE_INFINITY;
-  /** A piece could not be opened for want of memory, and peers have not been looked at since. */
-  #isShortOfMemory = false;
 
   constructor(options: PieceExchangeOptions) {
     this.#options = options;
     this.#info = options.info;
     this.#storage = options.storage;
+    this.#buffers = new PieceBuffers(options.info, options.budget);
+    this.#room = new RequestRoom(options.peers);
     const { have } = options.storage;
     if (have.isFull) {
       this.#deal = this.#newDeal();
@@ -126,7 +114,7 @@ export class PieceExchange implements FeedTarget {
     this.#picker = undefined;
     await Promise.all([...this.#feeds.values()].map((feed) => feed.close()));
     await Promise.all(this.#writes);
-    for (const index of [...this.#buffers.keys()]) this.#freeBuffer(index);
+    this.#buffers.freeAll();
   }
 
   // --- what a peer has
@@ -319,7 +307,7 @@ export class PieceExchange implements FeedTarget {
   }
 
   requestFromAll(): void {
-    this.#isShortOfMemory = false;
+    this.#buffers.isShort = false;
     for (const peer of this.#options.peers) this.#requestFrom(peer);
   }
 
@@ -340,17 +328,19 @@ export class PieceExchange implements FeedTarget {
     const nowMs = this.#options.clock.now();
     if (nowMs < peer.restUntilMs) return;
     const depth = peer.requestDepth(nowMs);
-    const room = Math.min(depth - peer.requestsLive, this.#roomLeft(peer, nowMs));
+    // What a peer suggests is what it deems rare: that is asked for in any case.
+    const left = peer.suggested.length > 0 ? Number.POSITIVE_INFINITY : this.#room.leftFor(peer, nowMs);
+    const room = Math.min(depth - peer.requestsLive, left);
     if (room <= 0 || room < Math.min(depth / refillShare, peer.requestsLive)) return;
     const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
     const wishes = { pieces: peer.suggested, exclusively: isHeldBack(peer, nowMs) };
-    const blocks = picker.pick(peer, has, room, this.#mayOpen, peer.requestsLive === 0, wishes);
+    const blocks = picker.pick(peer, has, room, this.#buffers.mayOpen, peer.requestsLive === 0, wishes);
     if (peer.suggested.length > 0) peer.suggested = peer.suggested.filter((index) => picker.isUnopened(index));
     for (const { index } of blocks) this.#ensureBuffer(index);
     if (blocks.length === 0) this.#spare.add(peer);
     else this.#spare.delete(peer);
     peer.request(blocks);
-    this.#room -= blocks.length;
+    this.#room.take(blocks.length);
   }
 
   /** Asks one more peer for what is late, of those that there is nothing else to ask for. */
@@ -374,41 +364,15 @@ export class PieceExchange implements FeedTarget {
     }
   }
 
-  /** How many more blocks may be asked for, of all peers together. */
-  #roomLeft(peer: Peer, nowMs: number): number {
-    // What a peer suggests is what it deems rare.
-    if (peer.suggested.length > 0) return Number.POSITIVE_INFINITY;
-    if (nowMs - this.#roomAtMs >= roomMs) {
-      this.#roomAtMs = nowMs;
-      let live = 0;
-      let bytesPerSecond = 0;
-      for (const { requestsLive, down } of this.#options.peers) {
-        live += requestsLive;
-        bytesPerSecond += down.bytesPerSecond(nowMs);
-      }
-      this.#room = requestsLiveMin + Math.ceil((bytesPerSecond * liveSeconds) / blockBytes) - live;
-    }
-    return Math.max(this.#room, idleRoom - peer.requestsLive);
-  }
-
-  readonly #mayOpen = (index: number): boolean => {
-    const may = this.#buffers.size === 0 || this.#options.budget.mayOpen(pieceBytesOf(this.#info, index));
-    this.#isShortOfMemory ||= !may;
-    return may;
-  };
-
   #ensureBuffer(index: number): void {
     if (this.#buffers.has(index)) return;
     this.#hedges.begin(index, this.#options.clock.now());
-    const bytes = this.#options.budget.take(pieceBytesOf(this.#info, index));
-    this.#buffers.set(index, { bytes, writers: new Array(Math.ceil(bytes.length / blockBytes)) });
+    this.#buffers.open(index);
   }
 
   #freeBuffer(index: number): void {
     this.#hedges.drop(index);
-    const buffer = this.#buffers.get(index);
-    if (buffer) this.#options.budget.give(buffer.bytes);
-    this.#buffers.delete(index);
+    this.#buffers.free(index);
   }
 
   // --- what arrives
@@ -417,17 +381,7 @@ export class PieceExchange implements FeedTarget {
   onBlockStart(peer: Peer, block: Block): Uint8Array | undefined {
     const { index, begin, length } = block;
     if (!peer.isAsked(index, begin, length) || !this.#picker?.isWanted(peer, index, begin)) return undefined;
-    peer.aside = undefined;
-    const buffer = this.#buffers.get(index);
-    if (!buffer) return undefined;
-    const writer = buffer.writers[begin / blockBytes];
-    if (writer && writer !== peer && writer.isArriving(index, begin)) {
-      // Two at once would mix; this one is put in its place when it is whole.
-      peer.aside = Buffer.allocUnsafe(length);
-      return peer.aside;
-    }
-    buffer.writers[begin / blockBytes] = peer;
-    return buffer.bytes.subarray(begin, begin + length);
+    return this.#buffers.targetFor(peer, block);
   }
 
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void {
@@ -450,14 +404,13 @@ export class PieceExchange implements FeedTarget {
 
   #take(peer: Peer, block: Block): void {
     const { index, begin } = block;
-    if (peer.aside) this.#buffers.get(index)?.bytes.set(peer.aside, begin);
-    peer.aside = undefined;
+    this.#buffers.takeAside(peer, block);
     this.#hedges.countReceived();
     const { others, authors } = (this.#picker as Picker<Requester>).receive(peer, index, begin);
     this.#settleBlock(block, others, peer);
     if (!authors) return;
     this.#hedges.done(index, this.#options.clock.now());
-    const piece = this.#buffers.get(index)?.bytes as Buffer;
+    const piece = this.#buffers.get(index) as Buffer;
     if (this.#storage.verify(index, piece)) {
       this.#keepWaitingFor(this.#write(index, piece));
       return;
@@ -469,8 +422,7 @@ export class PieceExchange implements FeedTarget {
   /** A block is here: whoever else was to send it need not, and whoever is sending it writes nowhere any more. */
   #settleBlock(block: Block, others: readonly Requester[], from: Requester): void {
     for (const other of others) if (!(other instanceof SourceFeed)) other.cancel(block);
-    const writer = this.#buffers.get(block.index)?.writers[block.begin / blockBytes];
-    if (writer && writer !== from) writer.dropArriving(block.index, block.begin);
+    this.#buffers.settle(block, from);
   }
 
   /** Writes a verified piece. */
@@ -501,7 +453,7 @@ export class PieceExchange implements FeedTarget {
     this.#haves.add(index);
     if (this.isComplete) this.#onComplete();
     this.#options.onPiece(index);
-    if (this.#isShortOfMemory) this.requestFromAll();
+    if (this.#buffers.isShort) this.requestFromAll();
   }
 
   #onComplete(): void {
@@ -561,7 +513,7 @@ export class PieceExchange implements FeedTarget {
   }
 
   openPiece(feed: SourceFeed): { index: number; offset: number; length: number } | undefined {
-    const index = this.#picker?.pickPiece(feed, this.#mayOpen, feed.source.isForLackingOnly?.());
+    const index = this.#picker?.pickPiece(feed, this.#buffers.mayOpen, feed.source.isForLackingOnly?.());
     if (index === undefined) return undefined;
     this.#ensureBuffer(index);
     return { index, offset: index * this.#info.pieceLengthBytes, length: pieceBytesOf(this.#info, index) };
@@ -576,7 +528,7 @@ export class PieceExchange implements FeedTarget {
       return false;
     }
     const settled = this.#picker?.receiveWhole(feed, index);
-    const piece = this.#buffers.get(index)?.bytes;
+    const piece = this.#buffers.get(index);
     if (!settled || !piece) {
       this.#options.onWasted(bytes.length);
       return true;

@@ -67,30 +67,30 @@ async function bench(options: BenchOptions): Promise<void> {
     console.log('these agents have no setting "zone"; they will not know theirs');
   const results: RunResult[] = [];
   for (const scenario of options.scenarios) {
-    results.push(...(await runScenario({ options, lab, directory, agents }, scenario)));
+    await runScenario({ options, lab, directory, agents }, scenario, (result) => {
+      results.push(result);
+      printSummaries([summaryOf([result])]);
+      // After each run: one that fails must not take the others' results with it.
+      if (options.out === undefined) return;
+      writeReport(options.out, reportOf(options, { singleStreamShare: share, congestionControl }, results));
+    });
   }
   if (results.length > 1) printSummaries(groupsOf(results).map(summaryOf));
-  if (options.out !== undefined)
-    writeReport(options.out, reportOf(options, { singleStreamShare: share, congestionControl }, results));
   process.exit(0);
 }
 
-async function runScenario(bench: Bench, scenario: Scenario): Promise<RunResult[]> {
+async function runScenario(bench: Bench, scenario: Scenario, onResult: (result: RunResult) => void): Promise<void> {
   const { options, directory } = bench;
-  const results: RunResult[] = [];
   const images: BenchImage[] = [];
   for (let number = 1; number <= scenario.images; number++) {
     images.push(await makeImage(directory, `image-${number}`, scenario.imageBytes));
   }
   for (let round = 1; round <= options.rounds; round++) {
     for (const contenderName of options.contenders) {
-      const result = await runOne(bench, images, contenderName, round);
-      results.push(result);
-      printSummaries([summaryOf([result])]);
+      onResult(await runOne(bench, images, contenderName, round));
     }
   }
   for (const image of images) rmSync(image.path);
-  return results;
 }
 
 async function runOne({ options, ...bench }: Bench, images: BenchImage[], contenderName: string, round: number) {
