@@ -9,7 +9,9 @@ import { Fetches } from "../../../agent/fetch/fetches.ts";
 import type { HttpOrigin } from "../../../agent/fetch/http-origin.ts";
 import { Images } from "../../../agent/images.ts";
 import { Leases } from "../../../agent/leases.ts";
+import type { Damage } from "../../../agent/scrub/check-image.ts";
 import { Repairs } from "../../../agent/scrub/repairs.ts";
+import { Scrubber } from "../../../agent/scrub/scrubber.ts";
 import { Seeding } from "../../../agent/seeding/seeding.ts";
 import { Serial } from "../../../agent/serial.ts";
 import { Space } from "../../../agent/space.ts";
@@ -46,6 +48,8 @@ export interface SimAgent {
   fetches: Fetches;
   images: Images;
   inUse: InUse;
+  /** Checks a complete image, and has it repaired: what is wrong with it, once its repair has begun. */
+  scrub(digest: string): Promise<Damage | undefined>;
   /** Stops it as SIGTERM would. */
   close(): Promise<void>;
   /** Nothing of it runs any more; what happens to the disk is the caller's. */
@@ -90,16 +94,24 @@ export async function bootAgent(world: SimWorld): Promise<SimAgent> {
   const images = new Images({
     ...{ cache, fetches, seeding, space, inUse, leases, repairs, changing, catalog, link, now, log },
   });
+  const scrubber = new Scrubber({ cache, repairs, rules: config.scrub, onBytes: () => {}, clock, now, log });
+  const closing = new AbortController();
+  const scrub = async (digest: string) => {
+    const damage = await scrubber.check(digest, () => {}, closing.signal);
+    if (damage) await repairs.begin(digest, damage);
+    return damage;
+  };
   await fetches.resume();
   for (const { record } of images.list()) seeding.consider(record.digest);
   const close = async () => {
+    closing.abort();
     leases.close();
     await fetches.close();
     await seeding.close();
     await pieces.close();
     die();
   };
-  return { cache, fetches, images, inUse, close, die };
+  return { cache, fetches, images, inUse, scrub, close, die };
 }
 
 /** A clock that stops for its owner alone. */

@@ -1,7 +1,8 @@
 /**
  * Random things done to an agent and its disk, against a small model of what must hold: what is complete is right, stays
  * through every crash, and goes only by removal or eviction; what is pinned or held stays; no record speaks of bytes that
- * are not there; images keep within the quota; and when the faults are over, every image can be had.
+ * are not there; what a scrub finds wrong is not complete until it is right; images keep within the quota; and when the
+ * faults are over, every image can be had.
  */
 import { EventQueue } from "../event-queue.ts";
 import { Random } from "../random.ts";
@@ -32,6 +33,8 @@ interface Known {
   pinned: boolean | undefined;
   /** A bit was flipped or a file cut, and the agent has not started over with it since. */
   isDamaged: boolean;
+  /** How often it was damaged. */
+  damages: number;
   /** It is being removed or pinned. */
   isBusy: boolean;
   release: (() => void) | undefined;
@@ -57,7 +60,7 @@ class ModelRun {
     this.#disk.makeDirectory(stateDirectory);
     const images = [0, 1, 2, 3].map((n) => makeImage(this.#random, `image-${n}`, this.#random.whole(3, 24), n > 0));
     this.#known = images.map((image) => ({
-      ...{ image, pinned: false, isDamaged: false, isBusy: false, release: undefined },
+      ...{ image, pinned: false, isDamaged: false, damages: 0, isBusy: false, release: undefined },
     }));
     this.#report = { seed, done: {}, piecesFetched: 0, violations: [] };
     // Room for the largest, and for some of the others.
@@ -98,6 +101,7 @@ class ModelRun {
       ["fail", 8, () => this.#fail()],
       ["mend", 6, () => this.#mend()],
       ["flip a bit", 3, () => this.#flip(known)],
+      ["scrub", 6, () => this.#scrub(known)],
       ["restart", 4, () => this.#restart()],
       ["kill", 6, () => this.#crash("kill")],
       ["lose power", 6, () => this.#crash("losePower")],
@@ -105,7 +109,7 @@ class ModelRun {
     ];
     const all = things.flatMap((thing) => Array.from({ length: thing[1] }, () => thing));
     const [name, , act] = this.#random.pick(all);
-    this.#report.done[name] = (this.#report.done[name] ?? 0) + 1;
+    this.#count(name);
     await act();
   }
 
@@ -167,8 +171,26 @@ class ModelRun {
     this.#disk.faults = { shortWrite: 10, readError: 0, writeError: 0, syncError: 0 };
   }
 
+  /** What is wrong at the start of a check is found by it, and from then on the image is damaged, right, or gone. */
+  #scrub(known: Known): void {
+    const { cache } = this.#agent;
+    const { digest, names } = known.image.facts;
+    const { isDamaged, damages } = known;
+    if (!cache.get(digest)?.complete) return;
+    const isRight = () => this.#disk.peek(pathsOf(known.image).data)?.equals(known.image.bytes) === true;
+    const wasRight = isRight();
+    const judge = this.#whileAlive(() => {
+      if (known.damages !== damages || isRight() || wasRight) return;
+      if (cache.get(digest)?.complete) this.#violate(`${names[0]} was scrubbed, is wrong, and still complete`);
+      else if (isDamaged) this.#count("damage found");
+    });
+    // It may go, or the disk may keep the damage from being written down.
+    this.#agent.scrub(digest).then(judge, () => {});
+  }
+
   #flip(known: Known): void {
     known.isDamaged = true;
+    known.damages++;
     this.#disk.flip(pathsOf(known.image).data, this.#random.below(known.image.bytes.length));
   }
 
@@ -194,7 +216,10 @@ class ModelRun {
     const kind = this.#random.pick(["record", "have", "metainfo", "used", "data"] as const);
     const there = this.#disk.peek(paths[kind]);
     if (there) {
-      if (kind === "data") known.isDamaged = true;
+      if (kind === "data") {
+        known.isDamaged = true;
+        known.damages++;
+      }
       if (kind === "used") known.pinned = undefined;
       const cut = there.subarray(0, this.#random.below(there.length + 1));
       const garbage = Buffer.concat([cut.subarray(0, cut.length >> 1), this.#random.bytes(there.length >> 1)]);
@@ -212,7 +237,8 @@ class ModelRun {
 
   /** Ends the process, and remembers what has to be there after. */
   async #down(how: "kill" | "losePower"): Promise<void> {
-    const { cache } = this.#agent;
+    const { cache, fetches } = this.#agent;
+    if (fetches.current().some(({ digest }) => cache.get(digest)?.record.damage)) this.#count(`${how} in a repair`);
     const complete = this.#known.filter(({ image, isBusy }) => !isBusy && cache.get(image.facts.digest)?.complete);
     this.#agent.die();
     this.#disk[how]();
@@ -266,7 +292,8 @@ class ModelRun {
       if (!known.isDamaged) {
         if (entry?.complete && !isRight) this.#violate(`${when}: ${name} is complete, and its bytes are wrong`);
         for (const claim of falseClaims(this.#disk, image)) this.#violate(`${when}: ${claim}`);
-        if (!entry?.complete && !isBusy && (pinned || release)) {
+        const isHere = entry?.complete || entry?.record.damage !== undefined;
+        if (!isHere && !isBusy && (pinned || release)) {
           this.#violate(`${when}: ${name} was ${pinned ? "pinned" : "held"}, and is not complete`);
         }
         if (entry && pinned !== undefined && !isBusy && entry.complete && entry.used.pinned !== pinned) {
@@ -290,10 +317,16 @@ class ModelRun {
       this.#letGo(known);
       await this.#settle(known, () => this.#agent.images.setPinned(known.image.facts.digest, false));
       // Nobody has looked for flipped bits.
-      if (known.isDamaged) await this.#settle(known, () => this.#agent.images.remove(known.image.facts.digest));
+      if (known.isDamaged) await this.#settle(known, () => this.#agent.scrub(known.image.facts.digest));
     }
-    for (const known of this.#known) await this.#have(known);
-    this.#check("the end");
+    // What was repaired has its grace anew.
+    await this.#queue.run(() => this.#agent.fetches.current().length === 0);
+    await this.#pass(2 * prefetchGraceMs);
+    for (const known of this.#known) {
+      await this.#have(known);
+      this.#check("the end");
+      if (known.isDamaged) this.#violate(`the end: ${known.image.facts.names[0]} is still damaged`);
+    }
   }
 
   async #have(known: Known): Promise<void> {
@@ -340,6 +373,10 @@ class ModelRun {
   #whileAlive(run: () => void): () => void {
     const agent = this.#agent;
     return () => (agent === this.#agent ? run() : undefined);
+  }
+
+  #count(what: string): void {
+    this.#report.done[what] = (this.#report.done[what] ?? 0) + 1;
   }
 
   #violate(what: string): void {
