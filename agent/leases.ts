@@ -4,6 +4,7 @@ import { messageOf, Problem } from "../daemon/problem.ts";
 import type { Clock } from "../swarm/types.ts";
 import type { ImageCache } from "./cache/image-cache.ts";
 import type { InUse } from "./cache/in-use.ts";
+import { unreadableIdStart } from "./cache/load-leases.ts";
 import { holderCharactersMax, type LeaseRecord, leasesPerImageMax } from "./cache/records.ts";
 
 /** Leases of all images together: each is a file's write and a place in memory, asked for by anybody who reaches the API. */
@@ -52,8 +53,12 @@ export class Leases {
     for (const { record, leases } of options.cache.list()) {
       for (const lease of leases) {
         const endsMs = lease.expiresAt === null ? returnBy : Date.parse(lease.expiresAt);
-        this.#hold({ ...lease, digest: record.digest }, endsMs);
+        // An id twice, as in a directory that somebody has copied: each keeps its own image, and ends.
+        const id = this.#held.has(lease.id) ? newLeaseId() : lease.id;
+        this.#hold({ ...lease, id, digest: record.digest }, endsMs);
       }
+      // Its day begins now, and not anew with every restart.
+      if (leases.some(({ id }) => id.startsWith(unreadableIdStart))) void this.#writeAnew(record.digest);
     }
     this.#schedule();
   }
@@ -84,7 +89,7 @@ export class Leases {
     const at = now();
     const endsMs = ttlMs === undefined ? undefined : at.getTime() + ttlMs;
     const expiresAt = endsMs === undefined ? null : new Date(endsMs).toISOString();
-    const id = randomBytes(6).toString("hex");
+    const id = newLeaseId();
     const held = this.#hold({ id, digest, holder, acquiredAt: at.toISOString(), expiresAt }, endsMs);
     try {
       await this.#write(digest);
@@ -189,6 +194,12 @@ export class Leases {
     }
   }
 
+  async #writeAnew(digest: string): Promise<void> {
+    await this.#write(digest).catch((error: unknown) => {
+      this.#options.log.warn({ digest, error: messageOf(error) }, "cannot write an image's leases anew");
+    });
+  }
+
   #write(digest: string): Promise<void> {
     return this.#options.cache.setLeases(digest, () =>
       this.list()
@@ -218,6 +229,10 @@ export class Leases {
     }
     this.#schedule();
   }
+}
+
+function newLeaseId(): string {
+  return randomBytes(6).toString("hex");
 }
 
 function holderText({ id, holder }: Lease): string {

@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Log } from "../../daemon/log.ts";
 import { messageOf } from "../../daemon/problem.ts";
 import type { Disk } from "../../swarm/disk.ts";
@@ -6,6 +7,9 @@ import { type LeaseRecord, leasesRecordSchema, parseRecord, recordBytesMax } fro
 
 /** How long an image is held whose leases cannot be read: time for their holders to ask again, or for somebody to look. */
 const unreadableHoldMs = 24 * 3_600_000;
+
+/** How the ids begin of leases that stand for what could not be read. */
+export const unreadableIdStart = "unreadable-";
 
 /** Reads an image's leases, those that have ended left out. What cannot be read counts as a lease for a day. */
 export async function loadLeases(
@@ -22,7 +26,7 @@ export async function loadLeases(
     log.warn({ path, error: messageOf(error) }, "cannot read this; the image is kept for a day");
     return [
       {
-        id: `unreadable-${nowMs}`,
+        id: `${unreadableIdStart}${randomBytes(6).toString("hex")}`,
         holder: "leases.json that cannot be read",
         acquiredAt: new Date(nowMs).toISOString(),
         expiresAt: new Date(nowMs + unreadableHoldMs).toISOString(),

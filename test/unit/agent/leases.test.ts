@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from "node:crypto";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { expect, test } from "vitest";
 import { ImageCache } from "../../../agent/cache/image-cache.ts";
@@ -7,6 +8,7 @@ import { InUse } from "../../../agent/cache/in-use.ts";
 import { imagePaths, stateLayout } from "../../../agent/cache/layout.ts";
 import { Leases } from "../../../agent/leases.ts";
 import { createLog } from "../../../daemon/log.ts";
+import type { Lease } from "../../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import type { Clock } from "../../../swarm/types.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 import { fetchToEnd, type RunningAgent, startAgent } from "./running-agent.ts";
@@ -204,3 +206,36 @@ test.each(["", "{", '{"version":1,"leases":[{"id":"../x"}]}', '{"version":1,"lea
     expect(leases.count).toBe(0);
   },
 );
+
+/** An agent that has two images, stopped, with the same text as leases.json of each. */
+async function agentWithLeases(text: string) {
+  const images = ["a", "b"].map((name) => ({ name, bytes: randomBytes(100_000) }));
+  const agent = await startAgent((await startScriptedSeeder(images)).url);
+  const paths: string[] = [];
+  for (const name of ["a", "b"]) paths.push(join(dirname((await fetchToEnd(agent, name)).path), "leases.json"));
+  await agent.close();
+  for (const path of paths) await writeFile(path, text);
+  return { agent, paths };
+}
+
+test("the day for which leases that cannot be read keep their images does not begin anew with every start", async () => {
+  const { agent, paths } = await agentWithLeases("{");
+  const started = await agent.restart();
+  const { leases } = await started.service.listLeases({});
+  expect(leases.map(({ names }) => names[0]).sort()).toEqual(["a", "b"]);
+  const written = async () => (await Promise.all(paths.map((path) => readFile(path, "utf8")))).join("");
+  await expect.poll(written).toMatch(/unreadable-[\s\S]*unreadable-/);
+  const again = await started.restart();
+  const byId = (list: readonly Lease[]) => [...list].sort((a, b) => (a.id < b.id ? -1 : 1));
+  expect(byId((await again.service.listLeases({})).leases)).toEqual(byId(leases));
+});
+
+test("two images whose leases have the same id are both kept, and both let go", async () => {
+  const acquiredAt = new Date().toISOString();
+  const expiresAt = new Date(Date.now() + dayMs).toISOString();
+  const leases = [{ id: "0123456789ab", holder: "vm", acquiredAt, expiresAt }];
+  const { agent } = await agentWithLeases(JSON.stringify({ version: 1, leases }));
+  const { service } = await agent.restart();
+  for (const { id } of (await service.listLeases({})).leases) await service.releaseLease({ id });
+  for (const name of ["a", "b"]) expect((await service.removeImage({ image: name })).freedBytes).toBeGreaterThan(0n);
+});
