@@ -13,6 +13,8 @@ export class Outbox {
   #writes: Write[] = [];
   #at = 0;
   bytes = 0;
+  /** The first of what is left is the rest of a write whose beginning has left: nothing of it may overtake that. */
+  isSplit = false;
 
   push(bytes: Buffer, taken: (() => void) | undefined): void {
     this.#writes.push({ bytes, taken });
@@ -23,6 +25,7 @@ export class Outbox {
   take(bytesMax: number, onTaken: (taken: () => void) => void): { chunks: Buffer[]; bytes: number } {
     const chunks: Buffer[] = [];
     let bytes = 0;
+    this.isSplit = false;
     while (bytes < bytesMax && this.#at < this.#writes.length) {
       const write = this.#writes[this.#at]!;
       const chunk = write.bytes.subarray(0, bytesMax - bytes);
@@ -30,6 +33,7 @@ export class Outbox {
       bytes += chunk.length;
       if (chunk.length < write.bytes.length) {
         write.bytes = write.bytes.subarray(chunk.length);
+        this.isSplit = true;
         break;
       }
       this.#at++;

@@ -12,6 +12,10 @@ test.each(seedsOfEveryRun)("a swarm in which things go wrong keeps its promises 
   expect((await runFaults(seed)).violations).toEqual([]);
 });
 
+test("the end of a message does not overtake its beginning (seed 50)", async () => {
+  expect((await runFaults(50)).violations).toEqual([]);
+});
+
 test("the same seed gives the same events", async () => {
   const [one, other] = [await runFaults(11), await runFaults(11)];
   expect(one.traceHash).toBe(other.traceHash);

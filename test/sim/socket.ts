@@ -229,7 +229,7 @@ export class SimSocket implements PeerSocket {
     if (isIdle || !this.#isOpen || this.#isClosed) return;
     if (this.#outbox.bytes <= packetPayloadBytes && this.network.isPath(this.machine, this.remote.machine)) {
       const isAwake = !this.links.isFrozen && this.remote.unreadBytes < windowBytes;
-      if (isAwake) {
+      if (isAwake && !this.#outbox.isSplit) {
         this.links.sendPacket(this.#takeBytes(quantumBytes));
         return;
       }
