@@ -1,10 +1,10 @@
 import { createHash, type Hash } from "node:crypto";
 import type { Disk } from "../swarm/disk.ts";
+import { pieceBytesOf, pieceHashOf } from "../swarm/metainfo.ts";
 import type { TorrentInfo } from "../swarm/types.ts";
 
 /** Bytes read and hashed in one turn of the event loop: about half a millisecond, so that nothing else waits for long. */
 const turnBytes = 1024 * 1024;
-const pieceHashBytes = 20;
 
 /**
  * The sha256 of a file, 64 lower-case hex digits.
@@ -38,15 +38,14 @@ export async function firstBadPiece(
   await using reader = await openReader(disk, path, signal);
   for (let index = 0; index < info.pieceCount; index++) {
     const begin = index * info.pieceLengthBytes;
-    const end = Math.min(begin + info.pieceLengthBytes, info.lengthBytes);
+    const end = begin + pieceBytesOf(info, index);
     const hash = createHash("sha1");
     for (let offset = begin; offset < end; ) {
       const readBytes = await reader.into(hash, offset, Math.min(turnBytes, end - offset));
       if (readBytes === 0) return index;
       offset += readBytes;
     }
-    const expected = info.pieceHashes.subarray(index * pieceHashBytes, (index + 1) * pieceHashBytes);
-    if (!hash.digest().equals(expected)) return index;
+    if (!hash.digest().equals(pieceHashOf(info, index))) return index;
   }
   return undefined;
 }

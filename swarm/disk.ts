@@ -16,11 +16,11 @@ export interface FileFacts {
 
 /** An open file, or a directory opened so that its entries can be flushed. */
 export interface DiskFile {
-  /** Its descriptor, where it is a file of the system's. */
-  readonly fd?: number;
   /** May read less than asked for; 0 at the end. */
   read(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
   readv(buffers: Uint8Array[], position: number): Promise<{ bytesRead: number }>;
+  /** Reads as `readv` does, at once, for what is surely in memory; how many bytes. Absent where nothing ever is. */
+  readvNow?(buffers: readonly Uint8Array[], position: number): number;
   /** May write less than asked for. */
   write(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesWritten: number }>;
   /** Makes the bytes, and the size, outlast a loss of power. */
@@ -50,6 +50,14 @@ export const systemDisk: Disk = {
   open: async (path, flags) => new SystemFile(await open(path, flags)),
   ...{ chmod, stat, statfs, readdir, mkdir, rename, rm },
 };
+
+/** Opens a file to read and write; an empty one if there is none. */
+export async function openOrCreate(disk: Disk, path: string): Promise<DiskFile> {
+  return disk.open(path, "r+").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    return disk.open(path, "w+");
+  });
+}
 
 /** Flushes a directory's entries, or a file, to the disk. */
 export async function flushPath(disk: Disk, path: string): Promise<void> {

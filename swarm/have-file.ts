@@ -11,7 +11,7 @@
  */
 import { crc32 } from "node:zlib";
 import { Bitfield } from "./bitfield.ts";
-import { type Disk, type DiskFile, readStart, writeAll } from "./disk.ts";
+import { type Disk, type DiskFile, openOrCreate, readStart, writeAll } from "./disk.ts";
 
 /** No disk tears a write beyond the blocks that it covers. */
 const blockBytes = 4_096;
@@ -44,10 +44,7 @@ export class HaveFile {
 
   /** Opens the file, or makes an empty one. One that is torn or of another torrent opens as one that records nothing. */
   static async open(disk: Disk, path: string, of: HaveFileOf): Promise<HaveFile> {
-    const file = await disk.open(path, "r+").catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOENT") throw error;
-      return disk.open(path, "w+");
-    });
+    const file = await openOrCreate(disk, path);
     try {
       return new HaveFile(file, of, contentFrom(await readStart(file, layoutOf(of.pieceCount).fileBytes), of));
     } catch (error) {

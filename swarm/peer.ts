@@ -240,24 +240,24 @@ export class Peer {
   setInterested(interested: boolean): void {
     if (this.amInterested === interested) return;
     this.amInterested = interested;
-    if (interested && this.choking) this.#tellInterest();
+    const change = interested && this.choking ? this.#takeInterest() : undefined;
+    if (change) this.send(change);
   }
 
-  #tellInterest(): void {
-    if (this.#toldInterested === this.amInterested) return;
+  /** The message that tells of our interest, if it is another than the peer was last told. */
+  #takeInterest(): Uint8Array | undefined {
+    if (this.#toldInterested === this.amInterested) return undefined;
     this.#toldInterested = this.amInterested;
-    this.send(encodeSignal(this.amInterested ? "interested" : "notInterested"));
+    return encodeSignal(this.amInterested ? "interested" : "notInterested");
   }
 
   /** What can wait, if there is any: a change of interest and up to `havesMax` pieces. */
   #tail(havesMax: number): Uint8Array | undefined {
     const haves = this.#takeHaves(havesMax);
-    const isInterestNew = this.#toldInterested !== this.amInterested;
-    if (haves.length === 0 && !isInterestNew) return undefined;
+    const interest = this.#takeInterest();
+    if (haves.length === 0) return interest;
     const told = encodePieceMessages("have", haves);
-    if (!isInterestNew) return told;
-    this.#toldInterested = this.amInterested;
-    return Buffer.concat([told, encodeSignal(this.amInterested ? "interested" : "notInterested")]);
+    return interest ? Buffer.concat([told, interest]) : told;
   }
 
   #flush(): void {

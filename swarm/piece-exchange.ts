@@ -61,6 +61,7 @@ export interface PieceExchangeOptions {
 const suggestionPatienceMs = 3_000;
 /** After this a peer does not suggest any more. */
 const suggestionMsMax = 10_000;
+
 type Requester = Peer | SourceFeed;
 
 export class PieceExchange implements FeedTarget {

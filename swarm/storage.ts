@@ -6,10 +6,9 @@
  * yet recorded are noted, so that after the death of the process they are hashed, and nothing else is: see have-file.ts.
  */
 import { hash } from "node:crypto";
-import { readvSync } from "node:fs";
 import { dirname } from "node:path";
 import { Bitfield } from "./bitfield.ts";
-import { type Disk, type DiskFile, flushPath } from "./disk.ts";
+import { type Disk, type DiskFile, flushPath, openOrCreate } from "./disk.ts";
 import { HaveFile } from "./have-file.ts";
 import { pieceBytesOf, pieceHashOf } from "./metainfo.ts";
 import { writeSparsely } from "./sparse-write.ts";
@@ -60,7 +59,10 @@ export class Storage implements PieceStorage {
    */
   static async open(options: StorageOptions, signal: AbortSignal, { disk, clock }: StorageTools): Promise<Storage> {
     const { info, dataPath, havePath, complete } = options;
-    const files: OpenFiles = { data: await openData(disk, dataPath, complete), have: undefined };
+    const files: OpenFiles = {
+      data: await (complete ? disk.open(dataPath, "r") : openOrCreate(disk, dataPath)),
+      have: undefined,
+    };
     try {
       const { size } = await files.data.stat();
       if (complete) {
@@ -114,11 +116,9 @@ export class Storage implements PieceStorage {
 
   /** By the main thread, since no disk has a part in it. */
   readNow(offset: number, buffers: readonly Uint8Array[]): boolean {
-    const { fd } = this.#file;
-    if (fd === undefined || !this.#warm.has(this.#pieceAt(offset))) return false;
-    const bytes = buffers.reduce((sum, { length }) => sum + length, 0);
+    if (!this.#file.readvNow || !this.#warm.has(this.#pieceAt(offset))) return false;
     try {
-      return readvSync(fd, buffers, offset) === bytes;
+      return this.#file.readvNow(buffers, offset) === bytesOf(buffers);
     } catch {
       // Reading in the ordinary way tells what is amiss.
       return false;
@@ -139,7 +139,7 @@ export class Storage implements PieceStorage {
   #noteRead(offset: number, buffers: readonly Uint8Array[]): void {
     const { info } = this.#options;
     const index = this.#pieceAt(offset);
-    const bytes = buffers.reduce((sum, { length }) => sum + length, 0);
+    const bytes = bytesOf(buffers);
     if (offset === index * info.pieceLengthBytes && bytes === pieceBytesOf(info, index)) this.#warm.note(index, bytes);
   }
 
@@ -239,6 +239,10 @@ export class Storage implements PieceStorage {
   }
 }
 
+function bytesOf(buffers: readonly Uint8Array[]): number {
+  return buffers.reduce((sum, { length }) => sum + length, 0);
+}
+
 /** What is left to be filled of `buffers` after so many bytes. */
 function restAfter(buffers: Uint8Array[], bytes: number): Uint8Array[] {
   let filled = bytes;
@@ -254,14 +258,6 @@ function restAfter(buffers: Uint8Array[], bytes: number): Uint8Array[] {
 interface OpenFiles {
   data: DiskFile;
   have: HaveFile | undefined;
-}
-
-async function openData(disk: Disk, path: string, complete: boolean): Promise<DiskFile> {
-  if (complete) return disk.open(path, "r");
-  return disk.open(path, "r+").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT") throw error;
-    return disk.open(path, "w+");
-  });
 }
 
 /** Which pieces of a file of so many bytes can be believed unseen, which are worth a hash, and how many recorded are gone. */

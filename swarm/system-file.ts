@@ -3,7 +3,7 @@
  * write itself costs while the kernel takes it into its memory. So small writes are made at once, until one has to wait:
  * a busy disk, a full journal. For some time from then on, threads do the waiting, and the program goes on.
  */
-import { writeSync } from "node:fs";
+import { readvSync, writeSync } from "node:fs";
 import type { FileHandle } from "node:fs/promises";
 import type { DiskFile, FileFacts } from "./disk.ts";
 
@@ -24,16 +24,12 @@ export class SystemFile implements DiskFile {
     this.#handle = handle;
   }
 
-  /** -1 once the file is being closed. */
-  get fd(): number {
-    return this.#handle.fd;
-  }
-
   async write(buffer: Uint8Array, offset: number, length: number, position: number): Promise<{ bytesWritten: number }> {
     const startMs = performance.now();
     if (length > quickBytesMax || startMs < this.#restUntilMs) {
       return this.#handle.write(buffer, offset, length, position);
     }
+    // Its descriptor is -1 once it is being closed: nobody else's file is written to.
     const bytesWritten = writeSync(this.#handle.fd, buffer, offset, length, position);
     const nowMs = performance.now();
     if (nowMs - startMs > quickMsMax) {
@@ -49,6 +45,10 @@ export class SystemFile implements DiskFile {
 
   readv(buffers: Uint8Array[], position: number): Promise<{ bytesRead: number }> {
     return this.#handle.readv(buffers, position);
+  }
+
+  readvNow(buffers: readonly Uint8Array[], position: number): number {
+    return readvSync(this.#handle.fd, buffers, position);
   }
 
   datasync(): Promise<void> {
