@@ -1,0 +1,36 @@
+/**
+ * A disk that is only read, as a stack of layers: each answers what it can, and asks the one below for the rest.
+ *
+ *     log-disk          notes what is read, while a boot is recorded
+ *     boot-image-disk   blocks of a boot image in memory
+ *     image-disk        the image's file, as far as it is here; what is missing is demanded and waited for
+ */
+
+/** A byte range; a hole reads as zeros and takes no room. */
+export interface Extent {
+  offset: number;
+  length: number;
+  hole: boolean;
+}
+
+export interface Disk {
+  readonly sizeBytes: number;
+  /**
+   * Fills `target` from `offset` on at once, where nothing has to be waited for; false, and `target` as it may be, where
+   * something may. The range lies within the disk.
+   */
+  preadNow(target: Uint8Array, offset: number): boolean;
+  /**
+   * Fills `target` from `offset` on. The range lies within the disk.
+   *
+   * @throws DiskReadError if it cannot be read, or not in time; the signal's reason once that aborts
+   */
+  pread(target: Uint8Array, offset: number, signal: AbortSignal): Promise<void>;
+  /** What is known of a range's holes, in order and without gaps; the first begins at `offset`. */
+  extents(offset: number, length: number): Extent[];
+}
+
+/** A read that fails with EIO. Its message says why, for the event that an operator reads. */
+export class DiskReadError extends Error {
+  override readonly name = "DiskReadError";
+}

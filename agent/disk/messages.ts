@@ -1,0 +1,94 @@
+/**
+ * What the agent's main thread, which owns images, torrents and attachments, and the disk worker, which owns NBD's sockets
+ * and files, say to each other. Bytes never pass: the worker reads the image's file itself, and which pieces of it are
+ * verified stands in shared memory.
+ */
+
+/** The pieces of an image, as its torrent has them. */
+export interface SharedPieces {
+  pieceLengthBytes: number;
+  /** A bit for each piece (BEP 3's order: the first is 0x80 of the first byte) that is verified and in the file. */
+  have: SharedArrayBuffer;
+  /** The same for pieces that are all zeros: known from their hash, whether they are here or not. */
+  zero: SharedArrayBuffer;
+}
+
+/** An image whose file is read; `pieces` is absent while its torrent is not known: every read waits, unless it is complete. */
+export interface HostedImage {
+  digest: string;
+  dataPath: string;
+  sizeBytes: number;
+  /** All of the file is verified, whatever `pieces` says. */
+  complete: boolean;
+  pieces?: SharedPieces | undefined;
+}
+
+/** Where an export is served: a Unix socket's absolute path, or TCP. */
+export type ExportListen =
+  | { socketPath: string }
+  | { host: string; port: number; tls?: { certPath: string; keyPath: string; caPath?: string } };
+
+export interface ExportSpec {
+  /** The attachment's id. */
+  id: string;
+  /** The export's name, as NBD clients ask for it; the empty name reaches it too. */
+  name: string;
+  digest: string;
+  listen: ExportListen;
+  /** How long a read may wait for bytes that are not here before it fails with EIO. */
+  readTimeoutMs: number;
+}
+
+export type ToDiskWorker =
+  /** Makes an image readable, or says anew what is known of it: its pieces, that it is complete, or that it no longer is. */
+  | { kind: "image"; image: HostedImage }
+  /** Bits of `have` were set since. */
+  | { kind: "arrived"; digest: string }
+  /** No export is left that reads it: its file is closed. */
+  | { kind: "forget"; digest: string }
+  | { kind: "open"; export: ExportSpec }
+  /** Ends its connections, then answers `closed`. */
+  | { kind: "close"; id: string }
+  /** A boot image's verified file, to be used above an image's disk; null takes it away. */
+  | { kind: "boot-image"; digest: string; path: string | null }
+  | { kind: "memory"; bootBytesMax: number }
+  | { kind: "record"; id: string }
+  /** Answered by `recorded`. */
+  | { kind: "record-stop"; id: string };
+
+/** Bytes that reads wait for, or soon will: `ahead` are guesses from a sequential reader. */
+export interface DemandedRange {
+  offset: number;
+  length: number;
+  ahead: boolean;
+}
+
+/** Totals of an export since it was opened. */
+export interface ExportStats {
+  id: string;
+  connections: number;
+  reads: number;
+  readBytes: number;
+  /** Where the bytes came from: the boot image in memory, the file, or a piece that had to be waited for. */
+  bootImageBytes: number;
+  fileBytes: number;
+  demandBytes: number;
+  errors: number;
+  lastReadAtMs: number;
+}
+
+export type FromDiskWorker =
+  | { kind: "opened"; id: string; uri: string }
+  | { kind: "open-failed"; id: string; error: string; code?: string }
+  | { kind: "closed"; id: string }
+  /** All that reads of an image wait for now; sent whenever it changes, empty at the end. */
+  | { kind: "demand"; digest: string; ranges: DemandedRange[] }
+  /** Demand reads that were served: how long each waited. */
+  | { kind: "served"; digest: string; waitedMs: number[] }
+  /** A read failed with EIO. */
+  | { kind: "read-failed"; id: string; offset: number; length: number; error: string }
+  /** Something in a boot image did not fit its checksum: it is used no more. */
+  | { kind: "boot-image-bad"; digest: string; path: string; error: string }
+  | { kind: "stats"; exports: ExportStats[]; bootBytes: number }
+  /** Reads in order, as pairs of offset and length. */
+  | { kind: "recorded"; id: string; reads: Float64Array };
