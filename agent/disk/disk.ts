@@ -20,6 +20,8 @@ export interface Disk {
    * something may. The range lies within the disk.
    */
   preadNow(target: Uint8Array, offset: number): boolean;
+  /** Whether reading a range waits for nothing but this machine's own disk. The range lies within the disk. */
+  isHere(offset: number, length: number): boolean;
   /**
    * Fills `target` from `offset` on. The range lies within the disk.
    *

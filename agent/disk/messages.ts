@@ -23,18 +23,32 @@ export interface HostedImage {
   pieces?: SharedPieces | undefined;
 }
 
+/** Certificates of exports over TCP, PEM. With `caPath` clients must show a certificate of that authority. */
+export interface TlsFiles {
+  certPath: string;
+  keyPath: string;
+  caPath?: string | undefined;
+}
+
+/** One TCP port serves all exports that name it, each by its name. */
+export interface TcpListen {
+  host: string;
+  port: number;
+  tls?: TlsFiles | undefined;
+}
+
 /** Where an export is served: a Unix socket's absolute path, or TCP. */
-export type ExportListen =
-  | { socketPath: string }
-  | { host: string; port: number; tls?: { certPath: string; keyPath: string; caPath?: string } };
+export type ExportListen = { socketPath: string } | TcpListen;
 
 export interface ExportSpec {
   /** The attachment's id. */
   id: string;
-  /** The export's name, as NBD clients ask for it; the empty name reaches it too. */
+  /** The export's name, as NBD clients ask for it; on a Unix socket the empty name reaches it too. */
   name: string;
   digest: string;
   listen: ExportListen;
+  /** Serves it there as well; `DiskHost` says so where the agent is configured to serve TCP. */
+  tcp?: TcpListen | undefined;
   /** How long a read may wait for bytes that are not here before it fails with EIO. */
   readTimeoutMs: number;
 }
@@ -78,7 +92,8 @@ export interface ExportStats {
 }
 
 export type FromDiskWorker =
-  | { kind: "opened"; id: string; uri: string }
+  /** `tcpUri` is that of `tcp`. */
+  | { kind: "opened"; id: string; uri: string; tcpUri?: string | undefined }
   | { kind: "open-failed"; id: string; error: string; code?: string }
   | { kind: "closed"; id: string }
   /** All that reads of an image wait for now; sent whenever it changes, empty at the end. */
