@@ -7,8 +7,9 @@ const allowed: Record<string, string[]> = {
   proto: [],
   swarm: [],
   daemon: ["proto"],
-  agent: ["swarm", "daemon", "proto"],
-  seeder: ["swarm", "daemon", "proto"],
+  boot: [],
+  agent: ["swarm", "daemon", "boot", "proto"],
+  seeder: ["swarm", "daemon", "boot", "proto"],
   cli: ["proto"],
 };
 
