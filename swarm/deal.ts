@@ -88,7 +88,7 @@ export class Deal<Peer extends Taker> {
   get #isDealing(): boolean {
     if (this.#takers.size !== 1) return this.#takers.size > 1;
     const [only] = this.#takers;
-    return this.#dealer.isKnown(only as Peer);
+    return this.#dealer.wasDealt(only as Peer);
   }
 
   #dealRound(): void {

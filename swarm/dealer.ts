@@ -23,6 +23,8 @@ interface Hand {
   pieces: Map<number, InHand>;
   /** How many of them count. */
   counted: number;
+  /** Some of them were dealt, and not only asked for. */
+  wasDealt: boolean;
 }
 
 export class Dealer<Taker extends object> {
@@ -53,6 +55,11 @@ export class Dealer<Taker extends object> {
   /** Whether the taker was ever dealt a piece, or asked for one. */
   isKnown(taker: Taker): boolean {
     return this.#hands.has(taker);
+  }
+
+  /** Whether the taker was ever dealt a piece. */
+  wasDealt(taker: Taker): boolean {
+    return this.#hands.get(taker)?.wasDealt ?? false;
   }
 
   /** A taker has one more piece. True if that was in its hand. */
@@ -89,7 +96,8 @@ export class Dealer<Taker extends object> {
   /** The piece to suggest to a taker that has the pieces `has`: one of which the fewest copies are out. */
   deal(taker: Taker, has: Bitfield, nowMs: number): number | undefined {
     const index = this.#rarest(has, this.#hands.get(taker)?.pieces);
-    if (index !== undefined) this.#take(taker, index, nowMs);
+    if (index === undefined) return undefined;
+    this.#take(taker, index, nowMs).wasDealt = true;
     return index;
   }
 
@@ -102,15 +110,16 @@ export class Dealer<Taker extends object> {
     }
   }
 
-  #take(taker: Taker, index: number, nowMs: number): void {
+  #take(taker: Taker, index: number, nowMs: number): Hand {
     let hand = this.#hands.get(taker);
     if (!hand) {
-      hand = { pieces: new Map(), counted: 0 };
+      hand = { pieces: new Map(), counted: 0, wasDealt: false };
       this.#hands.set(taker, hand);
     }
     hand.pieces.set(index, { sinceMs: nowMs, counts: true });
     hand.counted++;
     this.#copies[index]!++;
+    return hand;
   }
 
   #uncount(hand: Hand, index: number, inHand: InHand): void {

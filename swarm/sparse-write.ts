@@ -26,6 +26,15 @@ export async function writeSparsely(file: DiskFile, bytes: Uint8Array, position:
   return writtenTo;
 }
 
+/** Makes a part of a file read as zeros: nothing is written where it does so already. */
+export async function writeZeros(file: DiskFile, position: number, length: number): Promise<void> {
+  for (let done = 0; done < length; ) {
+    const bytes = Math.min(partBytes, length - done);
+    await writeSparsely(file, zeros.subarray(0, bytes), position + done);
+    done += bytes;
+  }
+}
+
 async function writeRun(file: DiskFile, bytes: Uint8Array, position: number): Promise<number> {
   await writeAll(file, bytes, position);
   return position + bytes.length;

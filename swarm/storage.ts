@@ -11,9 +11,10 @@ import { Bitfield } from "./bitfield.ts";
 import { type Disk, type DiskFile, flushPath, openOrCreate } from "./disk.ts";
 import { HaveFile } from "./have-file.ts";
 import { pieceBytesOf, pieceHashOf } from "./metainfo.ts";
-import { writeSparsely } from "./sparse-write.ts";
+import { writeSparsely, writeZeros } from "./sparse-write.ts";
 import type { Clock, PieceStorage, StorageOptions, StorageRepair, TorrentInfo } from "./types.ts";
 import { WarmPieces } from "./warm-pieces.ts";
+import { zeroPiecesOf } from "./zero-pieces.ts";
 
 /** How long a verified piece may wait for its record. */
 const flushIntervalMs = 1_000;
@@ -30,6 +31,7 @@ export class Storage implements PieceStorage {
   /** What was found in doubt when it was opened. */
   repair: StorageRepair | undefined;
   onFault: (error: Error) => void = () => {};
+  #zeroBytes = 0;
   readonly #options: StorageOptions;
   readonly #clock: Clock;
   readonly #file: DiskFile;
@@ -53,7 +55,8 @@ export class Storage implements PieceStorage {
 
   /**
    * Opens the file, or creates it sparse at its full length. What is recorded is believed as far as the file goes; what
-   * was only noted is hashed, and if the record is missing or torn, all there is. `signal` ends the hashing.
+   * was only noted is hashed, and if the record is missing or torn, all there is. Pieces of zeros are here from then on: a
+   * new file has nothing else. `signal` ends what takes long.
    *
    * @throws Error of the file system, or if `complete` data has the wrong length.
    */
@@ -82,6 +85,7 @@ export class Storage implements PieceStorage {
       if (size !== info.lengthBytes) await files.data.truncate(info.lengthBytes);
       const storage = new Storage(options, clock, files, sure);
       const kept = doubtful.count > 0 ? await storage.#hashDoubtful(doubtful, signal) : 0;
+      await storage.#takeZeros(size, signal);
       if (doubtful.count + lost > 0) storage.repair = { hashed: doubtful.count, kept, lost };
       return storage;
     } catch (error) {
@@ -89,6 +93,10 @@ export class Storage implements PieceStorage {
       await files.data.close();
       throw error;
     }
+  }
+
+  get zeroBytes(): number {
+    return this.#zeroBytes;
   }
 
   get doneBytes(): number {
@@ -212,6 +220,28 @@ export class Storage implements PieceStorage {
       // Without it pieces are fetched twice, no more; what ails the disk is told by the next write or flush.
       if (!this.#syncFault) this.#haveFile?.note(this.have.bytes).catch(() => {});
     });
+  }
+
+  /** Takes the pieces of zeros for here, those that read otherwise once they have been mended. */
+  async #takeZeros(sizeBefore: number, signal: AbortSignal): Promise<void> {
+    const { info } = this.#options;
+    const zeros = zeroPiecesOf(info);
+    for (let index = 0; zeros.count > 0 && index < info.pieceCount; index++) {
+      if (!zeros.has(index) || this.have.has(index)) continue;
+      signal.throwIfAborted();
+      const bytes = pieceBytesOf(info, index);
+      const offset = index * info.pieceLengthBytes;
+      try {
+        // What the file did not reach to has never been anything else.
+        if (offset < sizeBefore) await writeZeros(this.#file, offset, bytes);
+      } catch {
+        // It is fetched like any other, and whatever ails the disk is told then.
+        continue;
+      }
+      this.have.add(index);
+      this.#zeroBytes += bytes;
+    }
+    if (this.#zeroBytes > 0) this.#noteChange();
   }
 
   /** How many of the pieces proved right; they are recorded. */

@@ -188,6 +188,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       infohash: this.infohash,
       lengthBytes: this.#info?.lengthBytes ?? 0,
       doneBytes: this.#storage?.doneBytes ?? 0,
+      zeroBytes: this.#storage?.zeroBytes ?? 0,
       complete: this.#completed,
       peers: this.#neighbours.peers.size,
       peersSeen: this.#neighbours.seen,

@@ -54,6 +54,8 @@ export interface PieceStorage {
   readonly have: Bitfield;
   /** Bytes of verified pieces. */
   readonly doneBytes: number;
+  /** Those of them that were taken for here when it was opened, since they are zeros; 0 if absent. */
+  readonly zeroBytes?: number;
   /** What had to be repaired at the opening, if anything. */
   readonly repair?: StorageRepair | undefined;
   /** Where a fault is told that belongs to no single call. */
@@ -173,6 +175,8 @@ export interface TorrentStatus {
   lengthBytes: number;
   /** Bytes of verified pieces on disk. */
   doneBytes: number;
+  /** Those of them that nobody had to send, since they are zeros. */
+  zeroBytes: number;
   complete: boolean;
   /** Connected peers. */
   peers: number;

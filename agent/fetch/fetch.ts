@@ -60,7 +60,7 @@ export class Fetch {
   #stuck = { times: 0, doneBytes: -1 };
   #transfer: Transfer | undefined;
   /** Bytes by transfers that have ended; doneBytes stays as the last one left it. */
-  #past = { doneBytes: 0, swarmBytes: 0, httpBytes: 0 };
+  #past = { doneBytes: 0, swarmBytes: 0, httpBytes: 0, zeroBytes: 0 };
   #verifiedBytes = 0;
   /** Closes the torrent that brought all bytes and stayed in the swarm; nothing if there is none. */
   #closeTorrent = async (): Promise<void> => {};
@@ -166,7 +166,7 @@ export class Fetch {
   }
 
   view(): FetchView {
-    const bytes = this.#bytes();
+    const { zeroBytes: _zeroBytes, ...bytes } = this.#bytes();
     const active = this.#state === "active";
     const bytesPerSecond = active ? this.#rate.rate() : 0;
     const remainingBytes = this.facts.sizeBytes - bytes.doneBytes;
@@ -194,6 +194,7 @@ export class Fetch {
       doneBytes: now?.doneBytes ?? this.#past.doneBytes,
       swarmBytes: this.#past.swarmBytes + (now?.swarmBytes ?? 0),
       httpBytes: this.#past.httpBytes + (now?.httpBytes ?? 0),
+      zeroBytes: this.#past.zeroBytes + (now?.zeroBytes ?? 0),
     };
   }
 
@@ -260,7 +261,8 @@ export class Fetch {
         const outcome = await this.#with(transfer, () => transfer.run(signal));
         if (outcome === "complete") {
           this.#closeTorrent = () => transfer.close();
-          return { by: "swarm", resumed: this.#past.swarmBytes + this.#past.httpBytes < this.facts.sizeBytes };
+          const { swarmBytes, httpBytes, zeroBytes } = this.#past;
+          return { by: "swarm", resumed: swarmBytes + httpBytes + zeroBytes < this.facts.sizeBytes };
         }
         useSwarm = false;
       } else {
@@ -279,8 +281,7 @@ export class Fetch {
     try {
       return await run();
     } finally {
-      const { doneBytes, swarmBytes, httpBytes } = this.#bytes();
-      this.#past = { doneBytes, swarmBytes, httpBytes };
+      this.#past = this.#bytes();
       this.#transfer = undefined;
     }
   }

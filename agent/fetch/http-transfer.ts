@@ -73,6 +73,7 @@ export class HttpTransfer implements Transfer {
       doneBytes: this.#doneBytes,
       swarmBytes: 0,
       httpBytes: this.#httpBytes,
+      zeroBytes: 0,
       peers: 0,
       quietMs: this.#tools.clock.now() - this.#bytesAtMs,
       activity: this.#trouble || `fetching by HTTP (${why})`,

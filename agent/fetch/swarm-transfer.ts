@@ -115,9 +115,10 @@ export class SwarmTransfer implements Transfer {
   }
 
   progress(): TransferProgress {
-    const { doneBytes, swarmBytes, sourceBytes, peers } = this.#torrent.status();
+    const { doneBytes, swarmBytes, sourceBytes, zeroBytes, peers } = this.#torrent.status();
     const quietMs = this.#tools.clock.now() - this.#anyBytesAtMs;
-    return { doneBytes, swarmBytes, httpBytes: sourceBytes, peers, quietMs, activity: this.#activity(peers) };
+    const bytes = { doneBytes, swarmBytes, httpBytes: sourceBytes, zeroBytes };
+    return { ...bytes, peers, quietMs, activity: this.#activity(peers) };
   }
 
   #completion(): Promise<"complete"> {

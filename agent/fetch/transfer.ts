@@ -30,6 +30,8 @@ export interface TransferProgress {
   /** Bytes received from peers and by HTTP since the transfer began. */
   swarmBytes: number;
   httpBytes: number;
+  /** Bytes that nobody had to send, since they are zeros. */
+  zeroBytes: number;
   peers: number;
   /** Milliseconds since anything arrived, or since the transfer began. */
   quietMs: number;

@@ -16,6 +16,10 @@ export interface SimImage {
 
 export function makeImage(random: Random, name: string, pieceCount: number, hasTorrent = true): SimImage {
   const bytes = random.bytes(pieceCount * pieceBytes - random.whole(0, pieceBytes - 1));
+  // A third of them have pieces of zeros, as disk images do.
+  const every = bytes[0]! < 85 ? 2 + (bytes[1]! % 3) : Number.POSITIVE_INFINITY;
+  for (let index = 1; every < pieceCount && index < pieceCount; index += every)
+    bytes.subarray(index * pieceBytes, (index + 1) * pieceBytes).fill(0);
   const digest = createHash("sha256").update(bytes).digest("hex");
   const info = hasTorrent ? infoOf(bytes, name) : undefined;
   const infohash = info?.infohash ?? "";
