@@ -1,0 +1,24 @@
+/** What the benchmark compares: ways for a VM on a node to get at its disk. */
+import type { LabHost } from "../swarm/lab-plan.ts";
+import type { Scene } from "./scene.ts";
+
+/** What a VM's overlay is put on, as `qemu-img create -b` takes it. */
+export interface Backing {
+  uri: string;
+  format: "raw" | "qcow2";
+}
+
+export interface BootCase {
+  /** What it is called on the command line and in results. */
+  name: string;
+  title: string;
+  /** Brings servers and daemons up to the point at which a VM may be asked for; none of this is timed. */
+  start(scene: Scene, hosts: LabHost[]): Promise<StartedCase>;
+}
+
+export interface StartedCase extends AsyncDisposable {
+  /** From the wish for a VM on a host to a disk that QEMU can open: timed with the boot. */
+  attach(host: LabHost): Promise<Backing>;
+  /** Requests that have gone to the image's server, where that counts them. */
+  linkRequests?(): Promise<number>;
+}

@@ -1,0 +1,95 @@
+/** npm run bench:boot: from the wish for a VM to its READY line, case beside case. See options.ts. */
+import { mkdirSync } from "node:fs";
+import { cpuBetween, machineTicks } from "../swarm/machine-load.ts";
+import type { BootCase, StartedCase } from "./case.ts";
+import { download } from "./cases/download.ts";
+import { localFile } from "./cases/local-file.ts";
+import { nbdkitCurl } from "./cases/nbdkit-curl.ts";
+import { nbdkitTorrent } from "./cases/nbdkit-torrent.ts";
+import { type BenchDisk, benchDisk } from "./disk.ts";
+import { type BenchOptions, optionsFrom, usage } from "./options.ts";
+import { Report } from "./report.ts";
+import type { BootResult } from "./results.ts";
+import { type Link, makeScene, receivedBytes, type Scene } from "./scene.ts";
+import { type Accelerator, accelerator, bootToReady } from "./vm.ts";
+
+const cases: BootCase[] = [localFile, download, nbdkitCurl, nbdkitTorrent];
+
+// The lab and the files go at the process's end, whichever way that comes.
+for (const [signal, status] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
+  process.once(signal, () => process.exit(status));
+}
+try {
+  const options = optionsFrom(process.argv.slice(2));
+  if (options.help) process.stdout.write(usage);
+  else await bench(options);
+  process.exit(0);
+} catch (error) {
+  console.error(process.env.DEBUG ? error : `bench:boot: ${(error as Error).message}`);
+  process.exit(1);
+}
+
+async function bench(options: BenchOptions): Promise<void> {
+  const chosen = casesFrom(options.cases);
+  if (options.logDirectory) mkdirSync(options.logDirectory, { recursive: true });
+  const disk = await benchDisk(options.diskDirectory);
+  const accel = accelerator();
+  const report = Report.open(options, disk, accel);
+  for (let round = 1; round <= options.rounds; round++) {
+    for (const link of options.links) {
+      for (const bootCase of chosen) report.add(await measure(bootCase, link, disk, options, accel));
+    }
+  }
+  report.print();
+}
+
+function casesFrom(names: string[] | undefined): BootCase[] {
+  if (names === undefined) return cases;
+  return names.map((name) => {
+    const found = cases.find((each) => each.name === name);
+    if (!found) throw new Error(`there is no case ${name}; there are ${cases.map((each) => each.name).join(", ")}`);
+    return found;
+  });
+}
+
+async function measure(
+  bootCase: BootCase,
+  link: Link,
+  disk: BenchDisk,
+  options: BenchOptions,
+  accel: Accelerator,
+): Promise<BootResult> {
+  await using scene = await makeScene(link, disk, options);
+  await using started = await bootCase.start(scene, scene.lab.plan.nodes);
+  const ticks = machineTicks();
+  const requestsBefore = await started.linkRequests?.();
+  const boots = await Promise.all(scene.lab.plan.nodes.map((host) => bootOn(scene, started, host, accel)));
+  const machine = cpuBetween(ticks, machineTicks());
+  const requests = await started.linkRequests?.();
+  return {
+    case: bootCase.name,
+    link,
+    nodes: options.nodes,
+    seconds: boots.map((boot) => boot.seconds),
+    attachSeconds: boots.map((boot) => boot.attachSeconds),
+    receivedBytes: boots.map((boot) => boot.receivedBytes),
+    guestReads: boots.map((boot) => boot.guestReads),
+    guestReadBytes: boots.map((boot) => boot.guestReadBytes),
+    ...(requests === undefined ? {} : { linkRequests: requests - (requestsBefore ?? 0) }),
+    machineIdlePercent: (100 * machine.idleSeconds) / machine.seconds,
+  };
+}
+
+async function bootOn(scene: Scene, started: StartedCase, host: Scene["lab"]["plan"]["seeder"], accel: Accelerator) {
+  const receivedBefore = receivedBytes(host);
+  const startMs = performance.now();
+  const backing = await started.attach(host);
+  const attachSeconds = (performance.now() - startMs) / 1_000;
+  let seconds = Number.NaN;
+  let received = Number.NaN;
+  const figures = await bootToReady(`vm-${host.name}`, backing, scene, accel, () => {
+    seconds = (performance.now() - startMs) / 1_000;
+    received = receivedBytes(host) - receivedBefore;
+  });
+  return { seconds, attachSeconds, receivedBytes: received, ...figures };
+}

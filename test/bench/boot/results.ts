@@ -1,0 +1,77 @@
+/** What boots leave, and the figures made of them: pure. */
+import { median, rounded } from "../statistics.ts";
+import type { Link } from "./scene.ts";
+
+export interface BootResult {
+  case: string;
+  link: Link;
+  /** Nodes that booted at the same time. */
+  nodes: number;
+  /** For each node: from the wish for a VM to its READY line, and the part of it before QEMU's start. */
+  seconds: number[];
+  attachSeconds: number[];
+  /** For each node: what it received until then, frames and all. */
+  receivedBytes: number[];
+  /** For each node: what its VM asked of the image. */
+  guestReads: number[];
+  guestReadBytes: number[];
+  /** Requests that reached the image's HTTP origin, over all nodes. */
+  linkRequests?: number;
+  /** Of the machine's CPU time, over all cores. */
+  machineIdlePercent: number;
+}
+
+export interface Summary {
+  case: string;
+  link: string;
+  nodes: number;
+  rounds: number;
+  /** Of the slowest node in each round: the median over the rounds, the least and the most. */
+  seconds: number;
+  secondsRange: [number, number];
+  /** Median over the local file's, of as many nodes, whatever the link; 0 where that was not measured. */
+  overLocal: number;
+  attachSeconds: number;
+  receivedMegabytes: number;
+  guestReads: number;
+  guestReadMegabytes: number;
+  linkRequests: number | undefined;
+  machineIdlePercent: number;
+}
+
+export function linkText({ megabitsPerSecond, delayMs }: Link): string {
+  return `${megabitsPerSecond} Mbit/s${delayMs > 0 ? ` + ${delayMs} ms` : ""}`;
+}
+
+/** One for each case, link and number of nodes, in the order in which they first came. */
+export function summariesOf(results: readonly BootResult[]): Summary[] {
+  const groups = Map.groupBy(results, (each) => `${each.nodes} ${linkText(each.link)} ${each.case}`);
+  return [...groups.values()].map((group) => summaryOf(group, results));
+}
+
+function summaryOf(group: BootResult[], all: readonly BootResult[]): Summary {
+  const first = group[0] as BootResult;
+  const slowest = (each: BootResult) => Math.max(...each.seconds);
+  const seconds = group.map(slowest);
+  const medianOf = (figure: (each: BootResult) => number) => rounded(median(group.map(figure)));
+  const local = all.filter((each) => each.case === "local" && each.nodes === first.nodes).map(slowest);
+  return {
+    case: first.case,
+    link: linkText(first.link),
+    nodes: first.nodes,
+    rounds: group.length,
+    seconds: rounded(median(seconds)),
+    secondsRange: [rounded(Math.min(...seconds)), rounded(Math.max(...seconds))],
+    overLocal: local.length === 0 ? 0 : rounded(median(seconds) / median(local)),
+    attachSeconds: medianOf((each) => Math.max(...each.attachSeconds)),
+    receivedMegabytes: medianOf((each) => sum(each.receivedBytes) / each.nodes / 1e6),
+    guestReads: medianOf((each) => sum(each.guestReads) / each.nodes),
+    guestReadMegabytes: medianOf((each) => sum(each.guestReadBytes) / each.nodes / 1e6),
+    linkRequests: first.linkRequests === undefined ? undefined : medianOf((each) => each.linkRequests as number),
+    machineIdlePercent: medianOf((each) => each.machineIdlePercent),
+  };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,104 @@
+/** A VM that boots as a real one does, through its disk's boot loader, until its console says that it is ready. */
+import { spawnSync } from "node:child_process";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { readyMarker } from "../../fixtures/debian-disk.ts";
+import { requireTool, run, toolEnv } from "../../fixtures/tools.ts";
+import { LabProcess } from "../swarm/lab-process.ts";
+import type { Backing } from "./case.ts";
+import type { Scene } from "./scene.ts";
+
+/** A core of its own boots the guest in 20 s; four share two, over a slow link. */
+const bootTimeoutMs = 600_000;
+
+export type Accelerator = "kvm" | "tcg";
+
+export interface BootFigures {
+  /** What the VM asked of its disk. */
+  guestReads: number;
+  guestReadBytes: number;
+}
+
+/** KVM where QEMU can use it: the device alone does not say so. */
+export function accelerator(): Accelerator {
+  requireTool("qemu-system-x86_64");
+  const options = ["-accel", "kvm", "-cpu", "host", "-m", "64", "-S", "-display", "none", "-nodefaults"];
+  const probe = spawnSync("qemu-system-x86_64", [...options, "-monitor", "stdio"], {
+    env: toolEnv,
+    input: "quit\n",
+    timeout: 20_000,
+  });
+  return probe.status === 0 ? "kvm" : "tcg";
+}
+
+/**
+ * Makes an overlay on `backing`, boots from it, and calls `onReady` at the READY line.
+ *
+ * @throws Error with the console's last lines if that fails.
+ */
+export async function bootToReady(
+  name: string,
+  backing: Backing,
+  { directory, disk }: Scene,
+  accel: Accelerator,
+  onReady: () => void,
+): Promise<BootFigures> {
+  const overlay = join(directory, `${name}.overlay.qcow2`);
+  const qmpPath = join(directory, `${name}.qmp`);
+  // -u: whether the image below is there is for QEMU to find, not for us to look at beforehand.
+  const below = ["-u", "-b", backing.uri, "-F", backing.format];
+  await run("qemu-img", ["create", "-q", "-f", "qcow2", ...below, overlay, String(disk.sizeBytes)]);
+  const processor = accel === "kvm" ? ["kvm", "-cpu", "host"] : ["tcg,thread=multi,tb-size=256", "-cpu", "qemu64"];
+  const machine = new LabProcess(name, [
+    ...["qemu-system-x86_64", "-accel", ...processor, "-smp", "2", "-m", "1024"],
+    ...["-drive", `file=${overlay},format=qcow2,if=virtio`, "-qmp", `unix:${qmpPath},server=on,wait=off`],
+    ...["-nographic", "-monitor", "none", "-nic", "none", "-no-reboot"],
+  ]);
+  try {
+    await untilReady(machine);
+    onReady();
+    return await readsOf(qmpPath);
+  } finally {
+    await machine.kill();
+  }
+}
+
+async function untilReady(machine: LabProcess): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const end = (act: () => void) => {
+      clearTimeout(timer);
+      stop();
+      act();
+    };
+    const timer = setTimeout(() => end(() => reject(machine.failure("is not ready in time"))), bootTimeoutMs);
+    const stop = machine.watch((line) => {
+      if (line === undefined) end(() => reject(machine.failure("ended")));
+      else if (line.includes(readyMarker)) end(resolve);
+    });
+  });
+}
+
+interface BlockStats {
+  stats: { rd_operations: number; rd_bytes: number };
+}
+
+async function readsOf(qmpPath: string): Promise<BootFigures> {
+  const socket = connect(qmpPath);
+  try {
+    const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+    const say = (execute: string) => socket.write(`${JSON.stringify({ execute })}\n`);
+    say("qmp_capabilities");
+    say("query-blockstats");
+    for (;;) {
+      const { value, done } = await lines.next();
+      if (done) throw new Error("QEMU has closed its QMP connection");
+      const answer = (JSON.parse(value) as { return?: BlockStats[] }).return;
+      if (!Array.isArray(answer)) continue;
+      const total = (figure: keyof BlockStats["stats"]) => answer.reduce((sum, { stats }) => sum + stats[figure], 0);
+      return { guestReads: total("rd_operations"), guestReadBytes: total("rd_bytes") };
+    }
+  } finally {
+    socket.destroy();
+  }
+}
