@@ -59,6 +59,8 @@ class ChildState {
   /** Why we ended it, if we did. */
   private ended: Error | undefined;
   private exit = "";
+  /** Whether the torrent has been read, and its peers are being looked for. */
+  private isJoined = false;
   private peers = 0;
   private receivedBytes = 0;
   /** When we began to wait for the child; undefined while it waits for us. */
@@ -115,6 +117,11 @@ class ChildState {
   private take(news: ImportNews): void {
     switch (news.type) {
       case "started":
+        this.waitingSinceMs = performance.now();
+        break;
+      case "joined":
+        // Peers are given all the time there is, however long a .torrent file or a busy machine took.
+        this.isJoined = true;
         this.waitingSinceMs = performance.now();
         break;
       case "opened":
@@ -194,7 +201,8 @@ class ChildState {
   private idleProblem(): Problem {
     const { order, limits } = this.options;
     const idle = seconds(limits.idleTimeoutMs);
-    if (order.source.kind === "http") {
+    const isFromUrl = order.source.kind === "http" || order.source.kind === "torrent-url";
+    if (isFromUrl && !this.isJoined) {
       return new Problem("unavailable", `the server has sent nothing for ${idle}; check the URL, or try again later`);
     }
     if (this.peers > 0) {

@@ -23,6 +23,8 @@ process.once("message", (order) => {
 });
 
 async function run(order: ImportOrder): Promise<void> {
+  // Most imports are plain downloads; where it is not, its loading is not the source's delay.
+  if (order.source.kind !== "http") await loadTorrents();
   await tell({ type: "started" });
   const { source, peers } = await open(order);
   await tell({ type: "opened", sizeBytes: source.sizeBytes });
@@ -46,13 +48,17 @@ async function open(order: ImportOrder): Promise<{ source: ByteSource; peers: ()
         ? order.source.uri
         : order.source.bytes;
   surviveEscapedErrors();
-  // Loaded only here: most imports are plain downloads.
-  const { openTorrent } = await import("./torrent-source.ts");
+  const { openTorrent } = await loadTorrents();
   const opened = await openTorrent(torrent, order);
+  await tell({ type: "joined" });
   const timer = setInterval(() => void tell({ type: "progress", peers: opened.peers() }), progressIntervalMs);
   const source = await opened.source();
   clearInterval(timer);
   return { source, peers: opened.peers };
+}
+
+function loadTorrents() {
+  return import("./torrent-source.ts");
 }
 
 async function writeAll(bytes: AsyncIterable<Uint8Array>): Promise<number> {
