@@ -13,7 +13,7 @@ export const damageCharactersMax = 500;
 /** Largest image.json and used.json: all bounds above together are below it. */
 export const recordBytesMax = 1024 * 1024;
 
-export const imageFormats = ["unknown", "raw", "qcow2"] as const;
+export const imageFormats = ["unknown", "raw", "qcow2", "boot"] as const;
 export const fetchPriorities = ["prefetch", "ensure", "demand"] as const;
 export type FetchPriority = (typeof fetchPriorities)[number];
 
@@ -25,6 +25,11 @@ export const imageFactsSchema = z.object({
   names: z.array(z.string().min(1).max(nameCharactersMax)).max(namesMax),
   sizeBytes,
   format: z.enum(imageFormats),
+  /** The image that a boot image is of; absent for others. */
+  bootOf: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   virtualSizeBytes: z.int().min(0),
   /** Empty while the image has no torrent. */
   magnetUri: z.string().max(magnetCharactersMax),

@@ -17,6 +17,7 @@ export function imageFactsFrom(image: Image): ImageFacts {
     magnetUri: image.infohash === "" ? "" : image.magnetUri,
     infohash: image.infohash,
     dataPath: image.dataPath,
+    ...(image.bootOf !== "" && { bootOf: image.bootOf }),
   });
   if (result.success) return result.data;
   const faults = result.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`).join("; ");
@@ -27,9 +28,12 @@ const formatNames: Record<number, ImageFacts["format"]> = {
   [ImageFormat.UNSPECIFIED]: "unknown",
   [ImageFormat.RAW]: "raw",
   [ImageFormat.QCOW2]: "qcow2",
+  [ImageFormat.BOOT]: "boot",
 };
 
 /** The API's word for a format. */
 export function formatMessage(format: ImageFacts["format"]): ImageFormat {
-  return { unknown: ImageFormat.UNSPECIFIED, raw: ImageFormat.RAW, qcow2: ImageFormat.QCOW2 }[format];
+  return { unknown: ImageFormat.UNSPECIFIED, raw: ImageFormat.RAW, qcow2: ImageFormat.QCOW2, boot: ImageFormat.BOOT }[
+    format
+  ];
 }

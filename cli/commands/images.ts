@@ -6,6 +6,7 @@ import {
   RemoveImageResponseSchema,
   UnpinImageResponseSchema,
 } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
+import { ImageFormat } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
 import { ListImagesResponseSchema, RetireImageResponseSchema } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { agentOf, type Context, type GlobalOptions, seederOf } from "../context.ts";
 import { answerMsMax } from "../daemons.ts";
@@ -63,7 +64,7 @@ async function listCatalogImages(context: Context, options: ImagesOptions): Prom
       json: toJson(ListImagesResponseSchema, answer, complete),
       sections: [
         {
-          table: catalogImagesTable(answer.images, context.now()),
+          table: catalogImagesTable(answer.images.filter(isNoBootImage), context.now()),
           ifEmpty: "no images yet; publish one with bootswarm publish FILE --name NAME",
         },
       ],
@@ -79,12 +80,17 @@ async function listCachedImages(context: Context, options: ImagesOptions): Promi
       json: toJson(ListCachedImagesResponseSchema, answer, complete),
       sections: [
         {
-          table: cachedImagesTable(answer.images, context.now()),
+          table: cachedImagesTable(answer.images.filter(isNoBootImage), context.now()),
           ifEmpty: "no images on this node yet; fetch one with bootswarm fetch IMAGE",
         },
       ],
     };
   });
+}
+
+/** Boot images have a list of their own, `bootswarm boot list`. */
+function isNoBootImage({ format }: { format: ImageFormat }): boolean {
+  return format !== ImageFormat.BOOT;
 }
 
 async function retire(image: string, options: GlobalOptions): Promise<[unknown, string]> {

@@ -12,6 +12,8 @@ export function formatName(format: ImageFormat): string {
       return "raw";
     case ImageFormat.QCOW2:
       return "qcow2";
+    case ImageFormat.BOOT:
+      return "boot";
     default:
       return "?";
   }

@@ -12,7 +12,7 @@ import type { ImageChange } from "../catalog/changes.ts";
 import type { Image, ImageFormat } from "../catalog/image.ts";
 import { magnetUriOfImage } from "../catalog/torrent.ts";
 
-const formats: Record<ImageFormat, ApiFormat> = { raw: ApiFormat.RAW, qcow2: ApiFormat.QCOW2 };
+const formats: Record<ImageFormat, ApiFormat> = { raw: ApiFormat.RAW, qcow2: ApiFormat.QCOW2, boot: ApiFormat.BOOT };
 
 const events: Record<ImageChange["kind"], ImageEvent> = {
   exists: ImageEvent.EXISTS,
@@ -34,6 +34,8 @@ export function imageMessage(image: Image, peers: readonly Endpoint[]): ApiImage
     pieceLengthBytes: image.torrent?.pieceLengthBytes ?? 0,
     dataPath: `/images/${image.digest}/data`,
     createdAt: timestampFromMs(image.createdAtMs),
+    bootOf: image.boot?.of ?? "",
+    bootSources: image.boot?.sources ?? [],
   });
 }
 

@@ -32,5 +32,17 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
     },
     listImports: () => ({ imports: importer.list() }),
     cancelImport: async ({ id }) => ({ import: await importer.cancel(id) }),
+    getBootProfile: async ({ image }) => {
+      const { profile, bootImage } = await catalog.boot.profileOf(await catalog.get(image));
+      return { profile, bootImage: imageMessage(bootImage, peers) };
+    },
+    claimBootRecording: async ({ image, nodeId, nodeName, durationMs }) => {
+      await catalog.boot.claim(await catalog.get(image), nodeId, nodeName, durationMs);
+      return {};
+    },
+    releaseBootRecording: async ({ image, nodeId }) => {
+      catalog.boot.release((await catalog.get(image)).digest, nodeId);
+      return {};
+    },
   };
 }

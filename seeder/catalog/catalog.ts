@@ -6,6 +6,7 @@ import type { Log } from "../../daemon/log.ts";
 import { Problem } from "../../daemon/problem.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import type { CatalogStore } from "../store/store.ts";
+import { BootImages } from "./boot-images.ts";
 import { ChangeFeed, type ImageChange } from "./changes.ts";
 import type { Image, ImageTorrent } from "./image.ts";
 import { diskProblem } from "./image-files.ts";
@@ -29,6 +30,8 @@ export interface CatalogParts extends ReceiveParts {
 
 export class Catalog implements Publisher {
   readonly #parts: CatalogParts;
+  /** What the catalog knows of boots. */
+  readonly boot: BootImages;
   readonly #changes = new ChangeFeed();
   readonly #commits = new Serial();
   readonly #closing = new AbortController();
@@ -36,6 +39,7 @@ export class Catalog implements Publisher {
   readonly #torrentsMaking = new Map<string, Promise<Image>>();
   constructor(parts: CatalogParts) {
     this.#parts = parts;
+    this.boot = new BootImages(parts);
   }
 
   /** Compares bytes with facts after a start, and seeds every image that has a torrent. */
@@ -100,6 +104,7 @@ export class Catalog implements Publisher {
   async admit(request: PublishRequest): Promise<void> {
     const name = checkedName(request.name);
     const digest = request.sha256 === undefined ? undefined : checkedDigest(request.sha256);
+    await this.boot.admit(name, request.sizeBytes);
     if (digest !== undefined) await this.#checkNameFree(name, digest);
     if (request.sizeBytes === 0) throw new Problem("invalid", "the image is empty; send its bytes as the body");
     const freeBytes = await this.#parts.shelf.freeBytes();
@@ -147,9 +152,10 @@ export class Catalog implements Publisher {
   }
 
   /**
-   * Takes a name out of the catalog, or all names if a digest is given. The image goes with its last name.
+   * Takes a name out of the catalog, or all names if a digest is given. The image goes with its last name, and its boot
+   * image with it.
    *
-   * @throws Problem "not-found".
+   * @throws Problem "not-found", or "conflict" for a boot image that others refer to.
    */
   retire(ref: string): Promise<Image> {
     const wanted = imageRefFrom(ref);
@@ -161,14 +167,23 @@ export class Catalog implements Publisher {
         await this.#parts.store.removeName(wanted.name);
         this.#changes.publish({ kind: "changed", image: left });
       } else {
-        // Facts go first: files without facts are cleaned up at the next start, facts without files would be damage.
-        await this.#parts.store.removeImage(image.digest);
-        this.#changes.publish({ kind: "retired", image: left });
-        await this.#parts.shelf.remove(image);
+        await this.boot.checkFree(image);
+        await this.#remove(image);
+        // One may have been kept by the other.
+        for (let orphans = await this.boot.orphans(); orphans.length > 0; orphans = await this.boot.orphans()) {
+          for (const orphan of orphans) await this.#remove(orphan);
+        }
       }
       this.#parts.log.info({ digest: image.digest, retired: textOf(wanted), namesLeft: names }, "retired");
       return left;
     });
+  }
+
+  async #remove(image: Image): Promise<void> {
+    // Facts go first: files without facts are cleaned up at the next start, facts without files would be damage.
+    await this.#parts.store.removeImage(image.digest);
+    this.#changes.publish({ kind: "retired", image: { ...image, names: [] } });
+    await this.#parts.shelf.remove(image);
   }
 
   async #find(ref: ImageRef): Promise<Image> {
@@ -185,7 +200,8 @@ export class Catalog implements Publisher {
     const signal = request.signal ? AbortSignal.any([request.signal, this.#closing.signal]) : this.#closing.signal;
     const received = await receive(this.#parts, bytes, request, signal);
     try {
-      return await this.#commits.run(() => this.#commit(received, signal));
+      const image = await this.boot.checked(received);
+      return await this.#commits.run(() => this.#commit({ ...received, image }, signal));
     } finally {
       await received.incoming.discard();
     }
@@ -196,6 +212,7 @@ export class Catalog implements Publisher {
     const { store, shelf, log } = this.#parts;
     const name = image.names[0] as string;
     await this.#checkNameFree(name, image.digest);
+    await this.boot.checkLinks(image);
     const existing = await store.imageByDigest(image.digest);
     if (existing) return this.#commitAgain({ incoming, image: existing, info }, name);
     const added: Image = { ...image, torrent: info && torrentFactsOf(info) };

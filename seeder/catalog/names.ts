@@ -29,6 +29,16 @@ export function checkedName(text: string): string {
   return text;
 }
 
+/** The name of the boot image of an image: there is one, and this is how it is found. */
+export function bootNameOf(digest: string): string {
+  return `${digest}.boot`;
+}
+
+/** The digest of the image whose boot image has this name; undefined for the names of others. */
+export function imageOfBootName(name: string): string | undefined {
+  return /^([0-9a-f]{64})\.boot$/.exec(name)?.[1];
+}
+
 /**
  * A sha256 as given by a caller, in lower case.
  *

@@ -5,7 +5,7 @@ import type { TorrentInfo } from "../../swarm/types.ts";
 import type { Hasher } from "./hasher.ts";
 import type { Image } from "./image.ts";
 import type { IncomingImage } from "./image-files.ts";
-import { imageFormatOf } from "./image-format.ts";
+import { checkNameFits, imageFormatOf } from "./image-format.ts";
 import type { ImageShelf } from "./image-shelf.ts";
 import { type Intake, takeIn } from "./intake.ts";
 import type { PublishRequest } from "./publish.ts";
@@ -43,7 +43,9 @@ export async function receive(
   try {
     const { sizeBytes } = request;
     // A size that was announced already tells whether the file is cut off.
-    const checkHead = (head: Uint8Array) => void imageFormatOf(head, sizeBytes ?? Number.POSITIVE_INFINITY);
+    const checkHead = (head: Uint8Array) => {
+      checkNameFits(request.name, imageFormatOf(head, sizeBytes ?? Number.POSITIVE_INFINITY).bootOf);
+    };
     const intake = await takeIn(bytes, incoming.file, hashing, { sizeBytes, checkHead, signal });
     const image = checkedImage(intake, request, parts.nowMs());
     const info = request.torrent ? torrentOf(intake, pieceLengthBytes) : undefined;
@@ -70,11 +72,14 @@ function checkedImage(intake: Intake, request: PublishRequest, nowMs: number): I
   if (wanted !== undefined && wanted !== digest) {
     throw new Problem("data-loss", `the bytes that came have sha256 ${digest}, not ${wanted}; nothing was published`);
   }
+  const { bootOf, ...format } = imageFormatOf(intake.head, intake.sizeBytes);
+  checkNameFits(request.name, bootOf);
   return {
     digest,
     names: [request.name],
     sizeBytes: intake.sizeBytes,
-    ...imageFormatOf(intake.head, intake.sizeBytes),
+    ...format,
+    ...(bootOf !== undefined && { boot: { of: bootOf, sources: [] } }),
     torrent: undefined,
     createdAtMs: nowMs,
   };

@@ -64,6 +64,8 @@ export class KyselyStore implements Store {
           infohash: image.torrent?.infohash ?? null,
           piece_length_bytes: image.torrent?.pieceLengthBytes ?? null,
           created_at_ms: image.createdAtMs,
+          boot_of: image.boot?.of ?? null,
+          boot_sources: image.boot?.sources.join(" ") ?? null,
         })
         .execute();
       for (const name of image.names) await insertName(transaction, image.digest, name);
@@ -148,6 +150,9 @@ function imageFrom(row: Selectable<Database["images"]>, names: string[]): Image 
         ? undefined
         : { infohash: row.infohash, pieceLengthBytes: row.piece_length_bytes },
     createdAtMs: row.created_at_ms,
+    ...(row.boot_of !== null && {
+      boot: { of: row.boot_of, sources: (row.boot_sources ?? "").split(" ").filter((digest) => digest !== "") },
+    }),
   };
 }
 

@@ -6,11 +6,15 @@ export interface Database {
   images: {
     digest: string;
     size_bytes: number;
-    format: "raw" | "qcow2";
+    format: "raw" | "qcow2" | "boot";
     virtual_size_bytes: number;
     infohash: string | null;
     piece_length_bytes: number | null;
     created_at_ms: number;
+    /** Null but for boot images. */
+    boot_of: string | null;
+    /** Digests, separated by spaces; null but for boot images. */
+    boot_sources: string | null;
   };
   names: {
     name: string;
@@ -92,8 +96,19 @@ const nodeZones: Migration = {
   },
 };
 
+const bootImages: Migration = {
+  async up(database: Kysely<unknown>) {
+    await database.schema.alterTable("images").addColumn("boot_of", "text").execute();
+    await database.schema.alterTable("images").addColumn("boot_sources", "text").execute();
+  },
+};
+
 const migrations: MigrationProvider = {
-  getMigrations: async () => ({ "001-catalog-and-inventory": catalogAndInventory, "002-node-zones": nodeZones }),
+  getMigrations: async () => ({
+    "001-catalog-and-inventory": catalogAndInventory,
+    "002-node-zones": nodeZones,
+    "003-boot-images": bootImages,
+  }),
 };
 
 /**

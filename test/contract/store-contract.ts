@@ -70,6 +70,24 @@ export function storeContract(engine: string, makePlace: () => Promise<StorePlac
         expect(await store.listImages()).toEqual([image]);
       });
 
+      test("keeps which image a boot image is of, and which boot images have blocks of it", async () => {
+        const boot = { of: digestOf("a"), sources: [] as string[] };
+        await store.addImage(imageOf("a", "debian"));
+        const one: Image = { ...imageOf("b", `${digestOf("a")}.boot`), format: "boot", virtualSizeBytes: 0, boot };
+        const two: Image = {
+          ...imageOf("c", `${digestOf("d")}.boot`),
+          format: "boot",
+          virtualSizeBytes: 0,
+          boot: { of: digestOf("d"), sources: [digestOf("b"), digestOf("e")] },
+        };
+        await store.addImage(one);
+        await store.addImage(two);
+        await reopen();
+        expect(await store.imageByDigest(one.digest)).toEqual(one);
+        expect(await store.imageByDigest(two.digest)).toEqual(two);
+        expect((await store.imageByDigest(digestOf("a")))?.boot).toBeUndefined();
+      });
+
       test("knows nothing of what is not there", async () => {
         expect(await store.imageByDigest(digestOf("a"))).toBeUndefined();
         expect(await store.imageByName("a")).toBeUndefined();

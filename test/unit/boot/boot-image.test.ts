@@ -5,11 +5,12 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { decodeHead, encodeHead } from "../../../boot/boot-image.ts";
 import { BootFormatError } from "../../../boot/byte-reader.ts";
 import { pageBytes, sourceSavedBytesMin } from "../../../boot/limits.ts";
-import { type Packed, type PackSource, packBootImage } from "../../../boot/pack.ts";
+import type { Packed, PackSource } from "../../../boot/pack.ts";
 import { pageHashOf } from "../../../boot/page-hashes.ts";
 import { type BootProfile, coveredBytes, profileOfReads } from "../../../boot/profile.ts";
 import { readFrames, readHead } from "../../../boot/read-file.ts";
 import { likeness, sketchOf } from "../../../boot/sketch.ts";
+import { imageOf, packed } from "../../fixtures/boot-images.ts";
 import { makeTemporaryDirectory } from "../../fixtures/temporary-directory.ts";
 
 const digest = "cd".repeat(32);
@@ -21,19 +22,6 @@ beforeAll(async () => {
 });
 afterAll(() => remove());
 
-/** A page of its own for each number; 0 is zeros. */
-function pageOf(number: number): Buffer {
-  const page = Buffer.alloc(pageBytes);
-  for (let at = 0; number > 0 && at < pageBytes; at += 4)
-    page.writeUInt32LE((number * 2_654_435_761 + at * 40_503) >>> 0, at);
-  return page;
-}
-
-function imageOf(pages: readonly number[], cutBytes = 0): Buffer {
-  const image = Buffer.concat(pages.map(pageOf));
-  return image.subarray(0, image.length - cutBytes);
-}
-
 function profileOf(
   image: Buffer,
   reads: [number, number][] = [[0, image.length]],
@@ -42,20 +30,8 @@ function profileOf(
   return profileOfReads({ digest, sizeBytes: image.length }, reads, blockBytes);
 }
 
-async function pack(
-  image: Buffer,
-  profile = profileOf(image),
-  sources: PackSource[] = [],
-): Promise<Packed & { file: Buffer }> {
-  const frames: Uint8Array[] = [];
-  const packed = await packBootImage({
-    profile,
-    readImage: async (offset, length) => image.subarray(offset, offset + length),
-    sources,
-    write: async (bytes) => void frames.push(bytes),
-  });
-  return { ...packed, file: Buffer.concat([packed.headBytes, ...frames]) };
-}
+const pack = (image: Buffer, profile = profileOf(image), sources: PackSource[] = []) =>
+  packed({ image, profile, sources });
 
 /** The content of a boot image's file. */
 async function contentOf(file: Buffer): Promise<Buffer> {

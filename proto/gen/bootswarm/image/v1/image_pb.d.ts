@@ -48,7 +48,7 @@ export declare type Image = Message<"bootswarm.image.v1.Image"> & {
   format: ImageFormat;
 
   /**
-   * Size of the disk that a guest sees, in bytes.
+   * Size of the disk that a guest sees, in bytes; 0 for a boot image.
    *
    * @generated from field: uint64 virtual_size_bytes = 5;
    */
@@ -88,6 +88,20 @@ export declare type Image = Message<"bootswarm.image.v1.Image"> & {
    * @generated from field: google.protobuf.Timestamp created_at = 10;
    */
   createdAt?: Timestamp | undefined;
+
+  /**
+   * Sha256 of the image that this is a boot image of; empty for others.
+   *
+   * @generated from field: string boot_of = 11;
+   */
+  bootOf: string;
+
+  /**
+   * Sha256 of the boot images that have some of its blocks in its stead.
+   *
+   * @generated from field: repeated string boot_sources = 12;
+   */
+  bootSources: string[];
 };
 
 /**
@@ -122,6 +136,13 @@ export enum ImageFormat {
    * @generated from enum value: IMAGE_FORMAT_QCOW2 = 2;
    */
   QCOW2 = 2,
+
+  /**
+   * No disk, but what a boot of an image reads of it, in the order of the reads; `boot_of` says of which image.
+   *
+   * @generated from enum value: IMAGE_FORMAT_BOOT = 3;
+   */
+  BOOT = 3,
 }
 
 /**

@@ -463,6 +463,149 @@ export declare type CancelImportResponse = Message<"bootswarm.seeder.v1.CancelIm
 export declare const CancelImportResponseSchema: GenMessage<CancelImportResponse>;
 
 /**
+ * Names the image.
+ *
+ * @generated from message bootswarm.seeder.v1.GetBootProfileRequest
+ */
+export declare type GetBootProfileRequest = Message<"bootswarm.seeder.v1.GetBootProfileRequest"> & {
+  /**
+   * The image's name or sha256.
+   *
+   * @generated from field: string image = 1;
+   */
+  image: string;
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.GetBootProfileRequest.
+ * Use `create(GetBootProfileRequestSchema)` to create a new message.
+ */
+export declare const GetBootProfileRequestSchema: GenMessage<GetBootProfileRequest>;
+
+/**
+ * What a boot reads.
+ *
+ * @generated from message bootswarm.seeder.v1.GetBootProfileResponse
+ */
+export declare type GetBootProfileResponse = Message<"bootswarm.seeder.v1.GetBootProfileResponse"> & {
+  /**
+   * The profile, in the format of boot/profile.ts.
+   *
+   * @generated from field: bytes profile = 1;
+   */
+  profile: Uint8Array;
+
+  /**
+   * The boot image that it is of.
+   *
+   * @generated from field: bootswarm.image.v1.Image boot_image = 2;
+   */
+  bootImage?: Image | undefined;
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.GetBootProfileResponse.
+ * Use `create(GetBootProfileResponseSchema)` to create a new message.
+ */
+export declare const GetBootProfileResponseSchema: GenMessage<GetBootProfileResponse>;
+
+/**
+ * Asks to be the one who records an image's boot.
+ *
+ * @generated from message bootswarm.seeder.v1.ClaimBootRecordingRequest
+ */
+export declare type ClaimBootRecordingRequest = Message<"bootswarm.seeder.v1.ClaimBootRecordingRequest"> & {
+  /**
+   * The image's sha256.
+   *
+   * @generated from field: string image = 1;
+   */
+  image: string;
+
+  /**
+   * The node's id.
+   *
+   * @generated from field: string node_id = 2;
+   */
+  nodeId: string;
+
+  /**
+   * The node's name, for people.
+   *
+   * @generated from field: string node_name = 3;
+   */
+  nodeName: string;
+
+  /**
+   * How long the claim is to last, in milliseconds; an hour at most.
+   *
+   * @generated from field: uint32 duration_ms = 4;
+   */
+  durationMs: number;
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.ClaimBootRecordingRequest.
+ * Use `create(ClaimBootRecordingRequestSchema)` to create a new message.
+ */
+export declare const ClaimBootRecordingRequestSchema: GenMessage<ClaimBootRecordingRequest>;
+
+/**
+ * The claim is the node's.
+ *
+ * @generated from message bootswarm.seeder.v1.ClaimBootRecordingResponse
+ */
+export declare type ClaimBootRecordingResponse = Message<"bootswarm.seeder.v1.ClaimBootRecordingResponse"> & {
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.ClaimBootRecordingResponse.
+ * Use `create(ClaimBootRecordingResponseSchema)` to create a new message.
+ */
+export declare const ClaimBootRecordingResponseSchema: GenMessage<ClaimBootRecordingResponse>;
+
+/**
+ * Names a claim.
+ *
+ * @generated from message bootswarm.seeder.v1.ReleaseBootRecordingRequest
+ */
+export declare type ReleaseBootRecordingRequest = Message<"bootswarm.seeder.v1.ReleaseBootRecordingRequest"> & {
+  /**
+   * The image's sha256.
+   *
+   * @generated from field: string image = 1;
+   */
+  image: string;
+
+  /**
+   * The node's id.
+   *
+   * @generated from field: string node_id = 2;
+   */
+  nodeId: string;
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.ReleaseBootRecordingRequest.
+ * Use `create(ReleaseBootRecordingRequestSchema)` to create a new message.
+ */
+export declare const ReleaseBootRecordingRequestSchema: GenMessage<ReleaseBootRecordingRequest>;
+
+/**
+ * The claim is the node's no more.
+ *
+ * @generated from message bootswarm.seeder.v1.ReleaseBootRecordingResponse
+ */
+export declare type ReleaseBootRecordingResponse = Message<"bootswarm.seeder.v1.ReleaseBootRecordingResponse"> & {
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.ReleaseBootRecordingResponse.
+ * Use `create(ReleaseBootRecordingResponseSchema)` to create a new message.
+ */
+export declare const ReleaseBootRecordingResponseSchema: GenMessage<ReleaseBootRecordingResponse>;
+
+/**
  * What happened to an image.
  *
  * @generated from enum bootswarm.seeder.v1.ImageEvent
@@ -564,7 +707,7 @@ export enum ImportState {
 export declare const ImportStateSchema: GenEnum<ImportState>;
 
 /**
- * The images that exist. Their bytes travel by plain HTTP and by BitTorrent, never in these messages:
+ * The images that exist, and their boot images, which are items of the catalog like them. Their bytes travel by plain HTTP and by BitTorrent, never in these messages:
  * PUT /images/NAME uploads, GET /images/DIGEST/data downloads (ranges allowed), GET /images/DIGEST.torrent.
  *
  * @generated from service bootswarm.seeder.v1.CatalogService
@@ -650,6 +793,37 @@ export declare const CatalogService: GenService<{
     methodKind: "unary";
     input: typeof CancelImportRequestSchema;
     output: typeof CancelImportResponseSchema;
+  },
+  /**
+   * Tells which extents a boot of an image reads, and in which order, where that was recorded.
+   *
+   * @generated from rpc bootswarm.seeder.v1.CatalogService.GetBootProfile
+   */
+  getBootProfile: {
+    methodKind: "unary";
+    input: typeof GetBootProfileRequestSchema;
+    output: typeof GetBootProfileResponseSchema;
+  },
+  /**
+   * Claims the recording of an image's boot, or extends the claim: one node records it at a time. The boot image itself
+   * is uploaded by PUT /images/DIGEST.boot, where DIGEST is the image's.
+   *
+   * @generated from rpc bootswarm.seeder.v1.CatalogService.ClaimBootRecording
+   */
+  claimBootRecording: {
+    methodKind: "unary";
+    input: typeof ClaimBootRecordingRequestSchema;
+    output: typeof ClaimBootRecordingResponseSchema;
+  },
+  /**
+   * Gives a claim back, if the node has it.
+   *
+   * @generated from rpc bootswarm.seeder.v1.CatalogService.ReleaseBootRecording
+   */
+  releaseBootRecording: {
+    methodKind: "unary";
+    input: typeof ReleaseBootRecordingRequestSchema;
+    output: typeof ReleaseBootRecordingResponseSchema;
   },
 }>;
 
