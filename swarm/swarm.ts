@@ -11,6 +11,7 @@ import { type Disk, systemDisk } from "./disk.ts";
 import { connectionsMaxDefault, connectTimeoutMs } from "./limits.ts";
 import { RateLimit, RateMeter } from "./rate.ts";
 import { Storage } from "./storage.ts";
+import { systemClock } from "./system-clock.ts";
 import { Torrent } from "./torrent.ts";
 import type { TorrentHost } from "./torrent-host.ts";
 import type { AddTorrentOptions, Clock, Endpoint, SwarmLog, SwarmOptions } from "./types.ts";
@@ -45,15 +46,6 @@ export interface SwarmStatus {
 const receiveBuffer = Buffer.allocUnsafeSlow(256 * 1024);
 
 const silentLog: SwarmLog = { debug() {}, info() {}, warn() {} };
-
-/** Time as it passes outside simulations. */
-export const systemClock: Clock = {
-  now: () => performance.now(),
-  after: (delayMs, run) => {
-    const timer = setTimeout(run, delayMs);
-    return () => clearTimeout(timer);
-  },
-};
 
 export class Swarm {
   readonly #server: Server;

@@ -105,5 +105,7 @@ export type FromDiskWorker =
   /** Something in a boot image did not fit its checksum: it is used no more. */
   | { kind: "boot-image-bad"; digest: string; path: string; error: string }
   | { kind: "stats"; exports: ExportStats[]; bootBytes: number }
+  /** A client broke the protocol or a bound, and was cut off. */
+  | { kind: "breach"; listen: string; reason: string }
   /** Reads in order, as pairs of offset and length. */
   | { kind: "recorded"; id: string; reads: Float64Array };

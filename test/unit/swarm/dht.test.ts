@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type BencodeDictionary, decodeBencode } from "../../../swarm/bencode.ts";
 import { Dht } from "../../../swarm/dht.ts";
 import { createDhtClient } from "../../../swarm/dht-client.ts";
-import { systemClock } from "../../../swarm/swarm.ts";
+import { systemClock } from "../../../swarm/system-clock.ts";
 import type { Endpoint } from "../../../swarm/types.ts";
 
 const id = Buffer.alloc(20, 7);

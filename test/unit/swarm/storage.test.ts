@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 import { type Disk, systemDisk } from "../../../swarm/disk.ts";
 import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
 import { Storage } from "../../../swarm/storage.ts";
-import { systemClock } from "../../../swarm/swarm.ts";
+import { systemClock } from "../../../swarm/system-clock.ts";
 import { eventually } from "../../fixtures/processes.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 

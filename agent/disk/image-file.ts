@@ -1,0 +1,250 @@
+/**
+ * An image's file, shared by all exports of the image: what of it is here is read, what is not is asked of the main thread
+ * and waited for.
+ *
+ * All that reads of the image wait for is told in one message whenever it changes, so that the other side never has to
+ * keep account of reads; a turn of the event loop is gathered. Pieces of zeros are known from their hash and are never
+ * waited for.
+ */
+import { closeSync, fstatSync, openSync, read, readSync, statSync } from "node:fs";
+import { systemCodeOf } from "../../daemon/problem.ts";
+import type { Clock } from "../../swarm/types.ts";
+import { DiskReadError, type Extent } from "./disk.ts";
+import { mergeDemand } from "./merge-demand.ts";
+import type { DemandedRange, HostedImage } from "./messages.ts";
+import { PieceMap, type Range } from "./piece-map.ts";
+import { QuickReads } from "./quick-reads.ts";
+
+/** How often guesses are looked at again while nothing else happens: readers end without a word. */
+const guessesLookMs = 5_000;
+
+export interface ImageFileOptions {
+  clock: Clock;
+  /** What reads wait for has changed. */
+  onDemand(ranges: DemandedRange[]): void;
+  /** Reads that waited were served; how long each did. */
+  onServed(waitedMs: number[]): void;
+}
+
+interface Wait {
+  range: Range;
+  sinceMs: number;
+  arrive(): void;
+}
+
+export class ImageFile {
+  readonly #options: ImageFileOptions;
+  readonly #waits = new Set<Wait>();
+  /** What each export's readers will want next. */
+  readonly #guessers = new Set<() => Range[]>();
+  readonly #quick = new QuickReads();
+  #image: HostedImage;
+  #map: PieceMap;
+  /** -1 while it is not open. */
+  #fd = -1;
+  #announcing = false;
+  /** What was told last, as text: most turns change nothing. */
+  #announced = "[]";
+  #servedMs: number[] = [];
+  #cancelLook: (() => void) | undefined;
+  #closed = false;
+
+  constructor(image: HostedImage, options: ImageFileOptions) {
+    this.#options = options;
+    this.#image = image;
+    this.#map = new PieceMap(image);
+  }
+
+  get sizeBytes(): number {
+    return this.#image.sizeBytes;
+  }
+
+  get isComplete(): boolean {
+    return this.#image.complete;
+  }
+
+  /** What is known of it has changed. */
+  update(image: HostedImage): void {
+    const map = new PieceMap(image);
+    const isOther = this.#fd >= 0 && !isSameFile(this.#fd, image.dataPath);
+    this.#image = image;
+    this.#map = map;
+    if (isOther) this.#closeFile();
+    this.arrived();
+  }
+
+  /** Bits were set: whoever waited for them goes on. */
+  arrived(): void {
+    const nowMs = this.#options.clock.now();
+    for (const wait of this.#waits) {
+      if (!this.isHere(wait.range.offset, wait.range.length)) continue;
+      this.#waits.delete(wait);
+      this.#servedMs.push(nowMs - wait.sinceMs);
+      wait.arrive();
+    }
+    this.announce();
+  }
+
+  isHere(offset: number, length: number): boolean {
+    return this.#map.isHere(offset, length);
+  }
+
+  extents(offset: number, length: number): Extent[] {
+    return this.#map.extents(offset, length);
+  }
+
+  /** Fills `target` if that is likely to take no time. */
+  readNow(target: Uint8Array, offset: number): boolean {
+    if (!this.#map.isInFile(offset, target.length)) {
+      if (!this.isHere(offset, target.length)) return false;
+      const [first] = this.#map.extents(offset, target.length);
+      if (!first?.hole || first.length < target.length) return false;
+      target.fill(0);
+      return true;
+    }
+    if (!this.#quick.mayRead()) return false;
+    const startMs = performance.now();
+    let bytesRead: number;
+    try {
+      bytesRead = readSync(this.#open(), target, 0, target.length, offset);
+    } catch {
+      // Whoever reads it again, with time to wait, is told what is wrong.
+      return false;
+    }
+    this.#quick.note(target.length, performance.now() - startMs);
+    return bytesRead === target.length;
+  }
+
+  /**
+   * Fills `target`, whose range is here. It is not touched any more once this has settled.
+   *
+   * @throws DiskReadError if the file cannot be read
+   */
+  async read(target: Uint8Array, offset: number): Promise<void> {
+    for (const { range, zero } of this.#map.parts(offset, target.length)) {
+      const part = target.subarray(range.offset - offset, range.offset - offset + range.length);
+      if (zero) part.fill(0);
+      else await this.#readFile(part, range.offset);
+    }
+  }
+
+  /**
+   * Waits until a range is here.
+   *
+   * @throws DiskReadError if it is not in time; the signal's reason once that aborts
+   */
+  whenHere(offset: number, length: number, timeoutMs: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason as Error);
+      const end = (act: () => void) => {
+        cancel();
+        signal.removeEventListener("abort", onAbort);
+        this.#waits.delete(wait);
+        this.announce();
+        act();
+      };
+      const onAbort = () => end(() => reject(signal.reason as Error));
+      const cancel = clock.after(timeoutMs, () => {
+        const why = this.#image.pieces
+          ? "have not arrived"
+          : "cannot be verified, as the image's pieces are not known,";
+        end(() => reject(new DiskReadError(`bytes ${offset} to ${offset + length - 1} ${why} within ${timeoutMs} ms`)));
+      });
+      const wait: Wait = { range: { offset, length }, sinceMs: clock.now(), arrive: () => end(resolve) };
+      signal.addEventListener("abort", onAbort);
+      this.#waits.add(wait);
+      this.announce();
+    });
+  }
+
+  /** Adds guesses to what is asked for, until the function returned is called; `announce` when they change. */
+  addGuesser(windows: () => Range[]): () => void {
+    this.#guessers.add(windows);
+    return () => {
+      this.#guessers.delete(windows);
+      this.announce();
+    };
+  }
+
+  /** Tells what is waited for, at the end of this turn, if that has changed. */
+  announce(): void {
+    if (this.#announcing || this.#closed) return;
+    this.#announcing = true;
+    setImmediate(() => {
+      this.#announcing = false;
+      if (!this.#closed) this.#tell();
+    });
+  }
+
+  /** Nobody reads it any more. */
+  close(): void {
+    this.#closed = true;
+    this.#cancelLook?.();
+    this.#closeFile();
+  }
+
+  #tell(): void {
+    if (this.#servedMs.length > 0) {
+      this.#options.onServed(this.#servedMs);
+      this.#servedMs = [];
+    }
+    const missing = ({ offset, length }: Range) => this.#map.missing(offset, length);
+    const waited = [...this.#waits].flatMap(({ range }) => missing(range));
+    const guessed = this.#image.complete ? [] : [...this.#guessers].flatMap((windows) => windows()).flatMap(missing);
+    const ranges = mergeDemand(waited, guessed);
+    this.#cancelLook?.();
+    this.#cancelLook = guessed.length > 0 ? this.#options.clock.after(guessesLookMs, () => this.announce()) : undefined;
+    const text = JSON.stringify(ranges);
+    if (text === this.#announced) return;
+    this.#announced = text;
+    this.#options.onDemand(ranges);
+  }
+
+  async #readFile(target: Uint8Array, offset: number): Promise<void> {
+    for (let done = 0; done < target.length; ) {
+      let bytesRead: number;
+      try {
+        bytesRead = await readInto(this.#open(), target, done, offset + done);
+      } catch (error) {
+        throw new DiskReadError(`cannot read ${this.#image.dataPath} at ${offset + done}`, { cause: error });
+      }
+      if (bytesRead === 0)
+        throw new DiskReadError(`${this.#image.dataPath} ends at ${offset + done}, before the image`);
+      done += bytesRead;
+    }
+  }
+
+  /** Its descriptor, which is opened when it is needed first: until then the file need not exist. */
+  #open(): number {
+    if (this.#closed) throw new Error("the image is not served any more");
+    if (this.#fd < 0) this.#fd = openSync(this.#image.dataPath, "r");
+    return this.#fd;
+  }
+
+  #closeFile(): void {
+    if (this.#fd < 0) return;
+    const fd = this.#fd;
+    this.#fd = -1;
+    closeSync(fd);
+  }
+}
+
+/** Whether a path still leads to an open file. */
+function isSameFile(fd: number, path: string): boolean {
+  try {
+    const [open, there] = [fstatSync(fd), statSync(path)];
+    return open.ino === there.ino && open.dev === there.dev;
+  } catch (error) {
+    if (systemCodeOf(error) === "ENOENT") return false;
+    throw error;
+  }
+}
+
+function readInto(fd: number, target: Uint8Array, at: number, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    read(fd, target, at, target.length - at, position, (error, bytesRead) =>
+      error ? reject(error) : resolve(bytesRead),
+    );
+  });
+}

@@ -1,0 +1,426 @@
+/**
+ * The transmission phase of one connection: requests are queued, begun in order as far as memory allows, and answered in
+ * whatever order they come to an end, as the protocol has it.
+ *
+ * Two ways lead to an answer. Small reads of what is surely in memory are made at once, as many as have come together
+ * into one buffer behind their heads, and sent by one write: no thread, no promise, no copy. Everything else is read in the
+ * background, large reads in chunks (with structured replies) so that no buffer is large, and holes are told rather than sent.
+ *
+ * Memory: `unsentBytesMax` for what is read or not sent yet, `waitingBytesMax` for reads of pieces that are still to come.
+ * Requests beyond that are queued, 28 bytes each on the wire, and past `queuedRequestsMax` nothing more is received. A client
+ * that does not take its replies stops itself.
+ */
+import { setMaxListeners } from "node:events";
+import { messageOf } from "../../../daemon/problem.ts";
+import type { Agreed, NbdExport } from "./export.ts";
+import type { LargeReads } from "./large-reads.ts";
+import {
+  chunkBytesMax,
+  extentsMax,
+  queuedRequestsMax,
+  quickBytesMax,
+  requestBytesMax,
+  unfragmentedBytesMax,
+  unsentBytesMax,
+  waitingBytesMax,
+} from "./limits.ts";
+import { command, commandFlag, dataChunkHeadBytes, nbdError, simpleReplyBytes } from "./protocol.ts";
+import type { ReplyBuffers } from "./reply-buffers.ts";
+import {
+  encodeBlockStatus,
+  encodeErrorChunk,
+  encodeHoleChunk,
+  type NbdRequest,
+  writeDataChunk,
+  writeSimpleReply,
+} from "./request-codec.ts";
+import { RequestReader } from "./request-reader.ts";
+
+/** A read that is answered in several parts. */
+interface PartedRead {
+  request: NbdRequest;
+  begunBytes: number;
+  endedBytes: number;
+}
+
+/** The connection's socket, as far as replies go. */
+export interface Outlet {
+  /** Sends bytes, which must stay as they are until `sent` is called, whatever becomes of them. */
+  write(bytes: Buffer, sent: () => void): void;
+  /** What is written until `uncork` goes out together. */
+  cork(): void;
+  uncork(): void;
+  pause(): void;
+  resume(): void;
+  /** The client has taken its leave and has all of its replies. */
+  end(): void;
+}
+
+export interface Memory {
+  buffers: ReplyBuffers;
+  largeReads: LargeReads;
+}
+
+export class Transmission {
+  readonly #export: NbdExport;
+  readonly #agreed: Agreed;
+  readonly #outlet: Outlet;
+  readonly #memory: Memory;
+  readonly #reader = new RequestReader();
+  readonly #aborter = new AbortController();
+  /** Requests that are not begun; the first may be in part. */
+  readonly #queue: NbdRequest[] = [];
+  #head = 0;
+  #parted: PartedRead | undefined;
+  /** Of buffers that are read into from this machine's disk, or not sent. */
+  #heldBytes = 0;
+  /** Of buffers whose reads wait for pieces. */
+  #waitingBytes = 0;
+  #underWay = 0;
+  #pumping = false;
+  #paused = false;
+  #leaving = false;
+  /** The small replies of one pump, sent together. */
+  #slab: Buffer | undefined;
+  #slabBytes = 0;
+
+  constructor(chosen: NbdExport, agreed: Agreed, outlet: Outlet, memory: Memory) {
+    this.#export = chosen;
+    this.#agreed = agreed;
+    this.#outlet = outlet;
+    this.#memory = memory;
+    // Many reads wait on it side by side.
+    setMaxListeners(0, this.#aborter.signal);
+  }
+
+  /** @throws NbdProtocolError at a breach: the connection is to be ended */
+  receive(chunk: Buffer): void {
+    if (this.#leaving) return;
+    try {
+      this.#reader.read(chunk, (request) => {
+        if (request.type === command.disconnect) this.#leaving = true;
+        else this.#queue.push(request);
+        return !this.#leaving;
+      });
+    } finally {
+      this.#pump();
+    }
+  }
+
+  /** The connection is gone: what is under way ends by itself, and nobody is told. */
+  close(): void {
+    this.#leaving = true;
+    this.#queue.length = 0;
+    this.#head = 0;
+    this.#parted = undefined;
+    this.#memory.largeReads.forget(this.#pump);
+    this.#aborter.abort(new Error("the client is gone"));
+  }
+
+  readonly #pump = (): void => {
+    if (this.#pumping || this.#aborter.signal.aborted) return;
+    this.#pumping = true;
+    this.#outlet.cork();
+    try {
+      while (this.#head < this.#queue.length && this.#begin(this.#queue[this.#head] as NbdRequest)) this.#head += 1;
+      this.#flush();
+    } finally {
+      this.#outlet.uncork();
+      this.#pumping = false;
+    }
+    if (this.#head === this.#queue.length) {
+      this.#queue.length = 0;
+      this.#head = 0;
+    } else if (this.#head > queuedRequestsMax) {
+      this.#queue.splice(0, this.#head);
+      this.#head = 0;
+    }
+    this.#steer();
+  };
+
+  /** Receives more, or no more for now; takes leave when all is done. */
+  #steer(): void {
+    const queued = this.#queue.length - this.#head;
+    if (this.#leaving) {
+      if (queued === 0 && this.#underWay === 0 && this.#heldBytes === 0) this.#outlet.end();
+    } else if (!this.#paused && queued > queuedRequestsMax) {
+      this.#paused = true;
+      this.#outlet.pause();
+    } else if (this.#paused && queued <= queuedRequestsMax / 2) {
+      this.#paused = false;
+      this.#outlet.resume();
+    }
+  }
+
+  /** Begins a request; false if there is no memory for it now. */
+  #begin(request: NbdRequest): boolean {
+    const error = this.#parted ? undefined : this.#objection(request);
+    if (error) return this.#answer(request, error.code, error.message);
+    if (request.type === command.read) return this.#beginRead(request);
+    if (request.type === command.blockStatus) return this.#tellStatus(request);
+    // FLUSH and CACHE: nothing is ever written, and reads are what they cost.
+    return this.#answer(request, nbdError.none, "");
+  }
+
+  /** Why a request is refused, if it is. */
+  #objection({ type, flags, offset, length }: NbdRequest): { code: number; message: string } | undefined {
+    const invalid = (message: string) => ({ code: nbdError.invalid, message });
+    switch (type) {
+      case command.write:
+      case command.trim:
+      case command.writeZeroes:
+        return { code: nbdError.perm, message: "the export is read-only" };
+      case command.flush:
+        // The document has offset and length as zero, and some clients have sent others.
+        return (flags & ~commandFlag.fua) === 0 ? undefined : invalid("unknown flags of a flush");
+      case command.read:
+      case command.cache:
+      case command.blockStatus:
+        break;
+      default:
+        return invalid(`unknown command ${type}`);
+    }
+    // FUA means nothing to commands that do not write; the document has servers accept it.
+    const own = type === command.read ? commandFlag.df : type === command.blockStatus ? commandFlag.reqOne : 0;
+    if ((flags & ~(commandFlag.fua | own)) !== 0) return invalid("flags that do not go with the command");
+    if (length === 0 && type !== command.cache) return invalid("a length of zero");
+    if (offset + length > this.#export.disk.sizeBytes) return invalid("beyond the end of the disk");
+    if (type === command.blockStatus)
+      return this.#agreed.allocation ? undefined : invalid("no metadata context is set");
+    if (type !== command.read) return undefined;
+    if (length > requestBytesMax) return invalid(`a read of more than ${requestBytesMax} bytes`);
+    if ((flags & commandFlag.df) === 0) return undefined;
+    if (!this.#agreed.structuredReplies) return invalid("DF without structured replies");
+    const fits = length <= unfragmentedBytesMax;
+    return fits ? undefined : { code: nbdError.overflow, message: "too long to be sent in one piece" };
+  }
+
+  #beginRead(request: NbdRequest): boolean {
+    if (request.length <= quickBytesMax && !this.#hasRoom(request.length)) return false;
+    if (request.length <= quickBytesMax && this.#readNow(request)) return true;
+    if (request.length <= chunkBytesMax) {
+      return this.#beginPart({ request, begunBytes: 0, endedBytes: 0 }, request.length);
+    }
+    const inParts = this.#agreed.structuredReplies && (request.flags & commandFlag.df) === 0;
+    if (!inParts) return this.#beginLarge(request);
+    const parted = this.#parted ?? { request, begunBytes: 0, endedBytes: 0 };
+    while (parted.begunBytes < request.length) {
+      if (!this.#beginPart(parted, Math.min(chunkBytesMax, request.length - parted.begunBytes))) {
+        this.#parted = parted;
+        return false;
+      }
+    }
+    this.#parted = undefined;
+    return true;
+  }
+
+  /** Reads into the slab what can be had at once; false if that has to be waited for. */
+  #readNow(request: NbdRequest): boolean {
+    const { structuredReplies } = this.#agreed;
+    const { offset, length } = request;
+    const slab = this.#slabFor((structuredReplies ? dataChunkHeadBytes : simpleReplyBytes) + length);
+    const at = this.#slabBytes;
+    const body = structuredReplies
+      ? writeDataChunk(slab, at, request, offset, length, true)
+      : writeSimpleReply(slab, at, request, nbdError.none);
+    if (!this.#export.disk.preadNow(slab.subarray(body, body + length), offset)) return false;
+    this.#slabBytes = body + length;
+    this.#count(length, true);
+    return true;
+  }
+
+  /** Memory for so many bytes of replies behind those that are in it; room for the small reads behind this one, too. */
+  #slabFor(bytes: number): Buffer {
+    if (this.#slab && this.#slab.length - this.#slabBytes >= bytes) return this.#slab;
+    this.#flush();
+    let wanted = bytes;
+    for (let next = this.#head + 1; next < this.#queue.length && wanted < chunkBytesMax; next += 1) {
+      const { type, length } = this.#queue[next] as NbdRequest;
+      if (type === command.read && length <= quickBytesMax) wanted += dataChunkHeadBytes + length;
+    }
+    this.#slab = this.#memory.buffers.take(Math.max(bytes, Math.min(wanted, chunkBytesMax)));
+    this.#slabBytes = 0;
+    return this.#slab;
+  }
+
+  #flush(): void {
+    const slab = this.#slab;
+    this.#slab = undefined;
+    if (slab && this.#slabBytes > 0) this.#send(slab, this.#slabBytes);
+    else if (slab) this.#memory.buffers.release(slab);
+  }
+
+  /** Begins to read the next part, as a chunk of its own or as all there is; false if there is no memory for it now. */
+  #beginPart(parted: PartedRead, length: number): boolean {
+    const { disk } = this.#export;
+    const { structuredReplies } = this.#agreed;
+    const { request } = parted;
+    const offset = request.offset + parted.begunBytes;
+    if (structuredReplies && length > quickBytesMax && isHole(disk, offset, length)) {
+      if (!this.#hasRoom(0)) return false;
+      parted.begunBytes += length;
+      const done = this.#endPart(parted, length);
+      this.#count(length, done);
+      this.#sendOwn(encodeHoleChunk(request, offset, length, done));
+      return true;
+    }
+    const waits = !disk.isHere(offset, length);
+    if (waits ? !this.#mayWait(length) : !this.#hasRoom(length)) return false;
+    parted.begunBytes += length;
+    void this.#readPart(parted, offset, length, waits);
+    return true;
+  }
+
+  async #readPart(parted: PartedRead, offset: number, length: number, waits: boolean): Promise<void> {
+    const { structuredReplies } = this.#agreed;
+    const { request } = parted;
+    const body = structuredReplies ? dataChunkHeadBytes : simpleReplyBytes;
+    const buffer = this.#memory.buffers.take(body + length);
+    const error = await this.#read(buffer.subarray(body, body + length), offset, waits);
+    const done = this.#endPart(parted, length);
+    if (this.#aborter.signal.aborted || error !== undefined) this.#memory.buffers.release(buffer);
+    if (this.#aborter.signal.aborted) return;
+    if (error !== undefined) {
+      this.#fail(request, offset, length, error, done);
+    } else {
+      if (structuredReplies) writeDataChunk(buffer, 0, request, offset, length, done);
+      else writeSimpleReply(buffer, 0, request, nbdError.none);
+      this.#count(length, done);
+      this.#send(buffer, body + length);
+    }
+    this.#pump();
+  }
+
+  /** Begins a read that is answered in one piece, however large. */
+  #beginLarge(request: NbdRequest): boolean {
+    const { offset, length } = request;
+    const waits = !this.#export.disk.isHere(offset, length);
+    if (waits ? !this.#mayWait(length) : !this.#hasRoom(length)) return false;
+    if (!this.#memory.largeReads.take(length, this.#pump)) return false;
+    void this.#readLarge(request, offset, length, waits);
+    return true;
+  }
+
+  async #readLarge(request: NbdRequest, offset: number, length: number, waits: boolean): Promise<void> {
+    const { structuredReplies } = this.#agreed;
+    const body = structuredReplies ? dataChunkHeadBytes : simpleReplyBytes;
+    const buffer = Buffer.allocUnsafeSlow(body + length);
+    const error = await this.#read(buffer.subarray(body), offset, waits);
+    const { largeReads } = this.#memory;
+    if (this.#aborter.signal.aborted) {
+      largeReads.release(length);
+      return;
+    }
+    if (error !== undefined) {
+      this.#fail(request, offset, length, error, true);
+      largeReads.release(length);
+    } else {
+      if (structuredReplies) writeDataChunk(buffer, 0, request, offset, length, true);
+      else writeSimpleReply(buffer, 0, request, nbdError.none);
+      this.#count(length, true);
+      this.#send(buffer, buffer.length, () => largeReads.release(length));
+    }
+    this.#pump();
+  }
+
+  /** Reads, and keeps account of the memory meanwhile; resolves to what went wrong, if something did. */
+  async #read(target: Buffer, offset: number, waits: boolean): Promise<unknown> {
+    const bytes = target.length;
+    this.#underWay += 1;
+    if (waits) this.#waitingBytes += bytes;
+    else this.#heldBytes += bytes;
+    try {
+      await this.#export.disk.pread(target, offset, this.#aborter.signal);
+      return undefined;
+    } catch (error) {
+      return error ?? new Error("unknown");
+    } finally {
+      this.#underWay -= 1;
+      if (waits) this.#waitingBytes -= bytes;
+      else this.#heldBytes -= bytes;
+    }
+  }
+
+  /** A part has ended, one way or the other; true if it was the last. */
+  #endPart(parted: PartedRead, length: number): boolean {
+    parted.endedBytes += length;
+    return parted.endedBytes === parted.request.length;
+  }
+
+  #fail(request: NbdRequest, offset: number, length: number, error: unknown, done: boolean): void {
+    this.#export.readFailed(offset, length, error);
+    this.#export.counters.errors += 1;
+    if (this.#agreed.structuredReplies) {
+      this.#sendOwn(encodeErrorChunk(request, nbdError.io, messageOf(error), done, offset));
+    } else {
+      this.#answerSimply(request, nbdError.io);
+    }
+  }
+
+  #tellStatus(request: NbdRequest): boolean {
+    if (!this.#hasRoom(0)) return false;
+    const { offset, length, flags } = request;
+    const known = this.#export.disk.extents(offset, length);
+    this.#sendOwn(encodeBlockStatus(request, known.slice(0, (flags & commandFlag.reqOne) !== 0 ? 1 : extentsMax)));
+    return true;
+  }
+
+  /** Answers without data; false if the client has not taken what it was sent. */
+  #answer(request: NbdRequest, error: number, message: string): boolean {
+    if (!this.#hasRoom(0)) return false;
+    const structured = request.type === command.read || request.type === command.blockStatus;
+    if (error !== nbdError.none && structured && this.#agreed.structuredReplies) {
+      this.#sendOwn(encodeErrorChunk(request, error, message, true));
+    } else {
+      this.#answerSimply(request, error);
+    }
+    return true;
+  }
+
+  #answerSimply(request: NbdRequest, error: number): void {
+    const reply = Buffer.alloc(simpleReplyBytes);
+    writeSimpleReply(reply, 0, request, error);
+    this.#sendOwn(reply);
+  }
+
+  #hasRoom(bytes: number): boolean {
+    const held = this.#heldBytes + (this.#slab?.length ?? 0);
+    return held === 0 || held + bytes <= unsentBytesMax;
+  }
+
+  #mayWait(bytes: number): boolean {
+    return this.#waitingBytes === 0 || this.#waitingBytes + bytes <= waitingBytesMax;
+  }
+
+  #count(bytes: number, done: boolean): void {
+    const { counters } = this.#export;
+    if (done) counters.reads += 1;
+    counters.readBytes += bytes;
+  }
+
+  /** Sends what is in a buffer from the pool, which gets it back. */
+  #send(buffer: Buffer, bytes: number, sent?: () => void): void {
+    this.#heldBytes += buffer.length;
+    this.#outlet.write(buffer.subarray(0, bytes), () => {
+      this.#heldBytes -= buffer.length;
+      if (sent) sent();
+      else this.#memory.buffers.release(buffer);
+      this.#pump();
+    });
+  }
+
+  /** Sends a small message that has memory of its own. */
+  #sendOwn(bytes: Buffer): void {
+    this.#heldBytes += bytes.length;
+    this.#outlet.write(bytes, () => {
+      this.#heldBytes -= bytes.length;
+      this.#pump();
+    });
+  }
+}
+
+/** Whether all of a range is known to be a hole. */
+function isHole(disk: NbdExport["disk"], offset: number, length: number): boolean {
+  const [first] = disk.extents(offset, length);
+  return first?.hole === true && first.length >= length;
+}

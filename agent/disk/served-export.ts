@@ -1,0 +1,47 @@
+/** One export as the disk worker has it: the layers of its disk, and what it counts. */
+import { messageOf } from "../../daemon/problem.ts";
+import type { Clock } from "../../swarm/types.ts";
+import type { Disk } from "./disk.ts";
+import { ImageDisk } from "./image-disk.ts";
+import type { ImageFile } from "./image-file.ts";
+import type { ExportSpec, ExportStats, FromDiskWorker } from "./messages.ts";
+import type { NbdCounters, NbdExport } from "./nbd/export.ts";
+
+export class ServedExport implements NbdExport {
+  readonly spec: ExportSpec;
+  readonly counters: NbdCounters = { connections: 0, reads: 0, readBytes: 0, errors: 0, lastReadAtMs: 0 };
+  readonly #image: ImageDisk;
+  readonly #post: (message: FromDiskWorker) => void;
+
+  constructor(spec: ExportSpec, file: ImageFile, clock: Clock, post: (message: FromDiskWorker) => void) {
+    this.spec = spec;
+    this.#image = new ImageDisk(file, spec.readTimeoutMs, clock);
+    this.#post = post;
+  }
+
+  get name(): string {
+    return this.spec.name;
+  }
+
+  get description(): string {
+    return `bootswarm image ${this.spec.digest}`;
+  }
+
+  /** The topmost layer. Further layers stand here, above the image's file. */
+  get disk(): Disk {
+    return this.#image;
+  }
+
+  get stats(): ExportStats {
+    const { id } = this.spec;
+    return { id, ...this.counters, ...this.#image.counters, bootImageBytes: 0 };
+  }
+
+  readFailed(offset: number, length: number, error: unknown): void {
+    this.#post({ kind: "read-failed", id: this.spec.id, offset, length, error: messageOf(error) });
+  }
+
+  close(): void {
+    this.#image.close();
+  }
+}
