@@ -5,7 +5,8 @@ import { expect, test } from "vitest";
 import { systemDisk } from "../../../swarm/disk.ts";
 import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
 import { Storage } from "../../../swarm/storage.ts";
-import { Swarm, systemClock } from "../../../swarm/swarm.ts";
+import { Swarm } from "../../../swarm/swarm.ts";
+import { systemClock } from "../../../swarm/system-clock.ts";
 import { zeroPiecesOf } from "../../../swarm/zero-pieces.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 
