@@ -126,6 +126,30 @@ export const agentConfigSchema = z.strictObject({
         ),
     })
     .prefault({}),
+  disk: z
+    .strictObject({
+      readTimeoutMs: z
+        .int()
+        .min(100)
+        .max(86_400_000)
+        .default(120_000)
+        .describe("How long a VM's read may wait for bytes that are not here before it fails with an I/O error."),
+      listen: z
+        .union([z.literal(""), z.string().regex(endpointPattern, "write HOST:PORT or [IPV6]:PORT, or nothing")])
+        .default("")
+        .describe("Where disks are served over TCP besides their Unix sockets: HOST:PORT. Empty: nowhere."),
+      tls: z
+        .strictObject({
+          certPath: z.string().default("").describe("Certificate of disks over TCP, PEM. Empty: no TLS."),
+          keyPath: z.string().default("").describe("Its private key, PEM."),
+          caPath: z
+            .string()
+            .default("")
+            .describe("Authority whose certificate clients must show, PEM. Empty: any client may read."),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
   report: z
     .strictObject({
       intervalMs: z
