@@ -114,6 +114,11 @@ export class Picker<Requester extends object> {
     return count;
   }
 
+  /** How many connected peers have a piece. */
+  holdersOf(index: number): number {
+    return this.#availability[index]!;
+  }
+
   /** A peer that has these pieces is gone. */
   removePeer(has: Bitfield): void {
     for (let index = 0; index < has.size; index++) if (has.has(index)) this.#availability[index]!--;

@@ -14,6 +14,7 @@ import { pieceBytesOf } from "./metainfo.ts";
 import type { Peer } from "./peer.ts";
 import { Picker } from "./picker.ts";
 import { PieceBuffers } from "./piece-buffers.ts";
+import { isRareNews, listenersAmong } from "./rare-news.ts";
 import { RequestRoom } from "./request-room.ts";
 import { type FeedTarget, SourceFeed } from "./source-feed.ts";
 import { Suspicions } from "./suspicions.ts";
@@ -413,7 +414,7 @@ export class PieceExchange implements FeedTarget {
     this.#hedges.done(index, this.#options.clock.now());
     const piece = this.#buffers.get(index) as Buffer;
     if (this.#storage.verify(index, piece)) {
-      this.#keepWaitingFor(this.#write(index, piece));
+      this.#keepWaitingFor(this.#write(index, piece, authors));
       return;
     }
     this.#dropBadPiece(index, piece, authors);
@@ -427,12 +428,12 @@ export class PieceExchange implements FeedTarget {
   }
 
   /** Writes a verified piece. */
-  async #write(index: number, piece: Buffer): Promise<void> {
+  async #write(index: number, piece: Buffer, authors: readonly Requester[]): Promise<void> {
     for (const peer of this.#suspicions.clear(index, piece)) {
       if (!(peer instanceof SourceFeed)) this.#options.strike(peer, "blocks that it sent were not the piece's");
     }
     await this.#storage.write(index, piece);
-    this.#onWritten(index);
+    this.#onWritten(index, authors);
   }
 
   /** What the disk is at work on must end before the torrent does. */
@@ -443,7 +444,7 @@ export class PieceExchange implements FeedTarget {
     this.#writes.add(waiting);
   }
 
-  #onWritten(index: number): void {
+  #onWritten(index: number, authors: readonly Requester[]): void {
     this.#freeBuffer(index);
     this.#picker?.finish(index);
     if (this.#stopped) return;
@@ -452,9 +453,21 @@ export class PieceExchange implements FeedTarget {
     }
     // Told also to those that have it: only so does a complete one know what is still rare, and when two can part.
     this.#haves.add(index);
+    this.#tellNews(index, authors);
     if (this.isComplete) this.#onComplete();
     this.#options.onPiece(index);
     if (this.#buffers.isShort) this.requestFromAll();
+  }
+
+  /** Tells at once whom it matters to: who suggested the piece suggests no other before, and of a rare one a few others. */
+  #tellNews(index: number, authors: readonly Requester[]): void {
+    const nowMs = this.#options.clock.now();
+    for (const author of new Set(authors)) {
+      if (!(author instanceof SourceFeed) && nowMs - author.suggestedAtMs < suggestionMsMax) author.tellAll();
+    }
+    if (!this.#picker || !isRareNews(this.#picker.holdersOf(index))) return;
+    const lacking = [...this.#options.peers].filter((peer) => peer.has?.has(index) === false);
+    for (const peer of listenersAmong(lacking, this.#options.random)) peer.tellAll();
   }
 
   #onComplete(): void {
@@ -537,7 +550,7 @@ export class PieceExchange implements FeedTarget {
     this.#hedges.done(index, this.#options.clock.now());
     for (const { block, others } of settled) this.#settleBlock(block, others, feed);
     piece.set(bytes);
-    this.#keepWaitingFor(this.#write(index, piece));
+    this.#keepWaitingFor(this.#write(index, piece, [feed]));
     return true;
   }
 
