@@ -55,8 +55,7 @@ export class BootImageDisk implements Disk {
     for (let done = 0; done < length; ) {
       const part = index.partAt(offset + done);
       const bytes = Math.min(endOf(part) - offset, length) - done;
-      const isComing =
-        typeof part !== "number" && (!part.content || part.content.isComing(part.contentOffset, bytes));
+      const isComing = typeof part !== "number" && (!part.content || part.content.isComing(part.contentOffset, bytes));
       if (!isComing && !this.#below.isHere(offset + done, bytes)) return false;
       done += bytes;
     }

@@ -8,7 +8,16 @@ import { Worker } from "node:worker_threads";
 import type { Log } from "../../daemon/log.ts";
 import { Problem, type ProblemKind } from "../../daemon/problem.ts";
 import type { Clock } from "../../swarm/types.ts";
-import type { DemandedRange, ExportSpec, FromDiskWorker, HostedImage, TcpListen, ToDiskWorker } from "./messages.ts";
+import type {
+  BootImageFiles,
+  DemandedRange,
+  ExportSpec,
+  FromDiskWorker,
+  HostedImage,
+  RecordingProgress,
+  TcpListen,
+  ToDiskWorker,
+} from "./messages.ts";
 
 /** Between the death of a worker and the next: doubled each time until one has lived for `restMs`. */
 const restartDelayMsMin = 100;
@@ -48,11 +57,12 @@ interface Waiting<T> {
 export class DiskHost {
   readonly #options: DiskHostOptions;
   readonly #images = new Map<string, HostedImage>();
-  readonly #bootImages = new Map<string, string>();
+  readonly #bootImages = new Map<string, { sizeBytes: number; files: BootImageFiles }>();
   readonly #exports = new Map<string, ExportSpec>();
   readonly #opening = new Map<string, Waiting<OpenedExport>>();
   readonly #closing = new Map<string, (() => void)[]>();
   readonly #recordings = new Map<string, Waiting<Float64Array> | undefined>();
+  readonly #progress = new Map<string, RecordingProgress>();
   #bootBytesMax: number | undefined;
   #worker: Worker | undefined;
   #startedMs = 0;
@@ -116,11 +126,11 @@ export class DiskHost {
     });
   }
 
-  /** A boot image's verified file to be used above an image; null takes it away. */
-  setBootImage(digest: string, path: string | null): void {
-    if (path === null) this.#bootImages.delete(digest);
-    else this.#bootImages.set(digest, path);
-    this.#say({ kind: "boot-image", digest, path });
+  /** A boot image to be used above an image; null takes it away. */
+  setBootImage({ digest, sizeBytes }: { digest: string; sizeBytes: number }, files: BootImageFiles | null): void {
+    if (files === null) this.#bootImages.delete(digest);
+    else this.#bootImages.set(digest, { sizeBytes, files });
+    this.#say({ kind: "boot-image", digest, sizeBytes, files });
   }
 
   setBootMemory(bootBytesMax: number): void {
@@ -131,7 +141,18 @@ export class DiskHost {
   /** Begins to note what is read of an export. */
   record(id: string): void {
     this.#recordings.set(id, undefined);
+    this.#progress.delete(id);
     this.#say({ kind: "record", id });
+  }
+
+  /** How far a recording is, as of the last second or so; undefined before its first, and where there is none. */
+  recordingProgress(id: string): RecordingProgress | undefined {
+    return this.#progress.get(id);
+  }
+
+  /** Whether a recording goes on: it ends with its export, and if the worker dies. */
+  isRecording(id: string): boolean {
+    return this.#recordings.has(id);
   }
 
   /**
@@ -173,7 +194,7 @@ export class DiskHost {
     worker.on("exit", (status) => this.#died(worker, new Error(`it ended with status ${status}`)));
     if (this.#bootBytesMax !== undefined) this.#say({ kind: "memory", bootBytesMax: this.#bootBytesMax });
     for (const image of this.#images.values()) this.#say({ kind: "image", image });
-    for (const [digest, path] of this.#bootImages) this.#say({ kind: "boot-image", digest, path });
+    for (const [digest, boot] of this.#bootImages) this.#say({ kind: "boot-image", digest, ...boot });
     for (const spec of this.#exports.values()) this.#say({ kind: "open", export: spec });
   }
 
@@ -209,6 +230,9 @@ export class DiskHost {
         break;
       case "breach":
         log.warn({ listen: message.listen, reason: message.reason }, "an NBD client was cut off");
+        break;
+      case "recording":
+        this.#progress.set(message.id, message.progress);
         break;
       case "recorded":
         this.#recordings.get(message.id)?.resolve(message.reads);

@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import type { Clock } from "../../swarm/types.ts";
+import { BootMemory } from "./boot/boot-memory.ts";
 import { ImageFile } from "./image-file.ts";
 import type { ExportListen, ExportSpec, FromDiskWorker, HostedImage, TlsFiles, ToDiskWorker } from "./messages.ts";
 import { LargeReads } from "./nbd/large-reads.ts";
@@ -21,6 +22,7 @@ export class DiskService {
   readonly #post: (message: FromDiskWorker) => void;
   readonly #clock: Clock;
   readonly #memory = { buffers: new ReplyBuffers(), largeReads: new LargeReads() };
+  readonly #boot: BootMemory;
   readonly #files = new Map<string, ImageFile>();
   readonly #exports = new Map<string, Opened>();
   readonly #servers = new Map<string, NbdServer>();
@@ -32,6 +34,9 @@ export class DiskService {
   constructor(post: (message: FromDiskWorker) => void, clock: Clock) {
     this.#post = post;
     this.#clock = clock;
+    this.#boot = new BootMemory({
+      onBad: (digest, path, error, isDamaged) => post({ kind: "boot-image-bad", digest, path, error, isDamaged }),
+    });
     this.#cancelStats = clock.after(statsIntervalMs, () => this.#tellStats());
   }
 
@@ -46,6 +51,7 @@ export class DiskService {
       case "forget":
         this.#files.get(message.digest)?.close();
         this.#files.delete(message.digest);
+        // Its boot image stays in memory for the next VM, until others need the room.
         break;
       case "open":
         this.#change(() => this.#open(message.export));
@@ -54,10 +60,21 @@ export class DiskService {
         this.#change(() => this.#close(message.id));
         break;
       case "boot-image":
+        if (message.files) void this.#boot.use(message, message.files);
+        else this.#boot.drop(message.digest);
+        break;
       case "memory":
+        this.#boot.setBudget(message.bootBytesMax);
+        break;
       case "record":
+        // An export that is about to be opened is recorded from its first read on.
+        this.#change(async () => this.#exports.get(message.id)?.served.log.record());
+        break;
       case "record-stop":
-        // Layers above the image's file.
+        this.#change(async () => {
+          const reads = this.#exports.get(message.id)?.served.log.stop() ?? new Float64Array(0);
+          this.#post({ kind: "recorded", id: message.id, reads });
+        });
         break;
     }
   }
@@ -96,7 +113,7 @@ export class DiskService {
       if (this.#exports.has(spec.id)) throw new Problem("already-exists", `disk ${spec.id} is served already`);
       const file = this.#files.get(spec.digest);
       if (!file) throw new Problem("not-found", `the disk worker does not know image ${spec.digest}`);
-      const served = new ServedExport(spec, file, this.#clock, this.#post);
+      const served = new ServedExport(spec, file, this.#boot, this.#clock, this.#post);
       const opened: Opened = { served, servers: [] };
       this.#exports.set(spec.id, opened);
       try {
@@ -153,10 +170,15 @@ export class DiskService {
   #tellStats(): void {
     this.#cancelStats = this.#clock.after(statsIntervalMs, () => this.#tellStats());
     const exports = [...this.#exports.values()].map(({ served }) => served.stats);
-    const text = JSON.stringify(exports);
+    for (const [id, { served }] of this.#exports) {
+      const progress = served.log.progress();
+      if (progress) this.#post({ kind: "recording", id, progress });
+    }
+    const boot = this.#boot.stats();
+    const text = JSON.stringify([exports, boot]);
     if (text === this.#toldStats) return;
     this.#toldStats = text;
-    this.#post({ kind: "stats", exports, bootBytes: 0 });
+    this.#post({ kind: "stats", exports, boot });
   }
 }
 

@@ -3,20 +3,12 @@
  * topmost layer: what a boot reads must not depend on where it was read from.
  */
 import type { Disk, Extent } from "./disk.ts";
+import type { RecordingProgress } from "./messages.ts";
 
 /** Reads that are noted; a boot has some thousands. */
 const readsMax = 1_000_000;
 /** The unit in which reads are new: a reader that goes over the same blocks again is no longer booting. */
 const blockBytes = 64 * 1024;
-
-/** How far a recording is. */
-export interface RecordingProgress {
-  reads: number;
-  /** Bytes of the blocks that were read, each counted once. */
-  blockBytes: number;
-  /** When a block was last read for the first time, or the recording began. */
-  lastNewAtMs: number;
-}
 
 interface Recording {
   reads: number[];
@@ -45,7 +37,7 @@ export class LogDisk implements Disk {
   progress(): RecordingProgress | undefined {
     if (!this.#recording) return undefined;
     const { reads, blocks, lastNewAtMs } = this.#recording;
-    return { reads: reads.length / 2, blockBytes: blocks.size * blockBytes, lastNewAtMs };
+    return { reads: reads.length / 2, blockBytes: blocks.size * blockBytes, quietMs: this.#nowMs() - lastNewAtMs };
   }
 
   /** Ends the recording: its reads as pairs of offset and length. */

@@ -53,6 +53,14 @@ export interface ExportSpec {
   readTimeoutMs: number;
 }
 
+/** A boot image's verified file, and those of the boot images that have some of its pages, as far as they are here. */
+export interface BootImageFiles {
+  /** The boot image's own. */
+  digest: string;
+  path: string;
+  sources: { digest: string; path: string }[];
+}
+
 export type ToDiskWorker =
   /** Makes an image readable, or says anew what is known of it: its pieces, that it is complete, or that it no longer is. */
   | { kind: "image"; image: HostedImage }
@@ -63,8 +71,8 @@ export type ToDiskWorker =
   | { kind: "open"; export: ExportSpec }
   /** Ends its connections, then answers `closed`. */
   | { kind: "close"; id: string }
-  /** A boot image's verified file, to be used above an image's disk; null takes it away. */
-  | { kind: "boot-image"; digest: string; path: string | null }
+  /** A boot image to be used above an image's disk; null takes it away. */
+  | { kind: "boot-image"; digest: string; sizeBytes: number; files: BootImageFiles | null }
   | { kind: "memory"; bootBytesMax: number }
   | { kind: "record"; id: string }
   /** Answered by `recorded`. */
@@ -91,6 +99,24 @@ export interface ExportStats {
   lastReadAtMs: number;
 }
 
+/** What boot images do in the worker: see boot-memory.ts; reads that one had a part in, and those that it had all of. */
+export interface BootStats {
+  images: number;
+  bytes: number;
+  sharedBytes: number;
+  reads: number;
+  wholeReads: number;
+}
+
+/** How far a recording is. */
+export interface RecordingProgress {
+  reads: number;
+  /** Bytes of the blocks that were read, each counted once. */
+  blockBytes: number;
+  /** Since a block was last read for the first time. */
+  quietMs: number;
+}
+
 export type FromDiskWorker =
   /** `tcpUri` is that of `tcp`. */
   | { kind: "opened"; id: string; uri: string; tcpUri?: string | undefined }
@@ -102,9 +128,14 @@ export type FromDiskWorker =
   | { kind: "served"; digest: string; waitedMs: number[] }
   /** A read failed with EIO. */
   | { kind: "read-failed"; id: string; offset: number; length: number; error: string }
-  /** Something in a boot image did not fit its checksum: it is used no more. */
-  | { kind: "boot-image-bad"; digest: string; path: string; error: string }
-  | { kind: "stats"; exports: ExportStats[]; bootBytes: number }
+  /**
+   * A boot image is not used. `digest` is its own; damaged: its file is not what it was; otherwise it does not fit its image
+   * or the memory.
+   */
+  | { kind: "boot-image-bad"; digest: string; path: string; error: string; isDamaged: boolean }
+  | { kind: "stats"; exports: ExportStats[]; boot: BootStats }
+  /** Now and then while a recording goes on. */
+  | { kind: "recording"; id: string; progress: RecordingProgress }
   /** A client broke the protocol or a bound, and was cut off. */
   | { kind: "breach"; listen: string; reason: string }
   /** Reads in order, as pairs of offset and length. */

@@ -25,7 +25,13 @@ export class BootContent {
    *
    * @param onFailed told, with why, if the file is not what its head says, or cannot be read; nothing of it is kept then
    */
-  constructor(digest: string, path: string, head: BootImageHead, headBytes: number, onFailed: (error: unknown) => void) {
+  constructor(
+    digest: string,
+    path: string,
+    head: BootImageHead,
+    headBytes: number,
+    onFailed: (error: unknown) => void,
+  ) {
     this.digest = digest;
     this.path = path;
     this.sizeBytes = head.contentPages * pageBytes;

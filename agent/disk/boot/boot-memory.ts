@@ -4,20 +4,12 @@
  * read from the image again.
  */
 import { open } from "node:fs/promises";
-import { readHead } from "../../../boot/read-file.ts";
 import { BootFormatError } from "../../../boot/byte-reader.ts";
+import { readHead } from "../../../boot/read-file.ts";
 import { messageOf } from "../../../daemon/problem.ts";
-import type { BootImageFiles } from "../messages.ts";
+import type { BootImageFiles, BootStats } from "../messages.ts";
 import { BootContent } from "./boot-content.ts";
 import { BootIndex } from "./boot-index.ts";
-
-export interface BootMemoryStats {
-  /** Images whose boot image is in memory, and bytes of all those, each counted once. */
-  images: number;
-  bytes: number;
-  /** Bytes that were not needed a second time, since several boot images have them in common. */
-  sharedBytes: number;
-}
 
 export interface BootMemoryOptions {
   /**
@@ -36,6 +28,9 @@ export class BootMemory {
   readonly #indexes = new Map<string, BootIndex>();
   /** By the boot image's digest; the one used last is last. */
   readonly #contents = new Map<string, BootContent>();
+  #lastRead: BootIndex | undefined;
+  #reads = 0;
+  #wholeReads = 0;
   /** Loads one after the other: room is made for one at a time. */
   #loading: Promise<void> = Promise.resolve();
 
@@ -53,12 +48,18 @@ export class BootMemory {
     return this.#indexes.get(imageDigest);
   }
 
-  /** Notes that an image's boot image was read. */
-  touch(index: BootIndex): void {
+  /** Notes that an image's boot image served a read, or a part of it. */
+  noteRead(index: BootIndex, isWhole: boolean): void {
+    this.#reads += 1;
+    if (isWhole) this.#wholeReads += 1;
+    if (this.#lastRead === index) return;
+    // Who reads last goes last. One boot's reads come many in a row.
+    this.#lastRead = index;
     for (const content of index.contents) this.#noteUse(content);
   }
 
-  stats(): BootMemoryStats {
+  /** `bytes` counts what boot images have in common once, `sharedBytes` what it would be more without. */
+  stats(): BootStats {
     let bytes = 0;
     for (const { sizeBytes } of this.#contents.values()) bytes += sizeBytes;
     let images = 0;
@@ -69,7 +70,8 @@ export class BootMemory {
       images += 1;
       neededBytes += here.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     }
-    return { images, bytes, sharedBytes: Math.max(0, neededBytes - bytes) };
+    const sharedBytes = Math.max(0, neededBytes - bytes);
+    return { images, bytes, sharedBytes, reads: this.#reads, wholeReads: this.#wholeReads };
   }
 
   /** Loads an image's boot image, or takes it up again. Resolves once its index is there; never rejects. */
@@ -126,7 +128,8 @@ export class BootMemory {
     if (path === undefined) return undefined;
     try {
       const { head, headBytes } = await headOf(path);
-      if (head.contentPages !== source.contentPages) throw new BootFormatError("it has not the length that it should have");
+      if (head.contentPages !== source.contentPages)
+        throw new BootFormatError("it has not the length that it should have");
       return this.#take(source.digest, path, head, headBytes, used);
     } catch (error) {
       this.#options.onBad(source.digest, path, messageOf(error), error instanceof BootFormatError);
