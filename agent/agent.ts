@@ -20,6 +20,7 @@ import type { ImageFacts } from "./cache/records.ts";
 import { watchCatalog } from "./catalog/catalog-watcher.ts";
 import type { AgentConfig } from "./config.ts";
 import { keepSavingDhtNodes, loadDhtNodes, saveDhtNodes } from "./dht-nodes.ts";
+import { type Disks, openDisks } from "./disk/disks.ts";
 import { Fetches } from "./fetch/fetches.ts";
 import { Images } from "./images.ts";
 import { Leases } from "./leases.ts";
@@ -61,6 +62,7 @@ interface AgentParts {
   repairs: Repairs;
   scrubber: Scrubber;
   space: Space;
+  disks: Disks;
   metrics: AgentMetrics;
   identity: NodeIdentity;
 }
@@ -86,7 +88,8 @@ export async function openAgent(config: AgentConfig, log: Log, disk: Disk = syst
     routes: (router) => {
       const uptimeMs = () => clock.now() - startedMs;
       const { concurrency } = config.fetch;
-      serveAgent(router, { ...parts, link: seeder.link, concurrency, uptimeMs });
+      const { attachments } = parts.disks;
+      serveAgent(router, { ...parts, attachments, link: seeder.link, concurrency, uptimeMs });
     },
     log,
   });
@@ -95,6 +98,8 @@ export async function openAgent(config: AgentConfig, log: Log, disk: Disk = syst
   opened.defer(() => leases.close());
   identity.apiUrl = advertisedUrl(config, address, listener.url);
 
+  // First: VMs may be waiting since the agent last stopped.
+  await parts.disks.attachments.open();
   await fetches.resume();
   for (const { record } of images.list()) seeding.consider(record.digest);
   const stop = new AbortController();
@@ -159,6 +164,9 @@ async function openParts(
   const images = new Images({
     ...{ cache, fetches, seeding, space, inUse, leases, repairs, changing, catalog, link, now, log },
   });
+  const disks = await openDisks({ config: config.disk, cache, images, fetches, inUse, clock, now, log });
+  opened.defer(() => disks.close());
+  metrics.observeDisks(disks);
   const { zone, name } = config;
   // Peers on loopback are of use to nodes of this machine only, of which the seeder is told as well.
   const isApart = isLoopbackHost(config.swarm.host) && !isLoopbackHost(new URL(config.seeder.url).hostname);
@@ -181,6 +189,7 @@ async function openParts(
     repairs,
     scrubber,
     space,
+    disks,
     metrics,
     identity,
   };
@@ -218,6 +227,7 @@ async function runBackground(parts: AgentParts, signal: AbortSignal): Promise<vo
   await Promise.all([
     reporter.run(signal),
     parts.scrubber.run(signal),
+    parts.disks.run(signal),
     watchCatalog({ catalog: seeder.catalog, onImage, clock, random, log }, signal),
     keepLookingForSpace(parts, signal),
     keepSavingDhtNodes(cache.layout, () => swarm.dhtNodes(), clock, log, signal),

@@ -128,6 +128,19 @@ export const agentConfigSchema = z.strictObject({
     .prefault({}),
   disk: z
     .strictObject({
+      socketDirectory: z
+        .string()
+        .max(107)
+        .refine((path) => path === "" || path.startsWith("/"), "must be an absolute path, or empty")
+        .default("")
+        .describe("Directory of the Unix sockets at which disks are served. Empty: nbd in the state directory."),
+      socketGroup: z
+        .string()
+        .max(64)
+        .default("")
+        .describe(
+          "Group whose members may open these sockets, by name or number: the one that QEMU runs as. Empty: the agent's own user only.",
+        ),
       readTimeoutMs: z
         .int()
         .min(100)

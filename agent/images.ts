@@ -45,6 +45,14 @@ export interface EnsuredImage {
   path: string;
 }
 
+/** What goes with an image's being asked for. */
+export interface EnsureOptions {
+  /** Looks at what is known of the image before anything is done; throws to refuse it. */
+  check?: (facts: ImageFacts) => void;
+  /** Takes hold of the image, here or on its way, before another can have it evicted. */
+  take?: (entry: CacheEntry) => Promise<void>;
+}
+
 /** An image that a lease keeps. */
 export interface LeasedImage {
   lease: Lease;
@@ -66,18 +74,21 @@ export class Images {
    * @throws Problem "not-found"; "unavailable" if only the seeder could say and it does not; "exhausted" if there is no
    * room on disk or in the queue.
    */
-  async ensure(image: string, priority: FetchPriority): Promise<EnsuredImage> {
+  async ensure(image: string, priority: FetchPriority, options: EnsureOptions = {}): Promise<EnsuredImage> {
     const { cache, fetches, space, changing, now } = this.#options;
     const ref = imageRefFrom(image);
     const facts = await this.#resolve(ref);
+    options.check?.(facts);
     await this.#lookForFile(facts.digest);
     return changing.run(async () => {
       const { digest } = facts;
       if (cache.get(digest)?.complete) {
         await space.noteUse(digest, priority);
+        await options.take?.(cache.get(digest) as CacheEntry);
         return this.#here(digest, ref.name ?? "");
       }
       const fetch = await fetches.ensure(facts, ref.name ?? "", priority, now());
+      await options.take?.(cache.get(digest) as CacheEntry);
       return { digest, view: () => fetch.view(), path: (cache.get(digest) as CacheEntry).paths.data };
     });
   }
@@ -120,7 +131,7 @@ export class Images {
   /**
    * Removes an image, or what is here of it; its fetch is cancelled first.
    *
-   * @param force whether it is removed even while it is in use
+   * @param force whether it is removed even while it is in use, unless that is as a disk
    * @throws Problem "not-found"; "conflict" if it is pinned or in use.
    */
   remove(image: string, force = false): Promise<{ digest: string; freedBytes: number }> {
@@ -130,12 +141,18 @@ export class Images {
       if (!entry) throw new Problem("not-found", `"${image}" is not in this node's cache`);
       if (entry.used.pinned) throw new Problem("conflict", `"${image}" is pinned; unpin it before it is removed`);
       const { digest } = entry.record;
-      const holders = inUse.holdersOf(digest);
-      if (holders.length > 0 && !force) {
-        const more = holders.length > holdersNamedMax ? ` and ${holders.length - holdersNamedMax} more` : "";
+      const disks = inUse.firmHoldersOf(digest);
+      if (disks.length > 0) {
         throw new Problem(
           "conflict",
-          `"${image}" is in use: ${holders.slice(0, holdersNamedMax).join(", ")}${more}; wait for it, release the lease, or force its removal`,
+          `"${image}" is attached as ${namedOf(disks)}; detach that before the image is removed`,
+        );
+      }
+      const holders = inUse.holdersOf(digest);
+      if (holders.length > 0 && !force) {
+        throw new Problem(
+          "conflict",
+          `"${image}" is in use: ${namedOf(holders)}; wait for it, release the lease, or force its removal`,
         );
       }
       await fetches.get(digest)?.cancel();
@@ -261,4 +278,9 @@ export class Images {
 
 function isNamed(fetch: { name: string; facts: ImageFacts }, name: string | undefined): boolean {
   return name !== undefined && (fetch.name === name || fetch.facts.names.includes(name));
+}
+
+function namedOf(holders: readonly string[]): string {
+  const more = holders.length > holdersNamedMax ? ` and ${holders.length - holdersNamedMax} more` : "";
+  return `${holders.slice(0, holdersNamedMax).join(", ")}${more}`;
 }

@@ -2,6 +2,9 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Swarm } from "../swarm/swarm.ts";
 import { diskFaults } from "./cache/disk-fault.ts";
 import type { ImageCache } from "./cache/image-cache.ts";
+import { attachmentStates } from "./disk/attachment.ts";
+import type { Attachments } from "./disk/attachments.ts";
+import { type ExportTotals, readSources } from "./disk/export-totals.ts";
 import type { Fetch } from "./fetch/fetch.ts";
 import type { Fetches } from "./fetch/fetches.ts";
 import type { HttpOrigin } from "./fetch/http-origin.ts";
@@ -18,6 +21,11 @@ export interface MetricsSources {
   leases: Leases;
 }
 
+export interface DiskSources {
+  attachments: Attachments;
+  totals: ExportTotals;
+}
+
 /** The events that are counted as they happen; everything else is read when a scrape asks. */
 export interface AgentMetrics {
   fetchEnded: (fetch: Fetch) => void;
@@ -30,6 +38,7 @@ export interface AgentMetrics {
   };
   /** Adds the figures that are read at each scrape. */
   observe: (sources: MetricsSources) => void;
+  observeDisks: (disks: DiskSources) => void;
 }
 
 /** Registers the agent's metrics. */
@@ -71,6 +80,7 @@ export function createAgentMetrics(registry: Registry): AgentMetrics {
     },
     scrub: scrubMetrics(registers),
     observe: (sources) => observe(registry, sources),
+    observeDisks: (disks) => observeDisks(registers, disks),
   };
 }
 
@@ -160,6 +170,41 @@ function observe(registry: Registry, { cache, fetches, swarm, origin, leases }: 
       this.inc({ source: "swarm" }, swarm.status().receivedBytes);
       this.inc({ source: "http" }, origin.receivedBytes);
     },
+  });
+}
+
+function observeDisks(registers: Registry[], { attachments, totals }: DiskSources): void {
+  new Gauge({
+    name: "bootswarm_agent_disks",
+    help: "Disks that are attached, by state.",
+    labelNames: ["state"] as const,
+    registers,
+    collect() {
+      const disks = attachments.list();
+      for (const state of attachmentStates) this.set({ state }, disks.filter((disk) => disk.state === state).length);
+    },
+  });
+  new Gauge({
+    name: "bootswarm_agent_disk_connections",
+    help: "NBD connections to disks.",
+    registers,
+    collect: collector(() => totals.connections),
+  });
+  new Counter({
+    name: "bootswarm_agent_disk_read_bytes_total",
+    help: "Bytes read of disks, by where they came from: a boot image in memory, the image's file, or a wait for them.",
+    labelNames: ["source"] as const,
+    registers,
+    collect() {
+      this.reset();
+      for (const source of readSources) this.inc({ source }, totals.bytesFrom(source));
+    },
+  });
+  new Counter({
+    name: "bootswarm_agent_disk_read_errors_total",
+    help: "Reads of disks that failed.",
+    registers,
+    collect: total(() => totals.errors),
   });
 }
 

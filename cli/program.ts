@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { usageError } from "./cli-error.ts";
+import { addDiskCommands } from "./commands/disk.ts";
 import { addFetchCommands } from "./commands/fetch.ts";
 import { addImageCommands } from "./commands/images.ts";
 import { addImportCommands } from "./commands/import.ts";
@@ -39,6 +40,7 @@ export function createProgram(context: Context): Command {
   addImportCommands(program, context);
   program.commandsGroup("Images, fetches and nodes:");
   addFetchCommands(program, context);
+  addDiskCommands(program, context);
   addImageCommands(program, context);
   addLeaseCommands(program, context);
   addScrubCommand(program, context);

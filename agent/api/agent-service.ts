@@ -7,11 +7,12 @@ import { fetchMessage, hasEnded, priorityFrom } from "../fetch/fetch-view.ts";
 import type { Fetches } from "../fetch/fetches.ts";
 import type { Images } from "../images.ts";
 import { cachedImageMessage } from "./cached-image-message.ts";
+import { type DiskServiceParts, diskMethods } from "./disk-service.ts";
 import { type LeaseServiceParts, leaseMethods } from "./lease-service.ts";
 import { type ScrubServiceParts, scrubMethods } from "./scrub-service.ts";
 import { type StatusSources, statusMessage } from "./status-message.ts";
 
-export interface AgentServiceParts extends StatusSources, LeaseServiceParts, ScrubServiceParts {
+export interface AgentServiceParts extends StatusSources, LeaseServiceParts, ScrubServiceParts, DiskServiceParts {
   images: Images;
   inUse: InUse;
   fetches: Fetches;
@@ -51,6 +52,7 @@ export function serveAgent(router: ConnectRouter, parts: AgentServiceParts): voi
     unpinImage: async (request) => ({ image: imageMessage(await images.setPinned(request.image, false)) }),
     ...leaseMethods(parts),
     ...scrubMethods(parts),
+    ...diskMethods(parts),
     listFetches: () => ({ fetches: fetches.list().map(fetchMessage) }),
     watchFetches: (_request, context) => watchFetches(fetches, context),
     getStatus: () => statusMessage(parts),

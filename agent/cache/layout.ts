@@ -9,6 +9,8 @@ export interface StateLayout {
   /** DHT nodes known when the agent last ran. */
   dhtNodes: string;
   images: string;
+  /** What is known of attached disks. */
+  disks: string;
   /** What is not yet, or no longer, anything; emptied at start. On the same filesystem, so that renames are atomic. */
   tmp: string;
 }
@@ -20,6 +22,7 @@ export function stateLayout(directory: string, disk: Disk = systemDisk): StateLa
     nodeId: join(directory, "node-id"),
     dhtNodes: join(directory, "dht-nodes.json"),
     images: join(directory, "images"),
+    disks: join(directory, "disks"),
     tmp: join(directory, "tmp"),
   };
 }

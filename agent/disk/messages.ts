@@ -37,8 +37,14 @@ export interface TcpListen {
   tls?: TlsFiles | undefined;
 }
 
+/** A Unix socket of one export. Nobody but this process's user may open it, and the group's members if there is one. */
+export interface SocketListen {
+  socketPath: string;
+  groupId?: number | undefined;
+}
+
 /** Where an export is served: a Unix socket's absolute path, or TCP. */
-export type ExportListen = { socketPath: string } | TcpListen;
+export type ExportListen = SocketListen | TcpListen;
 
 export interface ExportSpec {
   /** The attachment's id. */

@@ -21,7 +21,25 @@ export async function createOverlay(
   path: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const args = ["create", "-q", "-f", "qcow2", "-b", backing.path, "-F", backing.format, path];
+  await runQemuImg(["create", "-q", "-f", "qcow2", "-b", backing.path, "-F", backing.format, path], signal);
+}
+
+/**
+ * As `createOverlay`, over what need not be here yet: a file, or an NBD URI.
+ *
+ * @param virtualSizeBytes of the disk that a guest is to see
+ */
+export async function createOverlayAhead(
+  backing: { path: string; format: "raw" | "qcow2"; virtualSizeBytes: bigint },
+  path: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { format, virtualSizeBytes } = backing;
+  const args = ["create", "-q", "-f", "qcow2", "-u", "-b", backing.path, "-F", format, path, String(virtualSizeBytes)];
+  await runQemuImg(args, signal);
+}
+
+async function runQemuImg(args: readonly string[], signal: AbortSignal): Promise<void> {
   try {
     await promisify(execFile)("qemu-img", args, { signal, timeout: timeoutMs });
   } catch (error) {
@@ -36,11 +54,15 @@ export async function createOverlay(
 
 /** The command that boots from a qcow2 file. */
 export function qemuCommand(path: string): string {
-  // A comma ends the value of a -drive option unless it is doubled.
-  const drive = `file=${path.replaceAll(",", ",,")},format=qcow2,if=virtio`;
-  return `qemu-system-x86_64 -accel kvm -m 2048 -drive ${quoted(drive)}`;
+  return `qemu-system-x86_64 -accel kvm -m 2048 -drive ${quoted(`file=${optionValue(path)},format=qcow2,if=virtio`)}`;
 }
 
-function quoted(text: string): string {
+/** A value in one of QEMU's options: a comma would end it unless it is doubled. */
+export function optionValue(text: string): string {
+  return text.replaceAll(",", ",,");
+}
+
+/** As a shell takes it for one word. */
+export function quoted(text: string): string {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

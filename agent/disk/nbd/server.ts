@@ -3,12 +3,12 @@
  *
  * A Unix socket that nobody listens on any more (an agent was killed) is taken over; one that answers is somebody else's.
  */
-import { lstat, unlink } from "node:fs/promises";
+import { chmod, chown, lstat, unlink } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { createSecureContext, type TlsOptions } from "node:tls";
 import { Problem } from "../../../daemon/problem.ts";
 import type { Clock } from "../../../swarm/types.ts";
-import type { ExportListen } from "../messages.ts";
+import type { ExportListen, SocketListen } from "../messages.ts";
 import { NbdConnection } from "./connection.ts";
 import type { ExportDirectory, NbdExport } from "./export.ts";
 import { connectionsMax } from "./limits.ts";
@@ -45,6 +45,7 @@ export class NbdServer implements ExportDirectory {
     const server = new NbdServer(options);
     if ("socketPath" in options.listen) await makeWay(options.listen.socketPath);
     await listening(server.#server, options.listen);
+    if ("socketPath" in options.listen) await admit(options.listen);
     // From now on an error is one of accept(2), such as too many open files: the next client may fare better.
     server.#server.on("error", (error) => options.onBreach(error.message));
     return server;
@@ -156,6 +157,12 @@ function answers(path: string): Promise<boolean> {
     });
     socket.once("error", () => resolve(false));
   });
+}
+
+/** Lets those open a socket that may, and nobody else: until then, nobody but this process's user could. */
+async function admit({ socketPath, groupId }: SocketListen): Promise<void> {
+  if (groupId !== undefined) await chown(socketPath, process.getuid?.() ?? 0, groupId);
+  await chmod(socketPath, groupId === undefined ? 0o600 : 0o660);
 }
 
 function listening(server: Server, listen: ExportListen): Promise<void> {

@@ -9,6 +9,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { ImageFormat } from "../../image/v1/image_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Fetch, FetchPriority } from "./fetch_pb.js";
+import type { AttachDiskRequestSchema, AttachDiskResponseSchema, DetachDiskRequestSchema, DetachDiskResponseSchema, HandOverDiskRequestSchema, HandOverDiskResponseSchema, ListDisksRequestSchema, ListDisksResponseSchema } from "./disk_pb.js";
 
 /**
  * Describes the file bootswarm/agent/v1/agent.proto.
@@ -1326,6 +1327,49 @@ export declare const AgentService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchFetchesRequestSchema;
     output: typeof WatchFetchesResponseSchema;
+  },
+  /**
+   * Serves an image as a read-only disk over NBD, and answers at once, whether or not any of it is here. What is read and is
+   * not here is fetched first. The disk outlasts the agent: it has the same address after a restart. The image is neither
+   * removed nor evicted until the disk is detached.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.AttachDisk
+   */
+  attachDisk: {
+    methodKind: "unary";
+    input: typeof AttachDiskRequestSchema;
+    output: typeof AttachDiskResponseSchema;
+  },
+  /**
+   * Ends a disk. Refused while a VM reads it, unless forced.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.DetachDisk
+   */
+  detachDisk: {
+    methodKind: "unary";
+    input: typeof DetachDiskRequestSchema;
+    output: typeof DetachDiskResponseSchema;
+  },
+  /**
+   * Lists the disks.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.ListDisks
+   */
+  listDisks: {
+    methodKind: "unary";
+    input: typeof ListDisksRequestSchema;
+    output: typeof ListDisksResponseSchema;
+  },
+  /**
+   * Has a running QEMU read the image's local file in place of the NBD export, without the guest's notice, and ends the
+   * export. The image has to be complete.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.HandOverDisk
+   */
+  handOverDisk: {
+    methodKind: "unary";
+    input: typeof HandOverDiskRequestSchema;
+    output: typeof HandOverDiskResponseSchema;
   },
   /**
    * Describes the agent itself.

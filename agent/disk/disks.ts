@@ -1,0 +1,80 @@
+/** The wiring of all that is about disks: what serves them, what they read, and which are attached. */
+import { join } from "node:path";
+import type { Log } from "../../daemon/log.ts";
+import type { Clock } from "../../swarm/types.ts";
+import type { ImageCache } from "../cache/image-cache.ts";
+import type { InUse } from "../cache/in-use.ts";
+import type { AgentConfig } from "../config.ts";
+import type { Fetches } from "../fetch/fetches.ts";
+import type { Images } from "../images.ts";
+import { loadAttachments } from "./attachment-records.ts";
+import { Attachments } from "./attachments.ts";
+import { type DiskEvents, DiskHost } from "./disk-host.ts";
+import { openSocketPlace } from "./export-socket.ts";
+import { ExportTotals } from "./export-totals.ts";
+import type { ExportSpec } from "./messages.ts";
+import { handOverDisk, isQemuRunning } from "./qmp/running-vm.ts";
+import { HostedImages } from "./readable-images.ts";
+import { tcpListenFrom } from "./tcp-listen.ts";
+
+export interface DisksOptions {
+  config: AgentConfig["disk"];
+  cache: ImageCache;
+  images: Images;
+  fetches: Fetches;
+  inUse: InUse;
+  clock: Clock;
+  now: () => Date;
+  log: Log;
+}
+
+export interface Disks {
+  attachments: Attachments;
+  totals: ExportTotals;
+  /** Goes on until the signal aborts. Never rejects. */
+  run(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Takes up the attached disks: their images are held from now on. `attachments.open` serves them.
+ *
+ * @throws Problem if the sockets' directory cannot be used.
+ */
+export async function openDisks(options: DisksOptions): Promise<Disks> {
+  const { config, cache, clock, log } = options;
+  const directory = config.socketDirectory || join(cache.layout.directory, "nbd");
+  const records = await loadAttachments(cache.layout, log);
+  const place = await openSocketPlace(directory, config.socketGroup);
+  const totals = new ExportTotals();
+  const events: DiskEvents = {
+    demand: () => {},
+    served: () => {},
+    readFailed: () => {},
+    bootImageBad: () => {},
+    stats: ({ exports }) => totals.note(exports),
+  };
+  const host = new DiskHost({ log, clock, events, tcp: tcpListenFrom(config) });
+  const hosted = new HostedImages(cache, host);
+  const exports = {
+    open: (spec: ExportSpec) => host.openExport(spec),
+    close: async (id: string) => {
+      await host.closeExport(id);
+      totals.closed(id);
+    },
+    statsOf: (id: string) => totals.of(id),
+  };
+  const qemu = { handOver: handOverDisk, isRunning: isQemuRunning };
+  const attachments = new Attachments(
+    { ...options, ...qemu, exports, readable: hosted, place, readTimeoutMs: config.readTimeoutMs },
+    records,
+  );
+  return {
+    attachments,
+    totals,
+    run: async (signal) => {
+      await Promise.all([hosted.run(signal), attachments.run(signal)]);
+    },
+    close: () => host.close(),
+  };
+}
