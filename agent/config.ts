@@ -148,7 +148,8 @@ export const agentConfigSchema = z.strictObject({
         .default(120_000)
         .describe("How long a VM's read may wait for bytes that are not here before it fails with an I/O error."),
       listen: z
-        .union([z.literal(""), z.string().regex(endpointPattern, "write HOST:PORT or [IPV6]:PORT, or nothing")])
+        .string()
+        .refine((text) => text === "" || endpointPattern.test(text), "write HOST:PORT or [IPV6]:PORT, or nothing")
         .default("")
         .describe("Where disks are served over TCP besides their Unix sockets: HOST:PORT. Empty: nowhere."),
       tls: z
