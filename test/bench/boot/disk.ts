@@ -48,8 +48,8 @@ export async function benchDisk(directory: string): Promise<BenchDisk> {
   };
 }
 
-/** Appears under its name once it is whole. */
-async function made(directory: string, path: string, make: (inside: string) => Promise<string>): Promise<void> {
+/** Makes a file in a directory of its own: it appears under its name once it is whole. */
+export async function made(directory: string, path: string, make: (inside: string) => Promise<string>): Promise<void> {
   const inside = await mkdtemp(join(directory, "making-"));
   try {
     renameSync(await make(inside), path);

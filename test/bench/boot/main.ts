@@ -1,5 +1,6 @@
 /** npm run bench:boot: from the wish for a VM to its READY line, case beside case. See options.ts. */
 import { mkdirSync } from "node:fs";
+import type { LabHost } from "../swarm/lab-plan.ts";
 import { cpuBetween, machineTicks } from "../swarm/machine-load.ts";
 import type { BootCase, StartedCase } from "./case.ts";
 import { download } from "./cases/download.ts";
@@ -80,14 +81,16 @@ async function measure(
   };
 }
 
-async function bootOn(scene: Scene, started: StartedCase, host: Scene["lab"]["plan"]["seeder"], accel: Accelerator) {
+async function bootOn(scene: Scene, started: StartedCase, host: LabHost, accel: Accelerator) {
   const receivedBefore = receivedBytes(host);
   const startMs = performance.now();
   const backing = await started.attach(host);
   const attachSeconds = (performance.now() - startMs) / 1_000;
   let seconds = Number.NaN;
   let received = Number.NaN;
-  const figures = await bootToReady(`vm-${host.name}`, backing, scene, accel, () => {
+  const { directory, disk } = scene;
+  const options = { directory, sizeBytes: disk.sizeBytes, accel };
+  const figures = await bootToReady(`vm-${host.name}`, backing, options, () => {
     seconds = (performance.now() - startMs) / 1_000;
     received = receivedBytes(host) - receivedBefore;
   });

@@ -1,4 +1,4 @@
-/** nbdkit on a node, serving one export on a Unix socket. */
+/** nbdkit, serving one export on a Unix socket. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,17 +9,27 @@ import type { Scene } from "./scene.ts";
 
 const startTimeoutMs = 120_000;
 
-/** Starts it with a plugin, filters and their parameters; resolves to the export's URI once it can be connected to. */
+export interface Nbdkit {
+  uri: string;
+  process: LabProcess;
+}
+
+/** Starts it on a node with a plugin, filters and their parameters; resolves to the export's URI once it can be connected to. */
+export async function startNbdkitOn({ lab, directory }: Scene, host: LabHost, args: string[]): Promise<Nbdkit> {
+  return await startNbdkit(join(directory, host.name), args, (command) => lab.commandOn(host, command));
+}
+
+/** The same here. `path`: what the socket's path begins with; `wrap` says how it is run. */
 export async function startNbdkit(
-  { lab, directory }: Scene,
-  host: LabHost,
+  path: string,
   args: string[],
-): Promise<{ uri: string; process: LabProcess }> {
+  wrap: (command: string[]) => string[] = (command) => command,
+): Promise<Nbdkit> {
   requireTool("nbdkit");
-  const socketPath = join(directory, `${host.name}.nbd`);
-  const pidPath = join(directory, `${host.name}.nbdkit-pid`);
+  const socketPath = `${path}.nbd`;
+  const pidPath = `${path}.nbdkit-pid`;
   const command = ["nbdkit", "--foreground", "--readonly", "--unix", socketPath, "--pidfile", pidPath, ...args];
-  const process = new LabProcess(`nbdkit on ${host.name}`, lab.commandOn(host, command));
+  const process = new LabProcess("nbdkit", wrap(command));
   const deadlineMs = performance.now() + startTimeoutMs;
   // It writes its pid when it listens.
   while (!existsSync(pidPath)) {

@@ -7,12 +7,19 @@ import { readyMarker } from "../../fixtures/debian-disk.ts";
 import { requireTool, run, toolEnv } from "../../fixtures/tools.ts";
 import { LabProcess } from "../swarm/lab-process.ts";
 import type { Backing } from "./case.ts";
-import type { Scene } from "./scene.ts";
 
 /** A core of its own boots the guest in 20 s; four share two, over a slow link. */
 const bootTimeoutMs = 600_000;
 
 export type Accelerator = "kvm" | "tcg";
+
+export interface VmOptions {
+  /** For the overlay and a socket. */
+  directory: string;
+  /** The disk's size. */
+  sizeBytes: number;
+  accel: Accelerator;
+}
 
 export interface BootFigures {
   /** What the VM asked of its disk. */
@@ -40,15 +47,14 @@ export function accelerator(): Accelerator {
 export async function bootToReady(
   name: string,
   backing: Backing,
-  { directory, disk }: Scene,
-  accel: Accelerator,
+  { directory, sizeBytes, accel }: VmOptions,
   onReady: () => void,
 ): Promise<BootFigures> {
   const overlay = join(directory, `${name}.overlay.qcow2`);
   const qmpPath = join(directory, `${name}.qmp`);
   // -u: whether the image below is there is for QEMU to find, not for us to look at beforehand.
   const below = ["-u", "-b", backing.uri, "-F", backing.format];
-  await run("qemu-img", ["create", "-q", "-f", "qcow2", ...below, overlay, String(disk.sizeBytes)]);
+  await run("qemu-img", ["create", "-q", "-f", "qcow2", ...below, overlay, String(sizeBytes)]);
   const processor = accel === "kvm" ? ["kvm", "-cpu", "host"] : ["tcg,thread=multi,tb-size=256", "-cpu", "qemu64"];
   const machine = new LabProcess(name, [
     ...["qemu-system-x86_64", "-accel", ...processor, "-smp", "2", "-m", "1024"],

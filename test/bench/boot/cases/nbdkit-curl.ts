@@ -5,7 +5,7 @@
 import { basename } from "node:path";
 import type { LabProcess } from "../../swarm/lab-process.ts";
 import type { BootCase } from "../case.ts";
-import { startNbdkit } from "../nbdkit.ts";
+import { startNbdkitOn } from "../nbdkit.ts";
 import { startNginx } from "../nginx.ts";
 
 export const nbdkitCurl: BootCase = {
@@ -18,7 +18,7 @@ export const nbdkitCurl: BootCase = {
       attach: async (host) => {
         const url = `${origin.url}${basename(scene.disk.rawPath)}`;
         const filters = ["--filter=readahead", "--filter=cache"];
-        const started = await startNbdkit(scene, host, [...filters, "curl", `url=${url}`, "cache-on-read=true"]);
+        const started = await startNbdkitOn(scene, host, [...filters, "curl", `url=${url}`, "cache-on-read=true"]);
         processes.push(started.process);
         return { uri: started.uri, format: "raw" };
       },

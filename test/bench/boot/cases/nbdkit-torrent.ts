@@ -5,7 +5,7 @@ import bencode, { type Bencodable } from "bencode";
 import { torrentFromFile } from "../../../../seeder/catalog/torrent.ts";
 import { LabProcess } from "../../swarm/lab-process.ts";
 import type { BootCase } from "../case.ts";
-import { startNbdkit } from "../nbdkit.ts";
+import { startNbdkitOn } from "../nbdkit.ts";
 
 const seedProgram = join(import.meta.dirname, "../../../fixtures/swarm-seed.ts");
 
@@ -28,7 +28,7 @@ export const nbdkitTorrent: BootCase = {
       attach: async (host) => {
         const cache = join(directory, `${host.name}.torrent`);
         mkdirSync(cache);
-        const started = await startNbdkit(scene, host, ["torrent", torrentPath, `cache=${cache}`]);
+        const started = await startNbdkitOn(scene, host, ["torrent", torrentPath, `cache=${cache}`]);
         processes.push(started.process);
         return { uri: started.uri, format: "raw" };
       },
