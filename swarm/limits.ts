@@ -113,6 +113,20 @@ export const hedgeRequestersMax = 4;
 export const hedgedBlocksMin = 64;
 export const hedgedShareMax = 0.02;
 
+/** A block that a read waits for is late after twice the time expected, but not before and not after these. */
+export const demandLateMsMin = 100;
+export const demandLateMsMax = 10_000;
+
+/** Peers that such a block is asked of at once. */
+export const demandRequestersMax = 3;
+
+/**
+ * Pieces that reads wait for, and of what they may read next, that are looked at; and the bytes of those assembled beyond
+ * what memory is set aside for pieces. Of more, the rest waits for its turn.
+ */
+export const demandedPiecesMax = 256;
+export const demandBytesMax = 16 * 1024 * 1024;
+
 /** Bytes of pieces being assembled in memory, over all torrents, unless a single piece is larger. */
 export const assemblyBytesMax = 64 * 1024 * 1024;
 

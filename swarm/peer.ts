@@ -42,6 +42,10 @@ const havesAtOnce = Math.floor(tailBytesMax / pieceMessageBytes) - 1;
 /** The same where nothing else is sent: as many as fit into a few packets. */
 const havesAloneMax = 512;
 
+/** The share of the last block in the average of what a block takes, inverted, and the least that a first one counts. */
+const blockMsShare = 16;
+const blockMsMin = 0.01;
+
 /** How long a queue's depth is good for: it is asked for with every block. */
 const depthMs = 10;
 
@@ -127,6 +131,7 @@ export class Peer {
   #unaskedBytes = 0;
   /** From request to answer, as of the last one. */
   #answerMs = 0;
+  #blockMs = 0;
   #depth = requestsInFlightMin;
   #depthAtMs = Number.NEGATIVE_INFINITY;
   /** Do not ask it for anything before this time. */
@@ -330,8 +335,17 @@ export class Peer {
     return this.#answerMs;
   }
 
+  /** What a block takes while the peer is at work for us, averaged; 0 if it has sent none. */
+  get blockMs(): number {
+    return this.#blockMs;
+  }
+
   /** Takes note of an asked block's arrival. */
   noteBlock(bytes: number, nowMs: number): void {
+    const tookMs = Math.min(nowMs - this.lastBlockAtMs, this.#answerMs);
+    // Several at once come in no time: together they took as long as the first of them.
+    this.#blockMs =
+      this.#blockMs === 0 ? Math.max(tookMs, blockMsMin) : this.#blockMs + (tookMs - this.#blockMs) / blockMsShare;
     this.lastBlockAtMs = nowMs;
     this.down.add(bytes, nowMs);
   }

@@ -9,6 +9,7 @@
 import type { Bitfield } from "./bitfield.ts";
 import { blockBytes } from "./limits.ts";
 import type { PieceSet } from "./locality.ts";
+import { UnopenedPieces } from "./unopened-pieces.ts";
 import type { Block } from "./wire.ts";
 
 /** How many requesters one block is asked of in the endgame. */
@@ -45,6 +46,12 @@ export interface ReceivedBlock<Requester> {
   authors: Requester[] | undefined;
 }
 
+/** A block that is not here, and who is asked for it. */
+export interface OpenBlock<Requester> {
+  block: Block;
+  askedOf: readonly Requester[];
+}
+
 /** Pieces that a requester wishes to be asked for, in its order; nothing but them if `exclusively`. */
 export interface Wishes {
   pieces: readonly number[];
@@ -67,9 +74,8 @@ export class Picker<Requester extends object> {
   readonly #options: PickerOptions;
   /** How many connected peers have each piece. */
   readonly #availability: Uint32Array;
-  /** Pieces neither here nor being assembled, in random order, and where each is in it. */
-  readonly #unopened: number[] = [];
-  readonly #unopenedAt: Int32Array;
+  /** Pieces neither here nor being assembled. */
+  readonly #unopened: UnopenedPieces;
   readonly #assemblies = new Map<number, Assembly<Requester>>();
   /** Assemblies with blocks that nobody is asked for. */
   readonly #open = new Set<Assembly<Requester>>();
@@ -82,8 +88,8 @@ export class Picker<Requester extends object> {
   constructor(options: PickerOptions) {
     this.#options = options;
     this.#availability = new Uint32Array(options.pieceCount);
-    this.#unopenedAt = new Int32Array(options.pieceCount).fill(-1);
-    for (let index = 0; index < options.pieceCount; index++) if (!options.have.has(index)) this.#addUnopened(index);
+    this.#unopened = new UnopenedPieces(options.pieceCount, options.random);
+    for (let index = 0; index < options.pieceCount; index++) if (!options.have.has(index)) this.#unopened.add(index);
   }
 
   /** Pieces being assembled. */
@@ -98,12 +104,12 @@ export class Picker<Requester extends object> {
 
   /** Whether nobody has begun with the piece, and it is not here. */
   isUnopened(index: number): boolean {
-    return this.#unopenedAt[index]! >= 0;
+    return this.#unopened.has(index);
   }
 
   /** Whether every block that is not here is asked of somebody. */
   get isEndgame(): boolean {
-    return this.#unopened.length === 0 && this.#open.size === 0;
+    return this.#unopened.count === 0 && this.#open.size === 0;
   }
 
   /** Pieces not here of which no peer has said that it has them. */
@@ -160,13 +166,13 @@ export class Picker<Requester extends object> {
     }
     for (const index of wishes.pieces) {
       if (blocks.length >= count || !mayOpen(index)) return blocks;
-      if (this.#unopenedAt[index]! < 0 || !has.has(index)) continue;
+      if (!this.#unopened.has(index) || !has.has(index)) continue;
       this.#takeMissing(this.#openPiece(index, requester), requester, count, blocks);
     }
     // Once every piece is begun, whoever can end one sooner may help.
-    if (wishes.exclusively && this.#unopened.length > 0) return blocks;
+    if (wishes.exclusively && this.#unopened.count > 0) return blocks;
     while (blocks.length < count) {
-      const index = this.#rarest(has);
+      const index = this.#unopened.rarest(has, this.#availability);
       if (index === undefined || !mayOpen(index)) break;
       this.#takeMissing(this.#openPiece(index, requester), requester, count, blocks);
     }
@@ -194,7 +200,7 @@ export class Picker<Requester extends object> {
       this.#takeMissing(assembly, requester, Number.POSITIVE_INFINITY, []);
       return assembly.index;
     }
-    const index = this.#rarest(undefined);
+    const index = this.#unopened.rarest(undefined, this.#availability);
     if (lackingOnly && (index === undefined || this.#availability[index]! > 0)) return undefined;
     if (index !== undefined && mayOpen(index)) {
       this.#takeMissing(this.#openPiece(index, requester), requester, Number.POSITIVE_INFINITY, []);
@@ -226,6 +232,79 @@ export class Picker<Requester extends object> {
     const assembly = this.#assemblies.get(index);
     if (assembly && !assembly.exclusive) this.#takeRequestedOf(assembly, requester, count, blocks, requestersMax);
     return blocks;
+  }
+
+  /** How many connected peers have a piece. */
+  availabilityOf(index: number): number {
+    return this.#availability[index]!;
+  }
+
+  /**
+   * The blocks of a piece that are not here, for a choice of one's own: it is opened, if nobody has, for nobody in
+   * particular. None of a piece that must come from one requester and has one.
+   */
+  openBlocksOf(index: number): OpenBlock<Requester>[] {
+    if (this.#unopened.has(index)) this.#openPiece(index, undefined);
+    const assembly = this.#assemblies.get(index);
+    if (!assembly || (assembly.exclusive && assembly.owner !== undefined)) return [];
+    const blocks: OpenBlock<Requester>[] = [];
+    for (let at = 0; at < assembly.states.length; at++) {
+      if (assembly.states[at] === received) continue;
+      blocks.push({ block: this.#blockAt(index, at), askedOf: assembly.requesters[at]! });
+    }
+    return blocks;
+  }
+
+  /** Whether all of a piece must come from one requester. */
+  isExclusive(index: number): boolean {
+    return this.#assemblies.get(index)?.exclusive ?? this.#exclusive.has(index);
+  }
+
+  /** Whether anybody is asked for a block. */
+  isAsked({ index, begin }: Block): boolean {
+    return (this.#assemblies.get(index)?.requesters[begin / blockBytes]?.length ?? 0) > 0;
+  }
+
+  /** The block is asked of this requester, too. */
+  assign(requester: Requester, { index, begin }: Block): void {
+    const assembly = this.#assembly(index);
+    const at = begin / blockBytes;
+    assembly.requesters[at]!.push(requester);
+    if (assembly.exclusive) this.#setOwner(assembly, requester);
+    if (assembly.states[at] !== missing) return;
+    assembly.states[at] = requested;
+    this.#countMissing(assembly, -1);
+  }
+
+  /** Up to `count` blocks that nobody is asked for of these pieces, in their order, whoever else has a part in them. */
+  pickOf(
+    requester: Requester,
+    has: PieceSet,
+    count: number,
+    mayOpen: (index: number) => boolean,
+    pieces: Iterable<number>,
+  ): Block[] {
+    const blocks: Block[] = [];
+    for (const index of pieces) {
+      if (blocks.length >= count) break;
+      if (!has.has(index)) continue;
+      const isNew = this.#unopened.has(index);
+      if (isNew && !mayOpen(index)) break;
+      const assembly = isNew ? this.#openPiece(index, requester) : this.#assemblies.get(index);
+      const mayTake = assembly && (!assembly.exclusive || assembly.owner === requester);
+      if (mayTake) this.#takeMissing(assembly, requester, count, blocks);
+    }
+    return blocks;
+  }
+
+  /** All that is missing of a piece, whoever is asked for it; false if it is not wanted, or asked of this requester. */
+  takeWhole(requester: Requester, index: number): boolean {
+    const assembly = this.#unopened.has(index) ? this.#openPiece(index, requester) : this.#assemblies.get(index);
+    if (!assembly || assembly.receivedBlocks === assembly.states.length) return false;
+    if (assembly.requesters.some((each) => each.includes(requester))) return false;
+    this.#takeRequestedOf(assembly, requester, Number.POSITIVE_INFINITY, [], Number.POSITIVE_INFINITY);
+    this.#takeMissing(assembly, requester, Number.POSITIVE_INFINITY, []);
+    return true;
   }
 
   /** Whether the block's bytes are still wanted from the requester. */
@@ -328,7 +407,7 @@ export class Picker<Requester extends object> {
     if (assembly) this.#setOpen(assembly, false);
     this.#assemblies.delete(index);
     if (exclusive) this.#exclusive.add(index);
-    this.#addUnopened(index);
+    this.#unopened.add(index);
   }
 
   #assembly(index: number): Assembly<Requester> {
@@ -337,27 +416,8 @@ export class Picker<Requester extends object> {
     return assembly;
   }
 
-  /** The unopened piece that the fewest peers have, of those in `has`; ties fall at random. */
-  #rarest(has: PieceSet | undefined): number | undefined {
-    const count = this.#unopened.length;
-    const start = Math.floor(this.#options.random() * count);
-    let best: number | undefined;
-    let bestAvailability = Number.POSITIVE_INFINITY;
-    for (let step = 0; step < count; step++) {
-      const at = start + step;
-      const index = this.#unopened[at < count ? at : at - count]!;
-      const availability = this.#availability[index]!;
-      if (availability >= bestAvailability || (has && !has.has(index))) continue;
-      best = index;
-      bestAvailability = availability;
-      // Of what a peer has, nothing is rarer than what it alone has.
-      if (availability <= (has ? 1 : 0)) break;
-    }
-    return best;
-  }
-
-  #openPiece(index: number, owner: Requester): Assembly<Requester> {
-    this.#removeUnopened(index);
+  #openPiece(index: number, owner: Requester | undefined): Assembly<Requester> {
+    this.#unopened.remove(index);
     const count = Math.ceil(this.#options.pieceBytes(index) / blockBytes);
     const assembly: Assembly<Requester> = {
       index,
@@ -437,28 +497,5 @@ export class Picker<Requester extends object> {
     if (isOpen) this.#setOpen(assembly, false);
     assembly.owner = owner;
     if (isOpen) this.#setOpen(assembly, true);
-  }
-
-  #addUnopened(index: number): void {
-    // Insertion at a random place keeps the order random: a shuffle, one card at a time.
-    const at = Math.floor(this.#options.random() * (this.#unopened.length + 1));
-    const displaced = this.#unopened[at];
-    if (displaced !== undefined) {
-      this.#unopenedAt[displaced] = this.#unopened.length;
-      this.#unopened.push(displaced);
-      this.#unopened[at] = index;
-    } else {
-      this.#unopened.push(index);
-    }
-    this.#unopenedAt[index] = at;
-  }
-
-  #removeUnopened(index: number): void {
-    const at = this.#unopenedAt[index]!;
-    const last = this.#unopened.pop()!;
-    this.#unopenedAt[index] = -1;
-    if (last === index) return;
-    this.#unopened[at] = last;
-    this.#unopenedAt[last] = at;
   }
 }

@@ -5,6 +5,7 @@
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
 import { Deal } from "./deal.ts";
+import { Demand, type Want } from "./demand.ts";
 import { keyOf } from "./endpoint.ts";
 import { HaveLog } from "./have-log.ts";
 import { Hedges, type Helper } from "./hedge.ts";
@@ -16,7 +17,7 @@ import { Picker } from "./picker.ts";
 import { PieceBuffers } from "./piece-buffers.ts";
 import { isRareNews, listenersAmong } from "./rare-news.ts";
 import { RequestRoom } from "./request-room.ts";
-import { type FeedTarget, SourceFeed } from "./source-feed.ts";
+import { type FeedTarget, type Requester, SourceFeed } from "./source-feed.ts";
 import { Suspicions } from "./suspicions.ts";
 import type { Clock, PieceSource, PieceStorage, SwarmLog, TorrentInfo } from "./types.ts";
 import { type Block, encodeBitfield, encodeSignal } from "./wire.ts";
@@ -49,6 +50,8 @@ export interface PieceExchangeOptions {
   onWasted: (bytes: number) => void;
   /** Blocks of a late piece are asked of one more peer. */
   onHedged: (blocks: number) => void;
+  /** Bytes of a piece came that somebody waits for. */
+  onDemanded: (bytes: number, from: "peer" | "source") => void;
   /** Whether late pieces are asked of others, too; a simulation shows what it would be like without. */
   hedging?: boolean | undefined;
   /** A piece was verified and is on disk. */
@@ -62,8 +65,6 @@ export interface PieceExchangeOptions {
 const suggestionPatienceMs = 3_000;
 /** After this a peer does not suggest any more. */
 const suggestionMsMax = 10_000;
-
-type Requester = Peer | SourceFeed;
 
 export class PieceExchange implements FeedTarget {
   readonly #options: PieceExchangeOptions;
@@ -80,6 +81,9 @@ export class PieceExchange implements FeedTarget {
   readonly #haves = new HaveLog();
   readonly #suspicions = new Suspicions<Requester>();
   readonly #hedges = new Hedges();
+  readonly #demand: Demand;
+  #isPlanning = false;
+  #cancelDue: (() => void) | undefined;
   /** Peers that there was nothing to ask for when last looked at. */
   readonly #spare = new Set<Peer>();
   /** Peers that have just told of something that we might ask for. */
@@ -93,6 +97,9 @@ export class PieceExchange implements FeedTarget {
     this.#buffers = new PieceBuffers(options.info, options.budget);
     this.#room = new RequestRoom(options.peers);
     const { have } = options.storage;
+    const { pieceCount, pieceLengthBytes } = options.info;
+    const { clock, random, peers } = options;
+    this.#demand = new Demand({ pieceCount, pieceLengthBytes, have, peers, clock, random });
     if (have.isFull) {
       this.#deal = this.#newDeal();
       return;
@@ -114,6 +121,7 @@ export class PieceExchange implements FeedTarget {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#picker = undefined;
+    this.#cancelDue?.();
     await Promise.all([...this.#feeds.values()].map((feed) => feed.close()));
     await Promise.all(this.#writes);
     this.#buffers.freeAll();
@@ -258,10 +266,66 @@ export class PieceExchange implements FeedTarget {
     return undefined;
   }
 
+  // --- what somebody waits for
+
+  /** What reads wait for from now on, and will wait for next. */
+  want(want: Want): void {
+    if (!this.#picker) return;
+    this.#demand.want(want);
+    this.#planDemand();
+    for (const feed of this.#feeds.values()) feed.wake();
+    this.requestFromAll();
+  }
+
+  /** The order in which pieces are to come where nothing else decides. */
+  setOrder(pieces: readonly number[]): void {
+    this.#demand.setOrder(pieces);
+  }
+
+  /** How long the longest demand has waited. */
+  get demandWaitedMs(): number {
+    return this.#demand.waitedMs(this.#options.clock.now());
+  }
+
+  /** At the end of the turn: what changes whom to ask comes many at a time. */
+  #planSoon(): void {
+    if (this.#isPlanning || !this.#demand.isWaiting) return;
+    this.#isPlanning = true;
+    queueMicrotask(() => {
+      this.#isPlanning = false;
+      this.#planDemand();
+    });
+  }
+
+  /** Asks for what is waited for, whatever else is under way. */
+  #planDemand(): void {
+    const { clock, locality, onHedged } = this.#options;
+    const picker = this.#picker;
+    if (!picker || !this.#demand.isWaiting) return;
+    const asked = new Map<Peer, Block[]>();
+    for (const { block, requester } of this.#demand.plan(picker, (peer) => locality?.isFar(peer) ?? false)) {
+      if (!requester) continue;
+      if (picker.isAsked(block)) onHedged(1);
+      picker.assign(requester, block);
+      this.#ensureBuffer(block.index);
+      const blocks = asked.get(requester) ?? [];
+      asked.set(requester, blocks);
+      blocks.push(block);
+    }
+    for (const [peer, blocks] of asked) {
+      peer.request(blocks);
+      this.#room.take(blocks.length);
+    }
+    this.#cancelDue?.();
+    const dueInMs = this.#demand.nextDueMs(clock.now());
+    this.#cancelDue = dueInMs === undefined ? undefined : clock.after(Math.ceil(dueInMs), () => this.#planDemand());
+  }
+
   // --- what we ask of peers
 
   tick(): void {
     this.#deal?.tick();
+    this.#planDemand();
     this.requestFromAll();
     this.#hedge();
     for (const peer of this.#options.peers) peer.tellAll();
@@ -329,14 +393,20 @@ export class PieceExchange implements FeedTarget {
     if (!picker || !peer.has || peer.choking || !peer.amInterested || peer.closed) return;
     const nowMs = this.#options.clock.now();
     if (nowMs < peer.restUntilMs) return;
+    this.#planSoon();
     const depth = peer.requestDepth(nowMs);
+    const bound = this.#demand.room(nowMs);
     // What a peer suggests is what it deems rare: that is asked for in any case.
-    const left = peer.suggested.length > 0 ? Number.POSITIVE_INFINITY : this.#room.leftFor(peer, nowMs);
+    const isUnbound = peer.suggested.length > 0 && !bound;
+    const left = isUnbound ? Number.POSITIVE_INFINITY : this.#room.leftFor(peer, nowMs, bound);
     const room = Math.min(depth - peer.requestsLive, left);
     if (room <= 0 || room < Math.min(depth / refillShare, peer.requestsLive)) return;
     const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
-    const wishes = { pieces: peer.suggested, exclusively: isHeldBack(peer, nowMs) };
-    const blocks = picker.pick(peer, has, room, this.#buffers.mayOpen, peer.requestsLive === 0, wishes);
+    const { mayOpen } = this.#buffers;
+    const blocks = picker.pickOf(peer, has, room, mayOpen, this.#demand.ahead(picker));
+    const wishes = this.#demand.wishes(picker, has, peer.suggested, isHeldBack(peer, nowMs));
+    const isIdle = peer.requestsLive + blocks.length === 0;
+    if (blocks.length < room) blocks.push(...picker.pick(peer, has, room - blocks.length, mayOpen, isIdle, wishes));
     if (peer.suggested.length > 0) peer.suggested = peer.suggested.filter((index) => picker.isUnopened(index));
     for (const { index } of blocks) this.#ensureBuffer(index);
     if (blocks.length === 0) this.#spare.add(peer);
@@ -407,6 +477,7 @@ export class PieceExchange implements FeedTarget {
   #take(peer: Peer, block: Block): void {
     const { index, begin } = block;
     this.#buffers.takeAside(peer, block);
+    if (this.#demand.isDemanded(index)) this.#options.onDemanded(block.length, "peer");
     this.#hedges.countReceived();
     const { others, authors } = (this.#picker as Picker<Requester>).receive(peer, index, begin);
     this.#settleBlock(block, others, peer);
@@ -447,6 +518,8 @@ export class PieceExchange implements FeedTarget {
   #onWritten(index: number, authors: readonly Requester[]): void {
     this.#freeBuffer(index);
     this.#picker?.finish(index);
+    const wasDemanded = this.#demand.isDemanded(index);
+    this.#demand.arrived(index);
     if (this.#stopped) return;
     for (const peer of this.#options.peers) {
       if (peer.has?.has(index) && --peer.usefulPieces === 0) peer.setInterested(false);
@@ -456,7 +529,7 @@ export class PieceExchange implements FeedTarget {
     this.#tellNews(index, authors);
     if (this.isComplete) this.#onComplete();
     this.#options.onPiece(index);
-    if (this.#buffers.isShort) this.requestFromAll();
+    if (this.#buffers.isShort || wasDemanded) this.requestFromAll();
   }
 
   /** Tells at once whom it matters to: who suggested the piece suggests no other before, and of a rare one a few others. */
@@ -527,7 +600,12 @@ export class PieceExchange implements FeedTarget {
   }
 
   openPiece(feed: SourceFeed): { index: number; offset: number; length: number } | undefined {
-    const index = this.#picker?.pickPiece(feed, this.#buffers.mayOpen, feed.source.isForLackingOnly?.());
+    const picker = this.#picker;
+    if (!picker) return undefined;
+    const { source } = feed;
+    let index = this.#demand.forSource(picker, feed, source);
+    if (!source.isForWantedOnly?.())
+      index ??= picker.pickPiece(feed, this.#buffers.mayOpen, source.isForLackingOnly?.());
     if (index === undefined) return undefined;
     this.#ensureBuffer(index);
     return { index, offset: index * this.#info.pieceLengthBytes, length: pieceBytesOf(this.#info, index) };
@@ -548,6 +626,7 @@ export class PieceExchange implements FeedTarget {
       return true;
     }
     this.#hedges.done(index, this.#options.clock.now());
+    if (this.#demand.isDemanded(index)) this.#options.onDemanded(bytes.length, "source");
     for (const { block, others } of settled) this.#settleBlock(block, others, feed);
     piece.set(bytes);
     this.#keepWaitingFor(this.#write(index, piece, [feed]));

@@ -5,12 +5,18 @@
 import { blockBytes } from "./limits.ts";
 import type { RateMeter } from "./rate.ts";
 
-const requestsLiveMin = 32;
-const liveSeconds = 1;
-/** But a peer is asked for so many at the least. */
-const idleRoom = 1;
+const usual: RoomBound = { blocks: 32, seconds: 1, idleBlocks: 1 };
 /** How long a count is good for. */
 const roomMs = 5;
+
+/** How much may be asked for. */
+export interface RoomBound {
+  /** So many blocks, and what comes in so many seconds. */
+  blocks: number;
+  seconds: number;
+  /** But a peer is asked for so many at the least. */
+  idleBlocks: number;
+}
 
 interface Requestee {
   readonly requestsLive: number;
@@ -20,7 +26,8 @@ interface Requestee {
 export class RequestRoom {
   readonly #peers: ReadonlySet<Requestee>;
   /** As of a moment ago. */
-  #room = 0;
+  #live = 0;
+  #bytesPerSecond = 0;
   #countedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(peers: ReadonlySet<Requestee>) {
@@ -28,24 +35,24 @@ export class RequestRoom {
   }
 
   /** Blocks that the peer may be asked for. */
-  leftFor(peer: Requestee, nowMs: number): number {
+  leftFor(peer: Requestee, nowMs: number, bound: RoomBound = usual): number {
     if (nowMs - this.#countedAtMs >= roomMs) this.#count(nowMs);
-    return Math.max(this.#room, idleRoom - peer.requestsLive);
+    const room = bound.blocks + Math.ceil((this.#bytesPerSecond * bound.seconds) / blockBytes) - this.#live;
+    return Math.max(room, bound.idleBlocks - peer.requestsLive);
   }
 
   /** So many were asked for. */
   take(blocks: number): void {
-    this.#room -= blocks;
+    this.#live += blocks;
   }
 
   #count(nowMs: number): void {
     this.#countedAtMs = nowMs;
-    let live = 0;
-    let bytesPerSecond = 0;
+    this.#live = 0;
+    this.#bytesPerSecond = 0;
     for (const { requestsLive, down } of this.#peers) {
-      live += requestsLive;
-      bytesPerSecond += down.bytesPerSecond(nowMs);
+      this.#live += requestsLive;
+      this.#bytesPerSecond += down.bytesPerSecond(nowMs);
     }
-    this.#room = requestsLiveMin + Math.ceil((bytesPerSecond * liveSeconds) / blockBytes) - live;
   }
 }

@@ -1,5 +1,9 @@
 /** Pulls whole pieces from a non-peer source, as many at once as the source allows, until it is taken away. */
+import type { Peer } from "./peer.ts";
 import type { Clock, PieceSource } from "./types.ts";
+
+/** Whoever pieces are asked of. */
+export type Requester = Peer | SourceFeed;
 
 /** Waits after failures in a row: doubled from the first to the last. */
 const retryMsMin = 500;
@@ -29,6 +33,7 @@ export class SourceFeed {
   readonly #clock: Clock;
   readonly #abort = new AbortController();
   readonly #running: Promise<unknown>;
+  readonly #idle = new Set<() => void>();
   #failures = 0;
   #badPieces = 0;
 
@@ -37,6 +42,11 @@ export class SourceFeed {
     this.#target = target;
     this.#clock = clock;
     this.#running = Promise.all(Array.from({ length: source.requestsMax }, () => this.#pull()));
+  }
+
+  /** There may be something to fetch: a pull that found nothing looks again. */
+  wake(): void {
+    for (const look of [...this.#idle]) look();
   }
 
   /** Ends the reads under way; their pieces are given back. */
@@ -51,7 +61,7 @@ export class SourceFeed {
       const readyInMs = this.source.readyInMs?.() ?? 0;
       const piece = readyInMs > 0 ? undefined : this.#target.openPiece(this);
       const waitMs = piece ? await this.#read(piece) : readyInMs || idleMs;
-      if (waitMs > 0) await this.#wait(waitMs);
+      if (waitMs > 0) await this.#wait(waitMs, piece === undefined && readyInMs === 0);
     }
   }
 
@@ -81,19 +91,19 @@ export class SourceFeed {
     this.#target.sourceFailed(this.source, new SourceRejected(fault));
   }
 
-  #wait(delayMs: number): Promise<void> {
+  #wait(delayMs: number, isIdle: boolean): Promise<void> {
     const { signal } = this.#abort;
     return new Promise((resolve) => {
       if (signal.aborted) return resolve();
-      const cancel = this.#clock.after(delayMs, () => {
-        signal.removeEventListener("abort", end);
-        resolve();
-      });
       const end = () => {
         cancel();
+        signal.removeEventListener("abort", end);
+        this.#idle.delete(end);
         resolve();
       };
+      const cancel = this.#clock.after(delayMs, end);
       signal.addEventListener("abort", end, { once: true });
+      if (isIdle) this.#idle.add(end);
     });
   }
 }

@@ -36,6 +36,8 @@ export interface SwarmStatus {
   wastedBytes: number;
   /** Blocks that were late and asked of one more peer. */
   hedgedBlocks: number;
+  /** Payload that somebody waited for, by where it came from. */
+  demandedBytes: { peer: number; source: number };
 }
 
 /**
@@ -64,6 +66,7 @@ export class Swarm {
   #verifyFailures = 0;
   #wastedBytes = 0;
   #hedgedBlocks = 0;
+  readonly #demandedBytes = { peer: 0, source: 0 };
   #cancelReannounce: (() => void) | undefined;
   /** Told when a piece that a peer asks for, and that is said to be here, cannot be read. */
   onReadFailed: (infohash: string, index: number, error: Error) => void = () => {};
@@ -183,6 +186,7 @@ export class Swarm {
       verifyFailures: this.#verifyFailures,
       wastedBytes: this.#wastedBytes,
       hedgedBlocks: this.#hedgedBlocks,
+      demandedBytes: { ...this.#demandedBytes },
     };
   }
 
@@ -237,6 +241,9 @@ export class Swarm {
       readFailed: (infohash, index, error) => this.onReadFailed(infohash, index, error),
       countWasted: (bytes) => {
         this.#wastedBytes += bytes;
+      },
+      countDemanded: (bytes, from) => {
+        this.#demandedBytes[from] += bytes;
       },
       countHedged: (blocks) => {
         this.#hedgedBlocks += blocks;

@@ -34,6 +34,8 @@ export interface TorrentHost {
   /** Payload that came and was not needed, and blocks asked of one more peer for being late. */
   countWasted(bytes: number): void;
   countHedged(blocks: number): void;
+  /** Payload that somebody waited for. */
+  countDemanded(bytes: number, from: "peer" | "source"): void;
   /** Whether late pieces are asked of others, too: always, but in a simulation that shows what it would be like without. */
   readonly hedging?: boolean | undefined;
   /** The torrent is closed. */

@@ -7,7 +7,9 @@
 import { createHash } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { AnnounceSchedule } from "./announce-schedule.ts";
+import type { Bitfield } from "./bitfield.ts";
 import { chooseUnchoked } from "./choker.ts";
+import type { Want } from "./demand.ts";
 import { PeerExchange } from "./exchange.ts";
 import {
   encodeExtensionHandshake,
@@ -73,6 +75,9 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   #verifyFailures = 0;
   /** Who sent pieces that failed their hash, or parts of them, and how many. */
   readonly #badSenders = new Map<string, number>();
+  #want: Want = { now: [], ahead: [] };
+  #wantedAtMs: number | undefined;
+  #order: readonly number[] = [];
   #isStarted = false;
   #completed = false;
   #failed = false;
@@ -128,6 +133,38 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   get isComplete(): boolean {
     return this.#completed;
+  }
+
+  /** The pieces that are verified and on disk; undefined until the data is open. Not to be changed. */
+  get have(): Bitfield | undefined {
+    return this.#storage?.have;
+  }
+
+  /**
+   * Says which pieces somebody waits for from now on, and which will probably be next: they come before everything else.
+   * It holds until it is said anew, also for what has yet to be known of the torrent.
+   */
+  want(want: Want): void {
+    const isWaiting = want.now.length > 0;
+    if (!isWaiting) this.#wantedAtMs = undefined;
+    else this.#wantedAtMs ??= this.#host.clock.now();
+    this.#want = want;
+    this.#pieces?.want(want);
+  }
+
+  /**
+   * Says in which order pieces are to come where nobody waits for one, such as that of a boot; the rarest come after them.
+   * For nodes that will read in this order: while all fetch in one order, they have less to trade.
+   */
+  setOrder(pieces: readonly number[]): void {
+    this.#order = pieces;
+    this.#pieces?.setOrder(pieces);
+  }
+
+  /** Before the data is open nobody knows yet what of it is here. */
+  #demandWaitedMs(nowMs: number): number {
+    if (this.#pieces) return this.#pieces.demandWaitedMs;
+    return this.#wantedAtMs === undefined ? 0 : nowMs - this.#wantedAtMs;
   }
 
   /** Pieces not here that no connected peer has; 0 while the pieces are not known. It is counted anew each time. */
@@ -199,6 +236,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       downBytesPerSecond: this.#down.bytesPerSecond(nowMs),
       upBytesPerSecond: this.#up.bytesPerSecond(nowMs),
       verifyFailures: this.#verifyFailures,
+      demandWaitedMs: this.#demandWaitedMs(nowMs),
       msSinceProgress: nowMs - this.#progressAtMs,
     };
   }
@@ -283,7 +321,10 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     if (repair) this.#host.log.info({ infohash: this.infohash, ...repair }, "looked at the pieces that were in doubt");
     this.#pieces = this.#openPieces(info, this.#storage);
     for (const source of this.#sources) this.#pieces.addSource(source);
+    this.emit("opened");
+    this.#pieces.setOrder(this.#order);
     for (const peer of this.#neighbours.peers) this.#pieces.greet(peer);
+    this.#pieces.want(this.#want);
     this.#checkComplete();
   }
 
@@ -305,6 +346,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       },
       onWasted: (bytes) => this.#host.countWasted(bytes),
       onHedged: (blocks) => this.#host.countHedged(blocks),
+      onDemanded: (bytes, from) => this.#host.countDemanded(bytes, from),
       hedging: this.#host.hedging,
       onPiece: (index) => {
         this.emit("piece", index);

@@ -145,6 +145,10 @@ export interface PieceSource {
   readyInMs?(): number;
   /** Whether it is asked only for pieces that no connected peer has; for any, if absent. */
   isForLackingOnly?(): boolean;
+  /** Whether it is asked only for pieces that somebody waits for. */
+  isForWantedOnly?(): boolean;
+  /** How long a piece that peers have is waited for before it is asked of this; not at all, if absent. */
+  readonly wantedAfterMs?: number;
   /**
    * Reads `length` bytes at `offset` of the torrent's data: exactly that many, or it rejects. What it gives is checked
    * against the piece's hash like a peer's. It must end when `signal` aborts.
@@ -195,6 +199,8 @@ export interface TorrentStatus {
   upBytesPerSecond: number;
   /** Pieces that failed their hash. */
   verifyFailures: number;
+  /** How long the longest demand has waited for its piece; 0 if there is none. */
+  demandWaitedMs: number;
   /** Milliseconds since a block last arrived or, if none has, since the torrent was added. */
   msSinceProgress: number;
 }
@@ -202,6 +208,8 @@ export interface TorrentStatus {
 /** Events of a torrent. After "error" the torrent does nothing more but wait for `close`. */
 export interface TorrentEvents {
   info: [TorrentInfo];
+  /** The data is open: from now on `have` says what is here. */
+  opened: [];
   /** A piece was verified and is on disk. */
   piece: [index: number];
   /** All pieces are verified and on disk. */

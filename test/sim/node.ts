@@ -131,6 +131,7 @@ export class SimNode {
       countWasted: (bytes) => {
         this.wastedBytes += bytes;
       },
+      countDemanded: () => {},
       countHedged: (blocks) => {
         this.hedgedBlocks += blocks;
       },

@@ -1,6 +1,7 @@
 /** A few seeds of what `npm run sim` runs by the thousand, and the seeds that once found something. */
 import { expect, test } from "vitest";
 import { blockBytes } from "../../swarm/limits.ts";
+import { runDemandReads } from "./demand-reads.ts";
 import { EventQueue } from "./event-queue.ts";
 import { runFaults } from "./fault-run.ts";
 import { runFlashCrowd } from "./flash-crowd.ts";
@@ -45,6 +46,39 @@ test("a slow peer does not hold up the end of a fetch: what is late is asked of 
   }
 });
 
+const readers = {
+  seed: 1,
+  others: 7,
+  seeds: 1,
+  pieces: 128,
+  pieceKib: 128,
+  linkMbit: 50,
+  latencyMs: 0.5,
+  reads: 40,
+  thinkMs: 5,
+};
+
+test("a piece that somebody waits for comes before everything else, in a busy swarm and where memory is short", async () => {
+  const without = await runDemandReads({ ...readers, wanting: false });
+  const told = await runDemandReads({ ...readers, wanting: true });
+  const scarce = await runDemandReads({ ...readers, wanting: true, budgetPieces: 2 });
+  expect(medianOf(without.waitedMs)).toBeGreaterThan(500);
+  expect(medianOf(told.waitedMs)).toBeLessThan(200);
+  expect(medianOf(scarce.waitedMs)).toBeLessThan(200);
+});
+
+test("a slow peer does not hold up a read: a block that is late is asked of others", async () => {
+  const { waitedMs } = await runDemandReads({ ...readers, others: 0, seeds: 4, slowSeedKbit: 500, wanting: true });
+  expect(waitedMs.at(-1)).toBeLessThan(1_000);
+});
+
+test("nodes that boot together in a known order trade what comes next, and hardly wait", async () => {
+  const boots = { ...readers, others: 3, vms: true, thinkMs: 30, pieces: 512, reads: 256, wanting: true };
+  const unordered = await runDemandReads(boots);
+  const ordered = await runDemandReads({ ...boots, ordered: true });
+  expect(ordered.allMs).toBeLessThan(0.75 * unordered.allMs);
+});
+
 test("events come in the order of their times, near and far, and those of one time in the order of their making", async () => {
   const queue = new EventQueue();
   const seen: number[] = [];
@@ -69,3 +103,7 @@ test("promises settle before the next event", async () => {
   await queue.run(() => false);
   expect(seen).toEqual(["settled", "next"]);
 });
+
+function medianOf(figures: readonly number[]): number {
+  return figures[figures.length >> 1] ?? 0;
+}

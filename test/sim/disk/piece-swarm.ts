@@ -94,6 +94,7 @@ export class PieceSwarm {
       countVerifyFailure: () => {},
       readFailed: () => {},
       countWasted: () => {},
+      countDemanded: () => {},
       countHedged: () => {},
       removed: (infohash) => this.#torrents.delete(infohash),
     };
