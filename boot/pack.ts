@@ -24,8 +24,8 @@ export interface PackOptions {
   profile: BootProfile;
   /** Bytes of the image that were verified. */
   readImage: (offset: number, length: number) => Promise<Uint8Array>;
-  /** At most `sourcesMax`, best first. Those that save little are left out. */
-  sources: readonly PackSource[];
+  /** Finds, by its sketch, boot images that are alike: at most `sourcesMax`, best first. Those that save little are left out. */
+  sources: (sketch: readonly bigint[]) => Promise<readonly PackSource[]>;
   /** Takes the stored frames, in order: they follow the head in the file. */
   write: (bytes: Uint8Array) => Promise<void>;
 }
@@ -44,13 +44,14 @@ export interface Packed {
 /** Reads every byte of the profile's extents once, and writes what of them is to be stored. */
 export async function packBootImage(options: PackOptions): Promise<Packed> {
   const hashes = await hashPages(options);
-  const sources = worthwhileSources(hashes, options.sources);
+  const sketch = sketchOf(hashes.filter((hash) => hash !== zeroHash));
+  const sources = worthwhileSources(hashes, await options.sources(sketch));
   const plan = planSegments(options.profile, hashes, sources);
   const frames = await writeFrames(options, plan);
   const head: BootImageHead = {
     profile: options.profile,
     sources: sources.map(({ digest, contentPages }) => ({ digest, contentPages })),
-    sketch: sketchOf(hashes.filter((hash) => hash !== zeroHash)),
+    sketch,
     segments: plan.segments,
     contentPages: plan.ownPages.length,
     frames,

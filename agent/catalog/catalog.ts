@@ -31,6 +31,31 @@ export class Catalog {
     }
   }
 
+  /**
+   * What a boot of an image reads, as boot/profile.ts writes it.
+   *
+   * @throws Problem "not-found" if that was never recorded, or "unavailable".
+   */
+  async bootProfile(digest: string, timeoutMs: number): Promise<Uint8Array> {
+    return (await this.#ask(() => this.#client.getBootProfile({ image: digest }, { timeoutMs }))).profile;
+  }
+
+  /**
+   * Claims the recording of an image's boot, or extends the claim.
+   *
+   * @throws Problem "conflict" if another node records it, "already-exists" if that was done, or "unavailable".
+   */
+  async claimBootRecording(
+    claim: { image: string; nodeId: string; nodeName: string; durationMs: number },
+    timeoutMs: number,
+  ): Promise<void> {
+    await this.#ask(() => this.#client.claimBootRecording(claim, { timeoutMs }));
+  }
+
+  async releaseBootRecording(claim: { image: string; nodeId: string }, timeoutMs: number): Promise<void> {
+    await this.#ask(() => this.#client.releaseBootRecording(claim, { timeoutMs }));
+  }
+
   /** Streams every image, then every change. Ends or throws when the seeder goes away; the signal ends it. */
   async *watch(signal: AbortSignal): AsyncGenerator<{ retired: boolean; facts: ImageFacts }> {
     try {
@@ -40,6 +65,16 @@ export class Catalog {
       }
     } catch (error) {
       if (signal.aborted) return;
+      throw this.#noteFailure(error);
+    }
+  }
+
+  async #ask<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      const answer = await call();
+      this.#link.answered();
+      return answer;
+    } catch (error) {
       throw this.#noteFailure(error);
     }
   }
@@ -59,6 +94,10 @@ export function problemFromSeeder(error: unknown, url: string): Problem {
     switch (error.code) {
       case Code.NotFound:
         return new Problem("not-found", error.rawMessage);
+      case Code.AlreadyExists:
+        return new Problem("already-exists", error.rawMessage);
+      case Code.FailedPrecondition:
+        return new Problem("conflict", error.rawMessage);
       case Code.InvalidArgument:
         return new Problem("invalid", error.rawMessage);
       case Code.DeadlineExceeded:

@@ -1,0 +1,222 @@
+/**
+ * Boot images on the node's main thread: which image has one here, fetching those that are wanted, and telling the disk worker
+ * of those that disks are attached of. A boot image is an image like others: the cache has it, the swarm brings it.
+ */
+import { open } from "node:fs/promises";
+import { BootFormatError } from "../../boot/byte-reader.ts";
+import { decodeProfile, type ProfileExtent } from "../../boot/profile.ts";
+import { readHead } from "../../boot/read-file.ts";
+import type { Log } from "../../daemon/log.ts";
+import { messageOf, Problem } from "../../daemon/problem.ts";
+import type { CacheEntry, ImageCache } from "../cache/image-cache.ts";
+import type { InUse } from "../cache/in-use.ts";
+import type { FetchPriority, ImageFacts } from "../cache/records.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { BootImageFiles } from "../disk/messages.ts";
+import { hasEnded } from "../fetch/fetch-view.ts";
+import type { Fetches } from "../fetch/fetches.ts";
+import type { Images } from "../images.ts";
+import type { Damage } from "../scrub/check-image.ts";
+import { bootNameOf } from "./boot-names.ts";
+
+/** all: every boot image as soon as the catalog tells of it; used: of images that are here; off: never ahead of need. */
+export const bootPrefetchModes = ["all", "used", "off"] as const;
+export type BootPrefetch = (typeof bootPrefetchModes)[number];
+
+const askTimeoutMs = 5_000;
+
+export interface BootImagesOptions {
+  prefetch: BootPrefetch;
+  cache: ImageCache;
+  images: Pick<Images, "ensure">;
+  fetches: Pick<Fetches, "changes">;
+  inUse: InUse;
+  catalog: Pick<Catalog, "getImage" | "bootProfile">;
+  /** Told of a boot image that disks are to be read through; null: of none any more. */
+  setBootImage: (image: { digest: string; sizeBytes: number }, files: BootImageFiles | null) => void;
+  /** Has the pieces of an image that is on its way come in this order. */
+  orderPieces: (digest: string, extents: readonly ProfileExtent[]) => void;
+  repair: (digest: string, damage: Damage) => Promise<unknown>;
+  log: Log;
+}
+
+/** An image that disks are attached of. */
+interface Used {
+  users: number;
+  stop: AbortController;
+  /** Keeps the boot image and its sources from eviction. */
+  held: Map<string, () => void>;
+}
+
+export class BootImages {
+  readonly #options: BootImagesOptions;
+  readonly #used = new Map<string, Used>();
+  #badCount = 0;
+
+  constructor(options: BootImagesOptions) {
+    this.#options = options;
+  }
+
+  /** Boot images that were found damaged, or that did not fit their image or the memory. */
+  get badCount(): number {
+    return this.#badCount;
+  }
+
+  /** The boot image of an image, if it is here. */
+  find(digest: string): CacheEntry | undefined {
+    const entry = this.#options.cache.findByName(bootNameOf(digest));
+    return entry?.complete && entry.record.bootOf === digest ? entry : undefined;
+  }
+
+  /**
+   * Has an image read through its boot image, from now until what is returned is called. One that is here is loaded at
+   * once; one that is not is fetched, and meanwhile its profile orders the image's own pieces.
+   */
+  use(digest: string): () => void {
+    const used = this.#used.get(digest) ?? { users: 0, stop: new AbortController(), held: new Map() };
+    this.#used.set(digest, used);
+    used.users += 1;
+    if (used.users === 1) this.#prepare(digest, used);
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      used.users -= 1;
+      if (used.users > 0) return;
+      this.#used.delete(digest);
+      used.stop.abort(new Problem("cancelled", "no disk is attached of the image any more"));
+      for (const release of used.held.values()) release();
+    };
+  }
+
+  /** Looks at what the catalog says of an image: whether it is a boot image that is wanted here. Never rejects. */
+  async consider(facts: ImageFacts): Promise<void> {
+    const { bootOf, names } = facts;
+    if (bootOf === undefined || names.length === 0) return;
+    const used = this.#used.get(bootOf);
+    if (used) {
+      this.#prepare(bootOf, used);
+      return;
+    }
+    const { prefetch, cache, images, log } = this.#options;
+    const isWanted = prefetch === "all" || (prefetch === "used" && cache.get(bootOf) !== undefined);
+    if (!isWanted || cache.get(facts.digest)?.complete) return;
+    await images.ensure(facts.digest, "prefetch").catch((error: unknown) => {
+      log.info({ digest: facts.digest, bootOf, error: messageOf(error) }, "a boot image is not fetched ahead of need");
+    });
+  }
+
+  /** Looks whether the boot image of an image that has come is wanted. Never rejects. */
+  async imageCame(digest: string): Promise<void> {
+    const { prefetch, images, cache, log } = this.#options;
+    if (prefetch !== "used" || this.find(digest) || cache.get(digest)?.record.bootOf !== undefined) return;
+    await images.ensure(bootNameOf(digest), "prefetch").catch((error: unknown) => {
+      if (isNotFound(error)) return;
+      log.info({ bootOf: digest, error: messageOf(error) }, "a boot image is not fetched ahead of need");
+    });
+  }
+
+  /** The disk worker does not use a boot image. A damaged one is fetched again, and then used. */
+  async bad({ digest, error, isDamaged }: { digest: string; error: string; isDamaged: boolean }): Promise<void> {
+    const { repair, cache, log } = this.#options;
+    this.#badCount += 1;
+    const bootOf = cache.get(digest)?.record.bootOf;
+    log.warn({ digest, bootOf, error }, "a boot image is not used; disks read from the image itself");
+    if (!isDamaged) return;
+    try {
+      await repair(digest, { what: `as a boot image: ${error}`, kind: "hash", piece: undefined });
+    } catch (fault) {
+      log.warn({ digest, error: messageOf(fault) }, "cannot fetch a boot image again yet");
+    }
+    for (const [image, used] of this.#used) if (used.held.has(digest)) this.#prepare(image, used);
+  }
+
+  /** Finds or brings the boot image, and tells the disk worker. Never rejects. */
+  #prepare(digest: string, used: Used): void {
+    const { log } = this.#options;
+    const { signal } = used.stop;
+    this.#bring(digest, used, signal).catch((error: unknown) => {
+      if (signal.aborted || isNotFound(error)) return;
+      log.info({ digest, error: messageOf(error) }, "no boot image is used for a disk");
+    });
+  }
+
+  async #bring(digest: string, used: Used, signal: AbortSignal): Promise<void> {
+    const { cache } = this.#options;
+    if (!this.find(digest)) void this.#orderByProfile(digest, signal);
+    const boot = this.find(digest) ?? (await this.#fetch(bootNameOf(digest), signal));
+    if (boot.record.bootOf !== digest) throw new Problem("data-loss", `${bootNameOf(digest)} is no boot image of it`);
+    this.#hold(used, boot.record.digest, digest);
+    const sources: BootImageFiles["sources"] = [];
+    for (const source of await this.#sourcesOf(boot)) {
+      try {
+        const known = cache.get(source);
+        const entry = known?.complete ? known : await this.#fetch(source, signal);
+        this.#hold(used, source, digest);
+        sources.push({ digest: source, path: entry.paths.data });
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#options.log.info({ digest: source, error: messageOf(error) }, "a part of a boot image is not here");
+      }
+    }
+    signal.throwIfAborted();
+    const files = { digest: boot.record.digest, path: boot.paths.data, sources };
+    const { sizeBytes } = cache.get(digest)?.record ?? { sizeBytes: 0 };
+    if (sizeBytes > 0) this.#options.setBootImage({ digest, sizeBytes }, files);
+  }
+
+  async #sourcesOf({ record, paths }: CacheEntry): Promise<string[]> {
+    try {
+      await using file = await open(paths.data);
+      return (await readHead(file)).head.sources.map(({ digest }) => digest);
+    } catch (error) {
+      if (error instanceof BootFormatError)
+        void this.bad({ digest: record.digest, error: error.message, isDamaged: true });
+      throw error;
+    }
+  }
+
+  /** Fetches a boot image ahead of all that is not waited for, and resolves once it is here. */
+  async #fetch(image: string, signal: AbortSignal, priority: FetchPriority = "demand"): Promise<CacheEntry> {
+    const { images, fetches, cache } = this.#options;
+    const ensured = await images.ensure(image, priority);
+    for (;;) {
+      const { version } = fetches.changes;
+      const { state, error } = ensured.view();
+      if (hasEnded(state)) {
+        const entry = cache.get(ensured.digest);
+        if (state === "ready" && entry?.complete) return entry;
+        throw new Problem("unavailable", `the fetch of ${image} has ended: ${error || state}`);
+      }
+      await fetches.changes.after(version, signal);
+      signal.throwIfAborted();
+    }
+  }
+
+  #hold(used: Used, digest: string, image: string): void {
+    if (used.held.has(digest)) return;
+    used.held.set(digest, this.#options.inUse.hold(digest, `boot image of ${image}`));
+  }
+
+  async #orderByProfile(digest: string, signal: AbortSignal): Promise<void> {
+    const { cache, catalog, orderPieces, log } = this.#options;
+    if (cache.get(digest)?.complete) return;
+    try {
+      const profile = decodeProfile(await catalog.bootProfile(digest, askTimeoutMs));
+      const sizeBytes = cache.get(digest)?.record.sizeBytes;
+      if (profile.imageDigest !== digest || profile.imageBytes !== sizeBytes) {
+        throw new Problem(
+          "data-loss",
+          `the catalog's profile is of ${profile.imageDigest}, ${profile.imageBytes} bytes`,
+        );
+      }
+      if (!signal.aborted) orderPieces(digest, profile.extents);
+    } catch (error) {
+      if (!isNotFound(error)) log.info({ digest, error: messageOf(error) }, "no boot profile orders an image's pieces");
+    }
+  }
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof Problem && error.kind === "not-found";
+}

@@ -1,0 +1,80 @@
+/** Sends a boot image to the seeder, as an image is published: by HTTP, under the name that is kept for it. */
+import { createReadStream } from "node:fs";
+import { Readable } from "node:stream";
+import { request } from "undici";
+import { messageOf, Problem, type ProblemKind } from "../../daemon/problem.ts";
+import { bootNameOf } from "./boot-names.ts";
+import type { MadeBootImage } from "./make-boot-image.ts";
+
+/** The seeder compares every page before it answers. */
+const answerTimeoutMs = 120_000;
+const answerBytesMax = 256 * 1024;
+
+/**
+ * Publishes a boot image.
+ *
+ * @throws Problem: in the seeder's words where it refuses, "unavailable" if it does not answer.
+ */
+export async function uploadBootImage(
+  seederUrl: string,
+  imageDigest: string,
+  made: MadeBootImage,
+  signal: AbortSignal,
+): Promise<void> {
+  const url = `${seederUrl.replace(/\/+$/, "")}/images/${bootNameOf(imageDigest)}`;
+  let answer: { statusCode: number; text: string };
+  try {
+    const { statusCode, body } = await request(url, {
+      method: "PUT",
+      headers: { "content-type": "application/octet-stream", "content-length": String(made.sizeBytes) },
+      body: Readable.from(bytesOf(made), { objectMode: false }),
+      headersTimeout: answerTimeoutMs,
+      signal,
+    });
+    answer = { statusCode, text: await boundedText(body) };
+  } catch (error) {
+    signal.throwIfAborted();
+    throw new Problem("unavailable", `the seeder does not take the boot image: ${messageOf(error)} (${url})`, {
+      cause: error,
+    });
+  }
+  if (answer.statusCode >= 300) throw refusal(answer.statusCode, answer.text);
+}
+
+async function* bytesOf({ packed, framesPath }: MadeBootImage): AsyncGenerator<Buffer> {
+  yield packed.headBytes;
+  yield* createReadStream(framesPath) as AsyncIterable<Buffer>;
+}
+
+async function boundedText(body: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.length;
+    if (length > answerBytesMax) throw new Error("the answer is longer than any of a seeder");
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+const kinds: Record<number, ProblemKind> = {
+  400: "invalid",
+  404: "not-found",
+  409: "already-exists",
+  507: "exhausted",
+};
+
+/** The seeder's errors are {"code", "message"}. */
+function refusal(status: number, text: string): Problem {
+  const kind = kinds[status] ?? "unavailable";
+  try {
+    const { message } = JSON.parse(text) as { message?: unknown };
+    if (typeof message === "string" && message !== "") return new Problem(kind, message);
+  } catch {
+    // Not JSON, so not the seeder's own words.
+  }
+  return new Problem(
+    kind,
+    `the seeder answers the boot image with HTTP status ${status}: ${text.trim().slice(0, 200)}`,
+  );
+}
