@@ -88,8 +88,8 @@ export async function openAgent(config: AgentConfig, log: Log, disk: Disk = syst
     routes: (router) => {
       const uptimeMs = () => clock.now() - startedMs;
       const { concurrency } = config.fetch;
-      const { attachments } = parts.disks;
-      serveAgent(router, { ...parts, attachments, link: seeder.link, concurrency, uptimeMs });
+      const { attachments, boots } = parts.disks;
+      serveAgent(router, { ...parts, attachments, boots, link: seeder.link, concurrency, uptimeMs });
     },
     log,
   });
@@ -142,6 +142,7 @@ async function openParts(
   const onEvicted = metrics.evicted;
   const space = new Space({ cache, inUse, rules: config.cache, seeding, onEvicted, clock, now, log });
   const changing = new Serial();
+  let imageCame = (_digest: string) => {};
   const fetches = new Fetches({
     tools: { cache, swarm, origin, rules: config.fetch, seederPeers, clock, now, random, log },
     concurrency: config.fetch.concurrency,
@@ -151,7 +152,9 @@ async function openParts(
     changing,
     onEnded: (fetch) => {
       metrics.fetchEnded(fetch);
-      if (fetch.state === "ready") seeding.consider(fetch.digest);
+      if (fetch.state !== "ready") return;
+      seeding.consider(fetch.digest);
+      imageCame(fetch.digest);
     },
   });
   opened.defer(() => fetches.close());
@@ -164,9 +167,18 @@ async function openParts(
   const images = new Images({
     ...{ cache, fetches, seeding, space, inUse, leases, repairs, changing, catalog, link, now, log },
   });
-  const disks = await openDisks({ config: config.disk, cache, images, fetches, inUse, clock, now, log });
+  const boot = {
+    config: config.boot,
+    seederUrl: config.seeder.url,
+    node: { id: nodeId, name: config.name || hostname() },
+    catalog,
+    repairs,
+  };
+  const disks = await openDisks({ config: config.disk, boot, cache, images, fetches, inUse, clock, now, log });
   opened.defer(() => disks.close());
+  imageCame = (digest) => void disks.boots.images.imageCame(digest);
   metrics.observeDisks(disks);
+  metrics.observeBoots(disks.boots);
   const { zone, name } = config;
   // Peers on loopback are of use to nodes of this machine only, of which the seeder is told as well.
   const isApart = isLoopbackHost(config.swarm.host) && !isLoopbackHost(new URL(config.seeder.url).hostname);
@@ -216,7 +228,9 @@ async function runBackground(parts: AgentParts, signal: AbortSignal): Promise<vo
   const onImage = async (facts: ImageFacts) => {
     const before = cache.get(facts.digest)?.record.infohash;
     try {
-      if (!(await cache.learn(facts))) return;
+      const isNew = await cache.learn(facts);
+      void parts.disks.boots.images.consider(facts);
+      if (!isNew) return;
     } catch (error) {
       log.warn({ digest: facts.digest, error: messageOf(error) }, "cannot write down what the catalog says");
       return;

@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { logLevels } from "../daemon/log.ts";
 import { isZone, zoneRule } from "../swarm/zone.ts";
+import { bootPrefetchModes } from "./boot/boot-images.ts";
+import { recordModes } from "./boot/recorder.ts";
 import { fallbackModes } from "./fetch/source-policy.ts";
 
 /** HOST:PORT or [IPV6]:PORT. */
@@ -162,6 +164,33 @@ export const agentConfigSchema = z.strictObject({
             .describe("Authority whose certificate clients must show, PEM. Empty: any client may read."),
         })
         .prefault({}),
+    })
+    .prefault({}),
+  boot: z
+    .strictObject({
+      record: z
+        .enum(recordModes)
+        .default("auto")
+        .describe("Whether the first boot of an image that has no boot image yet is recorded, by one node of all."),
+      quietMs: z
+        .int()
+        .min(1_000)
+        .max(600_000)
+        .default(30_000)
+        .describe("How long a guest reads nothing new before its boot is taken to be over."),
+      prefetch: z
+        .enum(bootPrefetchModes)
+        .default("all")
+        .describe(
+          "Which boot images are fetched ahead of need: all of the catalog's, those of images that are used on this node, or none.",
+        ),
+      memoryBytes: z
+        .int()
+        .min(0)
+        .default(536_870_912)
+        .describe(
+          "Most bytes of memory for boot images; those read longest ago go first. 0: boot images are not used.",
+        ),
     })
     .prefault({}),
   report: z

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Swarm } from "../swarm/swarm.ts";
+import { type BootSources, observeBoots } from "./boot/metrics.ts";
 import { diskFaults } from "./cache/disk-fault.ts";
 import type { ImageCache } from "./cache/image-cache.ts";
 import { attachmentStates } from "./disk/attachment.ts";
@@ -39,6 +40,7 @@ export interface AgentMetrics {
   /** Adds the figures that are read at each scrape. */
   observe: (sources: MetricsSources) => void;
   observeDisks: (disks: DiskSources) => void;
+  observeBoots: (boots: BootSources) => void;
 }
 
 /** Registers the agent's metrics. */
@@ -81,6 +83,7 @@ export function createAgentMetrics(registry: Registry): AgentMetrics {
     scrub: scrubMetrics(registers),
     observe: (sources) => observe(registry, sources),
     observeDisks: (disks) => observeDisks(registers, disks),
+    observeBoots: (boots) => observeBoots(registers, boots),
   };
 }
 

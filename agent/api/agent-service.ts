@@ -6,13 +6,19 @@ import type { InUse } from "../cache/in-use.ts";
 import { fetchMessage, hasEnded, priorityFrom } from "../fetch/fetch-view.ts";
 import type { Fetches } from "../fetch/fetches.ts";
 import type { Images } from "../images.ts";
+import { type BootServiceParts, bootMethods } from "./boot-service.ts";
 import { cachedImageMessage } from "./cached-image-message.ts";
 import { type DiskServiceParts, diskMethods } from "./disk-service.ts";
 import { type LeaseServiceParts, leaseMethods } from "./lease-service.ts";
 import { type ScrubServiceParts, scrubMethods } from "./scrub-service.ts";
 import { type StatusSources, statusMessage } from "./status-message.ts";
 
-export interface AgentServiceParts extends StatusSources, LeaseServiceParts, ScrubServiceParts, DiskServiceParts {
+export interface AgentServiceParts
+  extends StatusSources,
+    LeaseServiceParts,
+    ScrubServiceParts,
+    DiskServiceParts,
+    BootServiceParts {
   images: Images;
   inUse: InUse;
   fetches: Fetches;
@@ -53,6 +59,7 @@ export function serveAgent(router: ConnectRouter, parts: AgentServiceParts): voi
     ...leaseMethods(parts),
     ...scrubMethods(parts),
     ...diskMethods(parts),
+    ...bootMethods(parts),
     listFetches: () => ({ fetches: fetches.list().map(fetchMessage) }),
     watchFetches: (_request, context) => watchFetches(fetches, context),
     getStatus: () => statusMessage(parts),

@@ -46,6 +46,8 @@ interface Used {
   stop: AbortController;
   /** Keeps the boot image and its sources from eviction. */
   held: Map<string, () => void>;
+  /** Resolves once the disk worker knows of the boot image, or once it is known not to be here. */
+  told: Promise<void>;
 }
 
 export class BootImages {
@@ -73,10 +75,11 @@ export class BootImages {
    * once; one that is not is fetched, and meanwhile its profile orders the image's own pieces.
    */
   use(digest: string): () => void {
-    const used = this.#used.get(digest) ?? { users: 0, stop: new AbortController(), held: new Map() };
+    const known = this.#used.get(digest);
+    const used: Used = known ?? { users: 0, stop: new AbortController(), held: new Map(), told: Promise.resolve() };
     this.#used.set(digest, used);
     used.users += 1;
-    if (used.users === 1) this.#prepare(digest, used);
+    if (!known) used.told = this.#prepare(digest, used);
     let isOver = false;
     return () => {
       if (isOver) return;
@@ -89,13 +92,18 @@ export class BootImages {
     };
   }
 
+  /** Resolves once the disk worker knows of the boot image of an image in use, if that is here. Never rejects. */
+  async whenTold(digest: string): Promise<void> {
+    await this.#used.get(digest)?.told;
+  }
+
   /** Looks at what the catalog says of an image: whether it is a boot image that is wanted here. Never rejects. */
   async consider(facts: ImageFacts): Promise<void> {
     const { bootOf, names } = facts;
     if (bootOf === undefined || names.length === 0) return;
     const used = this.#used.get(bootOf);
     if (used) {
-      this.#prepare(bootOf, used);
+      void this.#prepare(bootOf, used);
       return;
     }
     const { prefetch, cache, images, log } = this.#options;
@@ -128,41 +136,78 @@ export class BootImages {
     } catch (fault) {
       log.warn({ digest, error: messageOf(fault) }, "cannot fetch a boot image again yet");
     }
-    for (const [image, used] of this.#used) if (used.held.has(digest)) this.#prepare(image, used);
+    for (const [image, used] of this.#used) if (used.held.has(digest)) void this.#prepare(image, used);
   }
 
-  /** Finds or brings the boot image, and tells the disk worker. Never rejects. */
-  #prepare(digest: string, used: Used): void {
+  /**
+   * Finds or brings the boot image, and tells the disk worker. Resolves once that knows of what is here; the rest follows.
+   * Never rejects.
+   */
+  async #prepare(digest: string, used: Used): Promise<void> {
     const { log } = this.#options;
     const { signal } = used.stop;
-    this.#bring(digest, used, signal).catch((error: unknown) => {
+    const failed = (error: unknown) => {
       if (signal.aborted || isNotFound(error)) return;
       log.info({ digest, error: messageOf(error) }, "no boot image is used for a disk");
-    });
+    };
+    const boot = this.find(digest);
+    if (!boot) {
+      void this.#orderByProfile(digest, signal);
+      this.#fetch(bootNameOf(digest), signal)
+        .then((fetched) => this.#take(digest, fetched, used))
+        .catch(failed);
+      return;
+    }
+    await this.#take(digest, boot, used).catch(failed);
   }
 
-  async #bring(digest: string, used: Used, signal: AbortSignal): Promise<void> {
+  /** Tells the disk worker of a boot image that is here, and again once more of its sources are. */
+  async #take(digest: string, boot: CacheEntry, used: Used): Promise<void> {
     const { cache } = this.#options;
-    if (!this.find(digest)) void this.#orderByProfile(digest, signal);
-    const boot = this.find(digest) ?? (await this.#fetch(bootNameOf(digest), signal));
+    const { signal } = used.stop;
     if (boot.record.bootOf !== digest) throw new Problem("data-loss", `${bootNameOf(digest)} is no boot image of it`);
     this.#hold(used, boot.record.digest, digest);
-    const sources: BootImageFiles["sources"] = [];
-    for (const source of await this.#sourcesOf(boot)) {
+    const sources = await this.#sourcesOf(boot);
+    signal.throwIfAborted();
+    const missing = sources.filter((source) => !cache.get(source)?.complete);
+    for (const source of sources) if (!missing.includes(source)) this.#hold(used, source, digest);
+    this.#tell(digest, boot, sources);
+    if (missing.length > 0) void this.#fetchSources(digest, boot, { sources, missing }, used);
+  }
+
+  #tell(digest: string, boot: CacheEntry, sources: readonly string[]): void {
+    const { cache, setBootImage } = this.#options;
+    const sizeBytes = cache.get(digest)?.record.sizeBytes;
+    if (sizeBytes === undefined) return;
+    const here = sources.map((source) => cache.get(source)).filter((entry) => entry?.complete) as CacheEntry[];
+    setBootImage(
+      { digest, sizeBytes },
+      {
+        digest: boot.record.digest,
+        path: boot.paths.data,
+        sources: here.map(({ record, paths }) => ({ digest: record.digest, path: paths.data })),
+      },
+    );
+  }
+
+  /** Never rejects. */
+  async #fetchSources(
+    digest: string,
+    boot: CacheEntry,
+    { sources, missing }: { sources: readonly string[]; missing: readonly string[] },
+    used: Used,
+  ): Promise<void> {
+    const { signal } = used.stop;
+    for (const source of missing) {
       try {
-        const known = cache.get(source);
-        const entry = known?.complete ? known : await this.#fetch(source, signal);
+        await this.#fetch(source, signal);
         this.#hold(used, source, digest);
-        sources.push({ digest: source, path: entry.paths.data });
+        this.#tell(digest, boot, sources);
       } catch (error) {
-        signal.throwIfAborted();
+        if (signal.aborted) return;
         this.#options.log.info({ digest: source, error: messageOf(error) }, "a part of a boot image is not here");
       }
     }
-    signal.throwIfAborted();
-    const files = { digest: boot.record.digest, path: boot.paths.data, sources };
-    const { sizeBytes } = cache.get(digest)?.record ?? { sizeBytes: 0 };
-    if (sizeBytes > 0) this.#options.setBootImage({ digest, sizeBytes }, files);
   }
 
   async #sourcesOf({ record, paths }: CacheEntry): Promise<string[]> {

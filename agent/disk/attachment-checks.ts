@@ -18,6 +18,9 @@ export function newId(taken: readonly string[]): string {
 
 /** @throws Problem "invalid" for an image that no VM could be told how to read. */
 export function checkFormat({ format, names, digest }: ImageFacts): void {
+  if (format === "boot") {
+    throw new Problem("invalid", "this is a boot image, which is no disk; attach the image that it is of");
+  }
   if (format !== "unknown") return;
   throw new Problem(
     "invalid",

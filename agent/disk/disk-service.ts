@@ -60,8 +60,7 @@ export class DiskService {
         this.#change(() => this.#close(message.id));
         break;
       case "boot-image":
-        if (message.files) void this.#boot.use(message, message.files);
-        else this.#boot.drop(message.digest);
+        this.#setBootImage(message);
         break;
       case "memory":
         this.#boot.setBudget(message.bootBytesMax);
@@ -91,6 +90,14 @@ export class DiskService {
 
   #change(act: () => Promise<void>): void {
     this.#changing = this.#changing.then(act);
+  }
+
+  /** In order with exports: one that is opened after it finds the boot image. */
+  #setBootImage({ digest, sizeBytes, files }: Extract<ToDiskWorker, { kind: "boot-image" }>): void {
+    this.#change(async () => {
+      if (files) await this.#boot.use({ digest, sizeBytes }, files);
+      else this.#boot.drop(digest);
+    });
   }
 
   #hostImage(image: HostedImage): void {

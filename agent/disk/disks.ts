@@ -2,11 +2,13 @@
 import { join } from "node:path";
 import type { Log } from "../../daemon/log.ts";
 import type { Clock } from "../../swarm/types.ts";
+import { Boots, type BootsOptions } from "../boot/boots.ts";
 import type { ImageCache } from "../cache/image-cache.ts";
 import type { InUse } from "../cache/in-use.ts";
 import type { AgentConfig } from "../config.ts";
 import type { Fetches } from "../fetch/fetches.ts";
 import type { Images } from "../images.ts";
+import type { ReadableImages } from "./attachment.ts";
 import { loadAttachments } from "./attachment-records.ts";
 import { Attachments } from "./attachments.ts";
 import { type DiskEvents, DiskHost } from "./disk-host.ts";
@@ -19,6 +21,7 @@ import { tcpListenFrom } from "./tcp-listen.ts";
 
 export interface DisksOptions {
   config: AgentConfig["disk"];
+  boot: Pick<BootsOptions, "config" | "seederUrl" | "node" | "catalog" | "repairs">;
   cache: ImageCache;
   images: Images;
   fetches: Fetches;
@@ -31,6 +34,7 @@ export interface DisksOptions {
 export interface Disks {
   attachments: Attachments;
   totals: ExportTotals;
+  boots: Boots;
   /** Goes on until the signal aborts. Never rejects. */
   run(signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
@@ -51,14 +55,25 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
     demand: () => {},
     served: () => {},
     readFailed: () => {},
-    bootImageBad: () => {},
-    stats: ({ exports }) => totals.note(exports),
+    bootImageBad: (event) => void boots.images.bad(event),
+    stats: ({ exports, boot }) => {
+      totals.note(exports);
+      boots.noteStats(boot);
+    },
   };
   const host = new DiskHost({ log, clock, events, tcp: tcpListenFrom(config) });
   const hosted = new HostedImages(cache, host);
+  const boots: Boots = new Boots({ ...options, ...options.boot, orderPieces: () => {} }, host);
   const exports = {
-    open: (spec: ExportSpec) => host.openExport(spec),
+    open: async (spec: ExportSpec) => {
+      // The first read finds a boot image that is here.
+      await boots.images.whenTold(spec.digest);
+      const opened = await host.openExport(spec);
+      boots.exportOpened(spec);
+      return opened;
+    },
     close: async (id: string) => {
+      boots.exportClosed(id);
       await host.closeExport(id);
       totals.closed(id);
     },
@@ -66,15 +81,31 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
   };
   const qemu = { handOver: handOverDisk, isRunning: isQemuRunning };
   const attachments = new Attachments(
-    { ...options, ...qemu, exports, readable: hosted, place, readTimeoutMs: config.readTimeoutMs },
+    { ...options, ...qemu, exports, readable: readableOf(hosted, boots), place, readTimeoutMs: config.readTimeoutMs },
     records,
   );
   return {
     attachments,
     totals,
+    boots,
     run: async (signal) => {
       await Promise.all([hosted.run(signal), attachments.run(signal)]);
     },
-    close: () => host.close(),
+    close: async () => {
+      await boots.recorder.close();
+      await host.close();
+    },
+  };
+}
+
+/** An image is read through its file, and its boot image above that. */
+function readableOf(hosted: HostedImages, boots: Boots): ReadableImages {
+  return {
+    use: (digest) => {
+      const unuse = [hosted.use(digest), boots.images.use(digest)];
+      return () => {
+        for (const end of unuse) end();
+      };
+    },
   };
 }

@@ -1,5 +1,6 @@
 /** CatalogService: translates and calls. */
 import type { ServiceImpl } from "@connectrpc/connect";
+import { coveredBytes, encodeProfile } from "../../boot/profile.ts";
 import { type CatalogService, ImportState } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import type { Endpoint } from "../../swarm/types.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -34,7 +35,13 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
     cancelImport: async ({ id }) => ({ import: await importer.cancel(id) }),
     getBootProfile: async ({ image }) => {
       const { profile, bootImage } = await catalog.boot.profileOf(await catalog.get(image));
-      return { profile, bootImage: imageMessage(bootImage, peers) };
+      return {
+        profile: encodeProfile(profile),
+        bootImage: imageMessage(bootImage, peers),
+        extents: profile.extents.length,
+        coveredBytes: BigInt(coveredBytes(profile)),
+        blockBytes: profile.blockBytes,
+      };
     },
     claimBootRecording: async ({ image, nodeId, nodeName, durationMs }) => {
       await catalog.boot.claim(await catalog.get(image), nodeId, nodeName, durationMs);

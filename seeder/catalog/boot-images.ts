@@ -3,7 +3,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { BootFormatError } from "../../boot/byte-reader.ts";
 import { coveredBytesMax, headBytesMax } from "../../boot/limits.ts";
-import { encodeProfile } from "../../boot/profile.ts";
+import type { BootProfile } from "../../boot/profile.ts";
 import { readHead } from "../../boot/read-file.ts";
 import { Problem } from "../../daemon/problem.ts";
 import type { CatalogStore } from "../store/store.ts";
@@ -81,13 +81,13 @@ export class BootImages {
    *
    * @throws Problem "not-found" if it was never recorded.
    */
-  async profileOf(image: Image): Promise<{ profile: Uint8Array; bootImage: Image }> {
+  async profileOf(image: Image): Promise<{ profile: BootProfile; bootImage: Image }> {
     const bootImage = await this.#parts.store.imageByName(bootNameOf(image.digest));
     if (!bootImage)
       throw new Problem("not-found", `no boot of ${image.names[0]} has been recorded (bootswarm boot record)`);
     try {
       await using file = await open(this.#parts.shelf.dataPath(bootImage));
-      return { profile: encodeProfile((await readHead(file)).head.profile), bootImage };
+      return { profile: (await readHead(file)).head.profile, bootImage };
     } catch (error) {
       if (!(error instanceof BootFormatError)) throw error;
       throw new Problem("data-loss", `the boot image of ${image.names[0]} is damaged; remove it and record it again`, {

@@ -9,6 +9,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { ImageFormat } from "../../image/v1/image_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Fetch, FetchPriority } from "./fetch_pb.js";
+import type { ListBootImagesRequestSchema, ListBootImagesResponseSchema, RecordBootRequestSchema, RecordBootResponseSchema, StopRecordingRequestSchema, StopRecordingResponseSchema } from "./boot_pb.js";
 import type { AttachDiskRequestSchema, AttachDiskResponseSchema, DetachDiskRequestSchema, DetachDiskResponseSchema, HandOverDiskRequestSchema, HandOverDiskResponseSchema, ListDisksRequestSchema, ListDisksResponseSchema } from "./disk_pb.js";
 
 /**
@@ -1307,6 +1308,37 @@ export declare const AgentService: GenService<{
     methodKind: "server_streaming";
     input: typeof ScrubImageRequestSchema;
     output: typeof ScrubImageResponseSchema;
+  },
+  /**
+   * Records which blocks a boot reads, through an attached disk, and publishes a boot image of them. Streams the
+   * recording until it has ended; ending the call early does not end it.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.RecordBoot
+   */
+  recordBoot: {
+    methodKind: "server_streaming";
+    input: typeof RecordBootRequestSchema;
+    output: typeof RecordBootResponseSchema;
+  },
+  /**
+   * Ends a recording before the guest has become quiet: the boot is what was read until now.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.StopRecording
+   */
+  stopRecording: {
+    methodKind: "unary";
+    input: typeof StopRecordingRequestSchema;
+    output: typeof StopRecordingResponseSchema;
+  },
+  /**
+   * Lists the boot images on this node, and recordings.
+   *
+   * @generated from rpc bootswarm.agent.v1.AgentService.ListBootImages
+   */
+  listBootImages: {
+    methodKind: "unary";
+    input: typeof ListBootImagesRequestSchema;
+    output: typeof ListBootImagesResponseSchema;
   },
   /**
    * Lists the fetches under way, and those that ended lately.

@@ -501,6 +501,27 @@ export declare type GetBootProfileResponse = Message<"bootswarm.seeder.v1.GetBoo
    * @generated from field: bootswarm.image.v1.Image boot_image = 2;
    */
   bootImage?: Image | undefined;
+
+  /**
+   * Extents of the profile.
+   *
+   * @generated from field: uint32 extents = 3;
+   */
+  extents: number;
+
+  /**
+   * Bytes of the image that they cover.
+   *
+   * @generated from field: uint64 covered_bytes = 4;
+   */
+  coveredBytes: bigint;
+
+  /**
+   * Unit of the profile: its extents begin and end at multiples of it.
+   *
+   * @generated from field: uint32 block_bytes = 5;
+   */
+  blockBytes: number;
 };
 
 /**

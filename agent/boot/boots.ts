@@ -1,0 +1,91 @@
+/** The wiring of all that is about boots: the boot images that disks are read through, and recording. */
+import { coveredBytesMax } from "../../boot/limits.ts";
+import type { ProfileExtent } from "../../boot/profile.ts";
+import type { Log } from "../../daemon/log.ts";
+import type { Clock } from "../../swarm/types.ts";
+import type { ImageCache } from "../cache/image-cache.ts";
+import type { InUse } from "../cache/in-use.ts";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { AgentConfig } from "../config.ts";
+import type { DiskHost } from "../disk/disk-host.ts";
+import type { BootStats, ExportSpec } from "../disk/messages.ts";
+import type { Fetches } from "../fetch/fetches.ts";
+import type { Images } from "../images.ts";
+import type { Repairs } from "../scrub/repairs.ts";
+import { BootImages } from "./boot-images.ts";
+import { Recorder } from "./recorder.ts";
+import { uploadBootImage } from "./upload-boot-image.ts";
+
+/** A guest is started within minutes of its disk being attached; an operator who asked to record may take his time. */
+const firstReadMs = 600_000;
+/** The slowest boot of a full Windows from a loaded disk is far below. */
+const longestMs = 1_800_000;
+
+export interface BootsOptions {
+  config: AgentConfig["boot"];
+  seederUrl: string;
+  node: { id: string; name: string };
+  cache: ImageCache;
+  images: Images;
+  fetches: Fetches;
+  inUse: InUse;
+  catalog: Catalog;
+  repairs: Repairs;
+  orderPieces: (digest: string, extents: readonly ProfileExtent[]) => void;
+  clock: Clock;
+  now: () => Date;
+  log: Log;
+}
+
+export class Boots {
+  readonly images: BootImages;
+  readonly recorder: Recorder;
+  readonly memoryBytesMax: number;
+  #stats: BootStats = { images: 0, bytes: 0, sharedBytes: 0, reads: 0, wholeReads: 0 };
+  #recorded = { published: 0, failed: 0 };
+
+  constructor(options: BootsOptions, host: DiskHost) {
+    const { config, repairs, seederUrl } = options;
+    this.memoryBytesMax = config.memoryBytes;
+    host.setBootMemory(config.memoryBytes);
+    this.images = new BootImages({
+      ...options,
+      prefetch: config.prefetch,
+      setBootImage: (image, files) => host.setBootImage(image, files),
+      repair: (digest, damage) => repairs.begin(digest, damage),
+    });
+    this.recorder = new Recorder({
+      ...options,
+      mode: config.record,
+      rules: { quietMs: config.quietMs, bytesMax: coveredBytesMax, firstReadMs, longestMs },
+      host,
+      upload: (digest, made, signal) => uploadBootImage(seederUrl, digest, made, signal),
+      onEnded: (state) => {
+        this.#recorded[state] += 1;
+      },
+    });
+  }
+
+  /** What boot images do in the disk worker, as it last said. Its counts begin anew if it is started anew. */
+  get stats(): BootStats {
+    return this.#stats;
+  }
+
+  /** Recordings that have ended. */
+  get recorded(): Readonly<Record<"published" | "failed", number>> {
+    return this.#recorded;
+  }
+
+  noteStats(stats: BootStats): void {
+    this.#stats = stats;
+  }
+
+  /** An export is served from now on. */
+  exportOpened({ id, name, digest }: ExportSpec): void {
+    void this.recorder.diskOpened({ id, name, digest });
+  }
+
+  exportClosed(id: string): void {
+    this.recorder.diskClosed(id);
+  }
+}
