@@ -58,7 +58,7 @@ export async function makeBootImage(
       readSync(raw, bytes, 0, length, offset);
       return bytes;
     },
-    sources,
+    sources: async () => sources,
     write: async (bytes) => {
       frames.push(bytes);
     },
