@@ -395,6 +395,7 @@ export class Transmission {
   #count(bytes: number, done: boolean): void {
     const { counters } = this.#export;
     if (done) counters.reads += 1;
+    counters.lastReadAtMs = Date.now();
     counters.readBytes += bytes;
   }
 
