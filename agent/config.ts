@@ -137,8 +137,7 @@ export const agentConfigSchema = z.strictObject({
         .default("")
         .describe("Directory of the Unix sockets at which disks are served. Empty: nbd in the state directory."),
       socketGroup: z
-        .string()
-        .max(64)
+        .union([z.string().max(64), z.int().min(0)])
         .default("")
         .describe(
           "Group whose members may open these sockets, by name or number: the one that QEMU runs as. Empty: the agent's own user only.",

@@ -156,7 +156,7 @@ export class Attachments {
 
   /** Does what a disk lacks, if anything. */
   async #tend(attached: Attached): Promise<void> {
-    const { cache, fetches, images } = this.#options;
+    const { cache, fetches, images, isRunning } = this.#options;
     const { digest, qmpPath } = attached.record;
     await attached.serial.run(async () => {
       if (this.#attached.get(attached.record.name) !== attached) return;
@@ -164,7 +164,9 @@ export class Attachments {
       const isComplete = cache.get(digest)?.complete === true;
       // Also where the fetch has failed, or was cancelled: as long as a VM may read it, it is wanted.
       if (!isComplete && !fetches.get(digest)) await images.ensure(digest, "demand");
-      if (isComplete && qmpPath !== "" && attached.state === "serving") await this.#handOver(attached, qmpPath);
+      const isDue = isComplete && qmpPath !== "" && attached.state === "serving";
+      // Until its VM has been started there is nothing to hand over.
+      if (isDue && (await isRunning(qmpPath))) await this.#handOver(attached, qmpPath);
       if (attached.state !== "failed") attached.error = "";
     });
   }

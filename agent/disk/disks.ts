@@ -47,9 +47,13 @@ export interface Disks {
  */
 export async function openDisks(options: DisksOptions): Promise<Disks> {
   const { config, cache, clock, log } = options;
-  const directory = config.socketDirectory || join(cache.layout.directory, "nbd");
+  const ownDirectory = join(cache.layout.directory, "nbd");
   const records = await loadAttachments(cache.layout, log);
-  const place = await openSocketPlace(directory, config.socketGroup);
+  const place = await openSocketPlace(
+    config.socketDirectory || ownDirectory,
+    config.socketDirectory === "",
+    String(config.socketGroup),
+  );
   const totals = new ExportTotals();
   const events: DiskEvents = {
     demand: () => {},

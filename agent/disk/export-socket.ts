@@ -14,18 +14,22 @@ export interface SocketPlace {
 }
 
 /**
- * Makes the directory of the sockets. Nobody but the agent's user, and the group if there is one, may go there.
+ * Makes the directory of the sockets, for nobody but the agent's user, and the group if there is one. A directory of
+ * somebody else's making is left as it is: who may open the sockets, they say themselves.
  *
  * @param directory absolute
+ * @param isOwn whether it is the agent's own, to be given the right modes if it is there already
  * @param group a group's name or number; empty: none
  * @throws Problem "invalid" if there is no such group or the directory cannot be made or given to it.
  */
-export async function openSocketPlace(directory: string, group: string): Promise<SocketPlace> {
+export async function openSocketPlace(directory: string, isOwn: boolean, group: string): Promise<SocketPlace> {
   const groupId = group === "" ? undefined : await groupIdOf(group);
   try {
-    await mkdir(directory, { recursive: true });
-    if (groupId !== undefined) await chown(directory, process.getuid?.() ?? 0, groupId);
-    await chmod(directory, groupId === undefined ? 0o700 : 0o750);
+    const isNew = (await mkdir(directory, { recursive: true })) !== undefined;
+    if (isNew || isOwn) {
+      if (groupId !== undefined) await chown(directory, process.getuid?.() ?? 0, groupId);
+      await chmod(directory, groupId === undefined ? 0o700 : 0o750);
+    }
   } catch (error) {
     throw new Problem(
       "invalid",
