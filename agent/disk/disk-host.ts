@@ -41,6 +41,8 @@ export interface DiskHostOptions {
   events: DiskEvents;
   /** Where all exports are served besides their own socket, if anywhere. */
   tcp?: TcpListen | undefined;
+  /** Starts the thread; tests keep hold of it. */
+  startWorker?: () => Worker;
 }
 
 export interface OpenedExport {
@@ -185,13 +187,16 @@ export class DiskHost {
 
   #start(): void {
     this.#cancelRestart = undefined;
-    // Sources run as .ts, a packed install as .js.
-    const worker = new Worker(new URL(`./disk-worker${extname(import.meta.url)}`, import.meta.url));
+    const worker = (this.#options.startWorker ?? startDiskWorker)();
+    let fault: Error | undefined;
     this.#worker = worker;
     this.#startedMs = this.#options.clock.now();
     worker.on("message", (message: FromDiskWorker) => this.#hear(message));
-    worker.on("error", (error) => this.#died(worker, error));
-    worker.on("exit", (status) => this.#died(worker, new Error(`it ended with status ${status}`)));
+    worker.on("error", (error) => {
+      fault = error;
+    });
+    // Its sockets are closed by now, so that the next can have them.
+    worker.on("exit", (status) => this.#died(worker, fault ?? new Error(`it ended with status ${status}`)));
     if (this.#bootBytesMax !== undefined) this.#say({ kind: "memory", bootBytesMax: this.#bootBytesMax });
     for (const image of this.#images.values()) this.#say({ kind: "image", image });
     for (const [digest, boot] of this.#bootImages) this.#say({ kind: "boot-image", digest, ...boot });
@@ -276,4 +281,10 @@ export class DiskHost {
     this.#recordings.clear();
     this.#closing.clear();
   }
+}
+
+/** Starts the thread that serves disks. */
+export function startDiskWorker(): Worker {
+  // Sources run as .ts, a packed install as .js.
+  return new Worker(new URL(`./disk-worker${extname(import.meta.url)}`, import.meta.url));
 }

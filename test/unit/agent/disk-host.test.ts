@@ -4,8 +4,9 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
+import type { Worker } from "node:worker_threads";
 import { expect, onTestFinished, test } from "vitest";
-import { type DiskEvents, DiskHost } from "../../../agent/disk/disk-host.ts";
+import { type DiskEvents, DiskHost, startDiskWorker } from "../../../agent/disk/disk-host.ts";
 import type { DemandedRange, ExportSpec } from "../../../agent/disk/messages.ts";
 import { command, nbdError } from "../../../agent/disk/nbd/protocol.ts";
 import { createLog } from "../../../daemon/log.ts";
@@ -33,7 +34,14 @@ async function hosted(complete: boolean, readTimeoutMs = 30_000) {
     bootImageBad: () => {},
     stats: () => {},
   };
-  const host = new DiskHost({ log: createLog({ level: "silent", name: "test" }), clock: systemClock, events });
+  const workers: Worker[] = [];
+  const startWorker = () => {
+    const worker = startDiskWorker();
+    workers.push(worker);
+    return worker;
+  };
+  const log = createLog({ level: "silent", name: "test" });
+  const host = new DiskHost({ log, clock: systemClock, events, startWorker });
   onTestFinished(() => host.close());
   const have = new Uint8Array(new SharedArrayBuffer(1));
   const zero = new Uint8Array(new SharedArrayBuffer(1));
@@ -48,7 +56,7 @@ async function hosted(complete: boolean, readTimeoutMs = 30_000) {
     readTimeoutMs,
   };
   const socketPath = join(folder, "nbd.sock");
-  return { host, image, bytes, have, zero, demands, failures, served, spec, socketPath };
+  return { host, image, bytes, have, zero, demands, failures, served, spec, socketPath, workers };
 }
 
 test("an export is opened with its URI, read, and closed", async () => {
@@ -119,4 +127,22 @@ test("an export that cannot be served says why", async () => {
   await host.openExport(spec);
   await expect(host.openExport(spec)).rejects.toThrow(/served already/);
   await expect(host.openExport({ ...spec, id: "disk-2" })).rejects.toThrow(/another disk is served as "debian"/);
+});
+
+test("a worker that dies is followed by one that serves the same exports on the same sockets", async () => {
+  const { host, bytes, have, demands, spec, socketPath, workers } = await hosted(false);
+  await host.openExport(spec);
+  Atomics.or(have, 0, 0x80);
+  const first = await NbdClient.open(socketPath);
+  first.request(command.read, 1, 4 * pieceLengthBytes, 512);
+  await eventually(() => (demands.at(-1)?.length === 1 ? true : undefined), "a demand");
+  await workers[0]?.terminate();
+  await first.closed;
+  // What its reads waited for is waited for no more.
+  expect(demands.at(-1)).toEqual([]);
+  using second = await eventually(() => NbdClient.open(socketPath).catch(() => undefined), "the export again");
+  expect((await second.read(0, 5_000)).data.equals(bytes.subarray(0, 5_000))).toBe(true);
+  expect(workers).toHaveLength(2);
+  await host.closeExport(spec.id);
+  await second.closed;
 });

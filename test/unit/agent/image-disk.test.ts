@@ -1,0 +1,169 @@
+/** What the disk of an image's file decides: which bytes are here, what to ask for, and which reads to make at once. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { mergeDemand } from "../../../agent/disk/merge-demand.ts";
+import { PieceMap } from "../../../agent/disk/piece-map.ts";
+import { QuickReads } from "../../../agent/disk/quick-reads.ts";
+import { ReadAhead } from "../../../agent/disk/read-ahead.ts";
+
+/** Bits in BEP 3's order. */
+function bitsOf(is: readonly boolean[]): SharedArrayBuffer {
+  const bits = new Uint8Array(new SharedArrayBuffer(Math.ceil(is.length / 8)));
+  for (const [index, set] of is.entries()) if (set) bits[index >> 3]! |= 0x80 >> (index & 7);
+  return bits.buffer;
+}
+
+describe("which bytes are here", () => {
+  /** An image of pieces of 10 bytes, the last one shorter, and a range in it. */
+  const cases = fc
+    .array(fc.record({ have: fc.boolean(), zero: fc.boolean() }), { minLength: 1, maxLength: 40 })
+    .chain((pieces) => {
+      const sizeBytes = pieces.length * 10 - 3;
+      const range = fc.tuple(fc.nat(sizeBytes - 1), fc.nat(sizeBytes - 1)).map(([a, b]) => {
+        const offset = Math.min(a, b);
+        return { offset, length: Math.max(a, b) - offset + 1 };
+      });
+      return fc.record({ pieces: fc.constant(pieces), sizeBytes: fc.constant(sizeBytes), range });
+    });
+
+  function mapOf(pieces: readonly { have: boolean; zero: boolean }[], sizeBytes: number, complete = false): PieceMap {
+    const have = bitsOf(pieces.map((piece) => piece.have));
+    const zero = bitsOf(pieces.map((piece) => piece.zero));
+    const shared = { pieceLengthBytes: 10, have, zero };
+    return new PieceMap({ digest: "", dataPath: "", sizeBytes, complete, pieces: shared });
+  }
+
+  test("what is missing is just the bytes of pieces that are neither here nor zeros", () => {
+    fc.assert(
+      fc.property(cases, ({ pieces, sizeBytes, range: { offset, length } }) => {
+        const map = mapOf(pieces, sizeBytes);
+        const missing = map.missing(offset, length);
+        const told = new Set(
+          missing.flatMap((range) => Array.from({ length: range.length }, (_, at) => range.offset + at)),
+        );
+        for (let at = offset; at < offset + length; at += 1) {
+          const { have, zero } = pieces[Math.floor(at / 10)] as { have: boolean; zero: boolean };
+          expect(told.has(at)).toBe(!have && !zero);
+        }
+        expect(map.isHere(offset, length)).toBe(missing.length === 0);
+      }),
+    );
+  });
+
+  test("extents cover their range without gaps, each kind in one run", () => {
+    fc.assert(
+      fc.property(cases, ({ pieces, sizeBytes, range: { offset, length } }) => {
+        let at = offset;
+        let before: boolean | undefined;
+        for (const extent of mapOf(pieces, sizeBytes).extents(offset, length)) {
+          expect(extent.offset).toBe(at);
+          expect(extent.hole).not.toBe(before);
+          before = extent.hole;
+          at += extent.length;
+        }
+        expect(at).toBe(offset + length);
+      }),
+    );
+  });
+
+  test("a complete image is here whatever its bits say; one whose pieces are not known is not", () => {
+    const map = mapOf([{ have: false, zero: false }], 7, true);
+    expect([map.isHere(0, 7), map.isInFile(0, 7), map.missing(0, 7)]).toEqual([true, true, []]);
+    const unknown = new PieceMap({ digest: "", dataPath: "", sizeBytes: 7, complete: false });
+    expect([unknown.isHere(0, 7), unknown.missing(2, 3)]).toEqual([false, [{ offset: 2, length: 3 }]]);
+    expect(unknown.extents(0, 7)).toEqual([{ offset: 0, length: 7, hole: false }]);
+  });
+
+  test("fewer bits than pieces are refused", () => {
+    const shared = { pieceLengthBytes: 10, have: new SharedArrayBuffer(1), zero: new SharedArrayBuffer(1) };
+    const image = { digest: "", dataPath: "", sizeBytes: 90, complete: false, pieces: shared };
+    expect(() => new PieceMap(image)).toThrow(/need 2 bytes of bits/);
+  });
+});
+
+test("what is demanded has no overlaps, waited for before guessed", () => {
+  const waited = [
+    { offset: 50, length: 10 },
+    { offset: 0, length: 20 },
+    { offset: 10, length: 15 },
+  ];
+  expect(mergeDemand(waited, [{ offset: 60, length: 100 }])).toEqual([
+    { offset: 0, length: 25, ahead: false },
+    { offset: 50, length: 10, ahead: false },
+    { offset: 60, length: 100, ahead: true },
+  ]);
+});
+
+describe("read-ahead", () => {
+  const KiB = 1024;
+  const size = 1024 * 1024 * KiB;
+
+  test("a reader that reads on is followed by a window as large as what it has read", () => {
+    const ahead = new ReadAhead();
+    for (let at = 0; at < 8; at += 1) ahead.note(at * 64 * KiB, 64 * KiB, at);
+    expect(ahead.windows(size, 10)).toEqual([{ offset: 512 * KiB, length: 512 * KiB }]);
+  });
+
+  test("the window is bounded, and ends with the disk", () => {
+    const ahead = new ReadAhead();
+    for (let at = 0; at < 1_000; at += 1) ahead.note(at * 64 * KiB, 64 * KiB, at);
+    expect(ahead.windows(size, 1_000)).toEqual([{ offset: 64_000 * KiB, length: 8 * 1024 * KiB }]);
+    expect(ahead.windows(64_100 * KiB, 1_000)).toEqual([{ offset: 64_000 * KiB, length: 100 * KiB }]);
+    expect(ahead.windows(64_000 * KiB, 1_000)).toEqual([]);
+  });
+
+  test("random reads are not followed, and do not hide a reader beside them for long", () => {
+    const ahead = new ReadAhead();
+    for (let index = 0; index < 50; index += 1) expect(ahead.note(index * 7_777 * KiB, 4 * KiB, index)).toBe(false);
+    expect(ahead.windows(size, 50)).toEqual([]);
+    for (let at = 0; at < 20; at += 1) {
+      ahead.note(size / 2 + at * 64 * KiB, 64 * KiB, 50 + at);
+      ahead.note(((at * 99_991) % 1_000_000) * KiB, 4 * KiB, 50 + at);
+    }
+    expect(ahead.windows(size, 70)).toMatchObject([{ offset: size / 2 + 20 * 64 * KiB }]);
+  });
+
+  test("a reader that has rested is forgotten", () => {
+    const ahead = new ReadAhead();
+    for (let at = 0; at < 8; at += 1) ahead.note(at * 64 * KiB, 64 * KiB, 0);
+    expect(ahead.windows(size, 9_999)).toHaveLength(1);
+    expect(ahead.windows(size, 10_000)).toEqual([]);
+  });
+});
+
+describe("reads at once", () => {
+  const bytes = 4_096;
+
+  test("go on while they are quick, whatever single reads take", () => {
+    const quick = new QuickReads();
+    for (let index = 0; index < 1_000; index += 1) {
+      expect(quick.mayRead()).toBe(true);
+      quick.note(bytes, index % 20 === 0 ? 0.5 : 0.005);
+    }
+  });
+
+  test("stop after a few that came from a disk, and are tried again more and more seldom", () => {
+    const quick = new QuickReads();
+    const tries = [];
+    for (let index = 0; index < 10_000; index += 1) {
+      if (!quick.mayRead()) continue;
+      tries.push(index);
+      quick.note(bytes, 0.5);
+    }
+    expect(tries.length).toBeLessThan(20);
+    expect(tries.at(-1)! - tries.at(-2)!).toBeGreaterThan(1_000);
+  });
+
+  test("stop at once after one that was very slow, and go on when one to see was quick", () => {
+    const quick = new QuickReads();
+    quick.note(bytes, 50);
+    let waited = 0;
+    while (!quick.mayRead()) waited += 1;
+    expect(waited).toBeGreaterThan(10);
+    quick.note(bytes, 0.01);
+    for (let index = 0; index < 100; index += 1) {
+      expect(quick.mayRead()).toBe(true);
+      quick.note(bytes, 0.01);
+    }
+  });
+});
