@@ -1,12 +1,13 @@
 /**
- * npm run bench:sim [-- --nodes 10,30,100 --image-mib 16 --piece-kib 256 --link-mbit 40 --out test/bench/results]: what a
- * flash crowd costs as it grows, in simulated time. Each size runs in a process of its own; the file and the plot are
+ * npm run bench:sim [-- --nodes 10,30,100 --image-mib 16 --piece-kib 32 --link-mbit 40 --out test/bench/results]: what a
+ * flash crowd costs as it grows, in simulated time, in pieces as an image of that size has unless told otherwise. Each size runs in a process of its own; the file and the plot are
  * written anew after each, as sim-<date>.json and .svg. `--plot FILE.json` only draws the plot of a report.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { pieceLengthFor } from "../../../swarm/metainfo.ts";
 import { runFacts } from "../machine.ts";
 import { type SimReport, simPlot } from "./plot.ts";
 
@@ -15,7 +16,7 @@ const { values } = parseArgs({
     nodes: { type: "string", default: "10,30,100,300,1000,3000,10000" },
     seed: { type: "string", default: "1" },
     "image-mib": { type: "string", default: "16" },
-    "piece-kib": { type: "string", default: "256" },
+    "piece-kib": { type: "string" },
     "link-mbit": { type: "string", default: "40" },
     "latency-ms": { type: "string", default: "0.5" },
     out: { type: "string", default: join(import.meta.dirname, "../results") },
@@ -33,10 +34,11 @@ if (values.plot) {
 function measureAll(): void {
   const facts = runFacts();
   const base = join(values.out, `sim-${facts.date.slice(0, 10)}`);
+  const imageBytes = Number(values["image-mib"]) * 1024 * 1024;
   const crowd = {
     seed: Number(values.seed),
     imageMib: Number(values["image-mib"]),
-    pieceKib: Number(values["piece-kib"]),
+    pieceKib: Number(values["piece-kib"] ?? pieceLengthFor(imageBytes) / 1024),
     linkMbit: Number(values["link-mbit"]),
     latencyMs: Number(values["latency-ms"]),
   };
@@ -56,7 +58,7 @@ function measureAll(): void {
 function measure(options: SimReport["crowd"] & { nodes: number }): SimReport["runs"][number] {
   const script = join(import.meta.dirname, "measure.ts");
   // Ten thousand nodes take some gigabytes.
-  const flags = ["--max-old-space-size=7500", "--max-semi-space-size=64"];
+  const flags = ["--max-old-space-size=12000", "--max-semi-space-size=64"];
   const { status, stdout } = spawnSync(process.execPath, [...flags, script, JSON.stringify(options)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
