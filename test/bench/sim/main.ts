@@ -1,7 +1,8 @@
 /**
  * npm run bench:sim [-- --nodes 10,30,100 --image-mib 16 --piece-kib 32 --link-mbit 40 --out test/bench/results]: what a
- * flash crowd costs as it grows, in simulated time, in pieces as an image of that size has unless told otherwise. Each size runs in a process of its own; the file and the plot are
- * written anew after each, as sim-<date>.json and .svg. `--plot FILE.json` only draws the plot of a report.
+ * flash crowd costs as it grows, in simulated time; in pieces as an image of that size has them unless told otherwise. Each
+ * size runs in a process of its own; the file and the plot are written anew after each, as sim-<date>.json and .svg.
+ * `--plot FILE.json` only draws the plot of a report.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
