@@ -173,6 +173,7 @@ async function openParts(
     node: { id: nodeId, name: config.name || hostname() },
     catalog,
     repairs,
+    swarm,
   };
   const disks = await openDisks({ config: config.disk, boot, cache, images, fetches, inUse, clock, now, log });
   opened.defer(() => disks.close());

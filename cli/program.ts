@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import { usageError } from "./cli-error.ts";
+import { addBootCommands } from "./commands/boot.ts";
 import { addDiskCommands } from "./commands/disk.ts";
 import { addFetchCommands } from "./commands/fetch.ts";
 import { addImageCommands } from "./commands/images.ts";
@@ -42,6 +43,7 @@ export function createProgram(context: Context): Command {
   addFetchCommands(program, context);
   addDiskCommands(program, context);
   addImageCommands(program, context);
+  addBootCommands(program, context);
   addLeaseCommands(program, context);
   addScrubCommand(program, context);
   addNodeCommands(program, context);

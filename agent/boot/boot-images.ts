@@ -35,7 +35,7 @@ export interface BootImagesOptions {
   /** Told of a boot image that disks are to be read through; null: of none any more. */
   setBootImage: (image: { digest: string; sizeBytes: number }, files: BootImageFiles | null) => void;
   /** Has the pieces of an image that is on its way come in this order. */
-  orderPieces: (digest: string, extents: readonly ProfileExtent[]) => void;
+  orderPieces: (digest: string, extents: readonly ProfileExtent[], signal: AbortSignal) => void;
   repair: (digest: string, damage: Damage) => Promise<unknown>;
   log: Log;
 }
@@ -255,7 +255,7 @@ export class BootImages {
           `the catalog's profile is of ${profile.imageDigest}, ${profile.imageBytes} bytes`,
         );
       }
-      if (!signal.aborted) orderPieces(digest, profile.extents);
+      if (!signal.aborted) orderPieces(digest, profile.extents, signal);
     } catch (error) {
       if (!isNotFound(error)) log.info({ digest, error: messageOf(error) }, "no boot profile orders an image's pieces");
     }

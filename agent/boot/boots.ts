@@ -1,7 +1,7 @@
 /** The wiring of all that is about boots: the boot images that disks are read through, and recording. */
 import { coveredBytesMax } from "../../boot/limits.ts";
-import type { ProfileExtent } from "../../boot/profile.ts";
 import type { Log } from "../../daemon/log.ts";
+import type { Swarm } from "../../swarm/swarm.ts";
 import type { Clock } from "../../swarm/types.ts";
 import type { ImageCache } from "../cache/image-cache.ts";
 import type { InUse } from "../cache/in-use.ts";
@@ -13,6 +13,7 @@ import type { Fetches } from "../fetch/fetches.ts";
 import type { Images } from "../images.ts";
 import type { Repairs } from "../scrub/repairs.ts";
 import { BootImages } from "./boot-images.ts";
+import { orderPieces } from "./piece-order.ts";
 import { Recorder } from "./recorder.ts";
 import { uploadBootImage } from "./upload-boot-image.ts";
 
@@ -31,7 +32,7 @@ export interface BootsOptions {
   inUse: InUse;
   catalog: Catalog;
   repairs: Repairs;
-  orderPieces: (digest: string, extents: readonly ProfileExtent[]) => void;
+  swarm: Swarm;
   clock: Clock;
   now: () => Date;
   log: Log;
@@ -51,6 +52,7 @@ export class Boots {
     this.images = new BootImages({
       ...options,
       prefetch: config.prefetch,
+      orderPieces: (digest, extents, signal) => void orderPieces(options, digest, extents, signal),
       setBootImage: (image, files) => host.setBootImage(image, files),
       repair: (digest, damage) => repairs.begin(digest, damage),
     });

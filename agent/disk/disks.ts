@@ -21,7 +21,7 @@ import { tcpListenFrom } from "./tcp-listen.ts";
 
 export interface DisksOptions {
   config: AgentConfig["disk"];
-  boot: Pick<BootsOptions, "config" | "seederUrl" | "node" | "catalog" | "repairs">;
+  boot: Pick<BootsOptions, "config" | "seederUrl" | "node" | "catalog" | "repairs" | "swarm">;
   cache: ImageCache;
   images: Images;
   fetches: Fetches;
@@ -67,7 +67,7 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
   };
   const host = new DiskHost({ log, clock, events, tcp: tcpListenFrom(config) });
   const hosted = new HostedImages(cache, host);
-  const boots: Boots = new Boots({ ...options, ...options.boot, orderPieces: () => {} }, host);
+  const boots: Boots = new Boots({ ...options, ...options.boot }, host);
   const exports = {
     open: async (spec: ExportSpec) => {
       // The first read finds a boot image that is here.
