@@ -37,6 +37,13 @@ export class BootIndex {
     this.#starts = Float64Array.from(this.#segments, ({ page }) => page * pageBytes);
   }
 
+  /** Bytes that the boot image would take by itself, with what its sources have of it. */
+  get neededBytes(): number {
+    let pages = 0;
+    for (const segment of this.#segments) if (typeof segment.from === "number") pages += segment.pages;
+    return this.#own.sizeBytes + pages * pageBytes;
+  }
+
   /** All that the boot image's bytes are in. */
   get contents(): BootContent[] {
     return [this.#own, ...this.#contents.filter((content) => content !== undefined)];

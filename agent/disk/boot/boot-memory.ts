@@ -64,11 +64,10 @@ export class BootMemory {
     for (const { sizeBytes } of this.#contents.values()) bytes += sizeBytes;
     let images = 0;
     let neededBytes = 0;
-    for (const { contents } of this.#indexes.values()) {
-      const here = contents.filter((content) => this.#contents.get(content.digest) === content);
-      if (here.length === 0) continue;
+    for (const index of this.#indexes.values()) {
+      if (!index.contents.every((content) => this.#contents.get(content.digest) === content)) continue;
       images += 1;
-      neededBytes += here.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+      neededBytes += index.neededBytes;
     }
     const sharedBytes = Math.max(0, neededBytes - bytes);
     return { images, bytes, sharedBytes, reads: this.#reads, wholeReads: this.#wholeReads };

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { piecesOf } from "../../../agent/boot/piece-order.ts";
 import { BootFormatError } from "../../../boot/byte-reader.ts";
 import { coveredBytesMax } from "../../../boot/limits.ts";
 import { coveredBytes, decodeProfile, encodeProfile, profileOfReads } from "../../../boot/profile.ts";
@@ -110,5 +111,17 @@ describe("a boot profile", () => {
       4_096,
     ]);
     expect(encodeProfile(profileOfReads({ digest, sizeBytes: 2 ** 31 }, reads)).length).toBeLessThan(16 * KiB);
+  });
+});
+
+describe("the pieces of a boot", () => {
+  test("come in the order of its reads, each once", () => {
+    const extents = [
+      { offset: 100, length: 1 },
+      { offset: 40, length: 20 },
+      { offset: 0, length: 10 },
+      { offset: 95, length: 10 },
+    ];
+    expect(piecesOf(extents, 10)).toEqual([10, 4, 5, 0, 9]);
   });
 });

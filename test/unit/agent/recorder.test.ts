@@ -1,0 +1,26 @@
+/** When a boot's recording is over, and who may record. */
+import { describe, expect, test } from "vitest";
+import { recordingEnd } from "../../../agent/boot/recording-end.ts";
+
+const rules = { quietMs: 10_000, bytesMax: 1_000_000, firstReadMs: 60_000, longestMs: 600_000 };
+const progress = { reads: 5, blockBytes: 65_536, quietMs: 0 };
+
+describe("a recording", () => {
+  test("goes on while new blocks are read", () => {
+    expect(recordingEnd(progress, 30_000, rules)).toBeUndefined();
+    expect(recordingEnd({ ...progress, quietMs: 9_999 }, 30_000, rules)).toBeUndefined();
+  });
+
+  test("ends when nothing new was read for long enough, with enough bytes, or after the longest time", () => {
+    expect(recordingEnd({ ...progress, quietMs: 10_000 }, 30_000, rules)).toBe("quiet");
+    expect(recordingEnd({ ...progress, blockBytes: 1_000_000 }, 30_000, rules)).toBe("bytes");
+    expect(recordingEnd(progress, 600_000, rules)).toBe("longest");
+  });
+
+  test("waits for its first read, and then says that there is none", () => {
+    const none = { reads: 0, blockBytes: 0, quietMs: 50_000 };
+    expect(recordingEnd(none, 59_999, rules)).toBeUndefined();
+    expect(recordingEnd(undefined, 59_999, rules)).toBeUndefined();
+    expect(recordingEnd(none, 60_000, rules)).toBe("nothing-read");
+  });
+});
