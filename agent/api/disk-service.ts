@@ -19,7 +19,9 @@ export function diskMethods({ attachments }: DiskServiceParts): Pick<ServiceImpl
     attachDisk: async (request) => ({ disk: diskMessage(await attachments.attach(request)) }),
     detachDisk: async ({ name, force }) => ({ disk: diskMessage(await attachments.detach(name, force)) }),
     listDisks: () => ({ disks: attachments.list().map(diskMessage) }),
-    handOverDisk: async ({ name, qmpPath }) => ({ disk: diskMessage(await attachments.handOver(name, qmpPath)) }),
+    handOverDisk: async ({ name, qmpPath }, { signal }) => ({
+      disk: diskMessage(await attachments.handOver(name, qmpPath, signal)),
+    }),
   };
 }
 

@@ -24,8 +24,8 @@ export interface ReadableImages {
   use(digest: string): () => void;
 }
 
-/** Has a running QEMU read an image's file in place of an export. */
-export type HandOver = (disk: HandOverTarget, qmpPath: string) => Promise<void>;
+/** Has a running QEMU read an image's file in place of an export; gives up when the signal aborts. */
+export type HandOver = (disk: HandOverTarget, qmpPath: string, signal: AbortSignal) => Promise<void>;
 
 export interface HandOverTarget {
   name: string;

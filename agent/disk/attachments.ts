@@ -122,11 +122,11 @@ export class Attachments {
    * @param qmpPath empty: as given before
    * @throws Problem "not-found"; "conflict" while the image is not complete; of QEMU, which then goes on as before.
    */
-  handOver(name: string, qmpPath: string): Promise<AttachmentView> {
+  handOver(name: string, qmpPath: string, signal: AbortSignal): Promise<AttachmentView> {
     checkPath(qmpPath);
     const attached = this.#require(name);
     return attached.serial.run(async () => {
-      await this.#handOver(this.#requireSame(attached), qmpPath || attached.record.qmpPath);
+      await this.#handOver(this.#requireSame(attached), qmpPath || attached.record.qmpPath, signal);
       return this.#view(attached);
     });
   }
@@ -138,8 +138,9 @@ export class Attachments {
       const due = [...this.#attached.values()].filter(({ retryAtMs }) => clock.now() >= retryAtMs);
       await Promise.all(
         due.map((attached) =>
-          this.#tend(attached).catch((error: unknown) => {
+          this.#tend(attached, signal).catch((error: unknown) => {
             attached.retryAtMs = clock.now() + retryMs;
+            if (signal.aborted) return;
             if (attached.error === messageOf(error)) return;
             attached.error = messageOf(error);
             log.warn({ disk: attached.record.name, error: attached.error }, "a disk needs something that fails");
@@ -155,7 +156,7 @@ export class Attachments {
   }
 
   /** Does what a disk lacks, if anything. */
-  async #tend(attached: Attached): Promise<void> {
+  async #tend(attached: Attached, signal: AbortSignal): Promise<void> {
     const { cache, fetches, images, isRunning } = this.#options;
     const { digest, qmpPath } = attached.record;
     await attached.serial.run(async () => {
@@ -166,12 +167,12 @@ export class Attachments {
       if (!isComplete && !fetches.get(digest)) await images.ensure(digest, "demand");
       const isDue = isComplete && qmpPath !== "" && attached.state === "serving";
       // Until its VM has been started there is nothing to hand over.
-      if (isDue && (await isRunning(qmpPath))) await this.#handOver(attached, qmpPath);
+      if (isDue && (await isRunning(qmpPath))) await this.#handOver(attached, qmpPath, signal);
       if (attached.state !== "failed") attached.error = "";
     });
   }
 
-  async #handOver(attached: Attached, qmpPath: string): Promise<void> {
+  async #handOver(attached: Attached, qmpPath: string, signal: AbortSignal): Promise<void> {
     const { cache, exports, now, log, handOver } = this.#options;
     const { record } = attached;
     if (attached.state === "handed-over") return;
@@ -186,7 +187,7 @@ export class Attachments {
     if (qmpPath !== record.qmpPath) await this.#change(attached, { qmpPath });
     const nodePrefix = nodePrefixOf(record);
     try {
-      await handOver({ name, nodePrefix, imagePath: entry.paths.data, format }, qmpPath);
+      await handOver({ name, nodePrefix, imagePath: entry.paths.data, format }, qmpPath, signal);
     } catch (error) {
       attached.retryAtMs = this.#options.clock.now() + retryMs;
       throw error;

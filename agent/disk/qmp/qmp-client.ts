@@ -42,11 +42,11 @@ export interface Qmp {
 /**
  * Connects to the QMP socket of a running QEMU.
  *
+ * @param signal ends the connection, and what is being waited for
  * @throws Problem "not-found" or "unavailable" if nothing is there or answers, "invalid" if it is no QMP.
  */
-export async function connectQmp(path: string): Promise<Qmp> {
-  const socket = connect(path);
-  const connection = new QmpConnection(socket, path);
+export async function connectQmp(path: string, signal: AbortSignal): Promise<Qmp> {
+  const connection = new QmpConnection(connect({ path, signal }), path);
   try {
     const greeting = await connection.next((message) => message.QMP !== undefined, greetingMs);
     if (greeting === undefined) {

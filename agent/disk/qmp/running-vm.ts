@@ -5,8 +5,8 @@ import { handOverBy } from "./handover.ts";
 import { connectQmp } from "./qmp-client.ts";
 
 /** Has a running QEMU read an image's file in place of its export. */
-export const handOverDisk: HandOver = async (target, qmpPath) => {
-  const qmp = await connectQmp(qmpPath);
+export const handOverDisk: HandOver = async (target, qmpPath, signal) => {
+  const qmp = await connectQmp(qmpPath, signal);
   try {
     await handOverBy(qmp, target, qmpPath);
   } finally {

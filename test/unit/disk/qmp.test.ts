@@ -11,6 +11,8 @@ const greeting = '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major"
 const target = { name: "vm1", nodePrefix: "bs-1", imagePath: "/images/data", format: "raw" } as const;
 const atStart = new Set(["bs-1-nbd", "bs-1-base", "bs-1-file", "bs-1-overlay"]);
 
+const { signal } = new AbortController();
+
 interface Command {
   execute: string;
   arguments: Record<string, unknown>;
@@ -54,7 +56,7 @@ async function qmpServer(answer: (command: Command) => object): Promise<{ path: 
 
 test("a command is answered by its id, whatever events come between", async () => {
   const { path } = await qmpServer(({ execute }) => ({ return: { was: execute } }));
-  const qmp = await connectQmp(path);
+  const qmp = await connectQmp(path, signal);
   const both = [qmp.execute("query-status", {}, 5_000), qmp.execute("query-block", {}, 5_000)];
   expect(await Promise.all(both)).toEqual([{ was: "query-status" }, { was: "query-block" }]);
   qmp.close();
@@ -68,7 +70,7 @@ test("a message may come in parts", async () => {
       setImmediate(() => socket.write(' {}, "id": 1}\n'));
     });
   });
-  (await connectQmp(path)).close();
+  (await connectQmp(path, signal)).close();
 });
 
 test.each([
@@ -82,7 +84,7 @@ test.each([
     /longer than 4194304 bytes/,
   ],
 ])("%s is no QMP, and said to be none", async (_what, makePath, message) => {
-  await expect(connectQmp(await makePath())).rejects.toThrow(message);
+  await expect(connectQmp(await makePath(), signal)).rejects.toThrow(message);
 });
 
 test("a QEMU that ends in the middle is said to have", async () => {
@@ -93,7 +95,7 @@ test("a QEMU that ends in the middle is said to have", async () => {
       socket.once("data", () => socket.destroy());
     });
   });
-  const qmp = await connectQmp(path);
+  const qmp = await connectQmp(path, signal);
   await expect(qmp.execute("query-block", {}, 5_000)).rejects.toThrow(/closed its QMP connection/);
 });
 
@@ -102,9 +104,15 @@ test("a command that is not answered has a time limit", async () => {
     socket.write(greeting);
     socket.once("data", () => socket.write('{"return": {}, "id": 1}\n'));
   });
-  const qmp = await connectQmp(path);
+  const qmp = await connectQmp(path, signal);
   await expect(qmp.execute("blockdev-reopen", {}, 50)).rejects.toThrow(/did not answer blockdev-reopen within 0.05 s/);
   qmp.close();
+});
+
+test("nobody waits for a QEMU that hangs once the agent stops", async () => {
+  const stop = new AbortController();
+  const path = await socketServing((socket) => void socket.once("data", () => stop.abort()).write(greeting));
+  await expect(connectQmp(path, stop.signal)).rejects.toThrow(/stopped waiting for/);
 });
 
 test("a VM is running as long as its socket takes connections", async () => {
@@ -145,7 +153,7 @@ test("a handover that was cut off is gone on with from anywhere, and one that is
 
 test("a QEMU that was started in another way is told so, and nothing is done to it", async () => {
   const { path, commands } = await qmpServer(() => ({ return: [{ "node-name": "drive0" }] }));
-  const qmp = await connectQmp(path);
+  const qmp = await connectQmp(path, signal);
   await expect(handOverBy(qmp, target, path)).rejects.toThrow(/no block node "bs-1-overlay".*disk attach --overlay/);
   expect(commands.map(({ execute }) => execute)).toEqual(["qmp_capabilities", "query-named-block-nodes"]);
   qmp.close();
@@ -157,7 +165,7 @@ test("a switch that QEMU refuses leaves no node behind, and gives QEMU's reason"
     if (execute === "blockdev-reopen") return { error: { class: "GenericError", desc: "Cannot change the option" } };
     return { return: {} };
   });
-  const qmp = await connectQmp(path);
+  const qmp = await connectQmp(path, signal);
   await expect(handOverBy(qmp, target, path)).rejects.toThrow(/Cannot change the option; its VM goes on as before/);
   expect(commands.at(-1)).toMatchObject({ execute: "blockdev-del", arguments: { "node-name": "bs-1-local" } });
   qmp.close();
@@ -169,7 +177,7 @@ test("a QEMU without blockdev-reopen is said to be too old", async () => {
     if (execute === "blockdev-reopen") return { error: { class: "CommandNotFound", desc: "no such command" } };
     return { return: {} };
   });
-  const qmp = await connectQmp(path);
+  const qmp = await connectQmp(path, signal);
   await expect(handOverBy(qmp, target, path)).rejects.toThrow(/needs QEMU 6.1 or later/);
   qmp.close();
 });
