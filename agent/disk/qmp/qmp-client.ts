@@ -161,6 +161,7 @@ function messageFrom(line: string): QmpMessage | undefined {
 
 function connectionProblem(path: string, error: Error): Problem {
   const code = systemCodeOf(error);
+  if (error.name === "AbortError") return new Problem("cancelled", `stopped waiting for ${path}`, { cause: error });
   if (code === "ENOENT") {
     return new Problem(
       "not-found",
