@@ -20,6 +20,7 @@ import type { ImageFacts } from "./cache/records.ts";
 import { watchCatalog } from "./catalog/catalog-watcher.ts";
 import type { AgentConfig } from "./config.ts";
 import { keepSavingDhtNodes, loadDhtNodes, saveDhtNodes } from "./dht-nodes.ts";
+import { Demand } from "./disk/demand.ts";
 import { type Disks, openDisks } from "./disk/disks.ts";
 import { Fetches } from "./fetch/fetches.ts";
 import { Images } from "./images.ts";
@@ -143,8 +144,11 @@ async function openParts(
   const space = new Space({ cache, inUse, rules: config.cache, seeding, onEvicted, clock, now, log });
   const changing = new Serial();
   let imageCame = (_digest: string) => {};
+  const demand = new Demand(clock);
+  cache.onDoubt = (digest) => demand.doubt(digest);
+  const rules = { ...config.fetch, demandPatienceMs: config.disk.httpPatienceMs };
   const fetches = new Fetches({
-    tools: { cache, swarm, origin, rules: config.fetch, seederPeers, clock, now, random, log },
+    tools: { cache, swarm, origin, rules, seederPeers, readers: demand, clock, now, random, log },
     concurrency: config.fetch.concurrency,
     queueMax: config.fetch.queueMax,
     whenFull: config.cache.whenFull,
@@ -175,7 +179,7 @@ async function openParts(
     repairs,
     swarm,
   };
-  const disks = await openDisks({ config: config.disk, boot, cache, images, fetches, inUse, clock, now, log });
+  const disks = await openDisks({ config: config.disk, demand, boot, cache, images, fetches, inUse, clock, now, log });
   opened.defer(() => disks.close());
   imageCame = (digest) => void disks.boots.images.imageCame(digest);
   metrics.observeDisks(disks);

@@ -148,6 +148,14 @@ export const agentConfigSchema = z.strictObject({
         .max(86_400_000)
         .default(120_000)
         .describe("How long a VM's read may wait for bytes that are not here before it fails with an I/O error."),
+      httpPatienceMs: z
+        .int()
+        .min(0)
+        .max(86_400_000)
+        .default(1_000)
+        .describe(
+          "How long a VM's read waits for peers before the seeder's HTTP is asked for its piece, where fetch.fallback allows that.",
+        ),
       listen: z
         .string()
         .refine((text) => text === "" || endpointPattern.test(text), "write HOST:PORT or [IPV6]:PORT, or nothing")

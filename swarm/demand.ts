@@ -37,6 +37,9 @@ const calmRoom: RoomBound = { blocks: 12, seconds: 0.05, idleBlocks: 0 };
 const orderWindowBytes = 4 * 1024 * 1024;
 const orderWindowPiecesMin = 4;
 
+/** The part of a source's patience that it has with a piece that no peer has: one may be about to connect. */
+const lackingPatienceShare = 0.25;
+
 export interface DemandOptions {
   pieceCount: number;
   pieceLengthBytes: number;
@@ -192,7 +195,8 @@ export class Demand {
     const nowMs = this.#options.clock.now();
     const patienceMs = source.wantedAfterMs ?? 0;
     for (const [index, sinceMs] of this.#now) {
-      if (nowMs - sinceMs < patienceMs && picker.availabilityOf(index) > 0) continue;
+      const share = picker.availabilityOf(index) > 0 ? 1 : lackingPatienceShare;
+      if (nowMs - sinceMs < patienceMs * share) continue;
       if (picker.takeWhole(requester, index)) return index;
     }
     return undefined;

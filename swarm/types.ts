@@ -147,7 +147,7 @@ export interface PieceSource {
   isForLackingOnly?(): boolean;
   /** Whether it is asked only for pieces that somebody waits for. */
   isForWantedOnly?(): boolean;
-  /** How long a piece that peers have is waited for before it is asked of this; not at all, if absent. */
+  /** How long a piece that peers have is waited for before it is asked of this, a quarter if none has it; 0 if absent. */
   readonly wantedAfterMs?: number;
   /**
    * Reads `length` bytes at `offset` of the torrent's data: exactly that many, or it rejects. What it gives is checked

@@ -44,6 +44,8 @@ export class ImageCache {
   readonly layout: StateLayout;
   /** Notified when an image comes, changes or goes. */
   readonly changes = new ChangeSignal();
+  /** Told before what is here of an image is doubted, or goes. */
+  onDoubt: (digest: string) => void = () => {};
   readonly #entries = new Map<string, CacheEntry>();
   /** Orders writes to each image's files. */
   readonly #writers = new Map<string, Serial>();
@@ -109,7 +111,10 @@ export class ImageCache {
       // Whoever made a hard link to it took its write bits off (`bootswarm fetch --to`).
       if (entry) await this.#disk.chmod?.(paths.data, dataMode).catch(() => {});
       if (entry && (entry.record.infohash !== facts.infohash || entry.record.sizeBytes !== facts.sizeBytes)) {
-        if ((await this.#readMetainfo(entry)) !== undefined) await removeBytes(this.#disk, paths);
+        if ((await this.#readMetainfo(entry)) !== undefined) {
+          this.onDoubt(facts.digest);
+          await removeBytes(this.#disk, paths);
+        }
       }
       const damage = entry?.record.damage;
       const record: ImageRecord = { ...facts, version: 1, wanted, completedAt: null, ...(damage && { damage }) };
@@ -157,6 +162,7 @@ export class ImageCache {
     return this.#write(digest, async () => {
       const entry = this.#require(digest);
       if (!entry.complete) return;
+      this.onDoubt(digest);
       const info = await this.#readMetainfo(entry);
       // The map first: an image that is partial without one would be taken to have come by HTTP, from its beginning.
       if (info) await recordPieces(this.#disk, entry.paths, info, badPieces);
@@ -255,6 +261,7 @@ export class ImageCache {
   doubt(digest: string): Promise<void> {
     return this.#write(digest, async () => {
       const { paths } = this.#require(digest);
+      this.onDoubt(digest);
       const have = await this.#disk.open(paths.have, "r+").catch((error: unknown) => {
         if (systemCodeOf(error) === "ENOENT") return undefined;
         throw error;
@@ -266,7 +273,10 @@ export class ImageCache {
 
   /** Forgets what has arrived of a partial image. Nothing may be writing it. */
   discardBytes(digest: string): Promise<void> {
-    return this.#write(digest, () => removeBytes(this.#disk, this.#require(digest).paths));
+    return this.#write(digest, () => {
+      this.onDoubt(digest);
+      return removeBytes(this.#disk, this.#require(digest).paths);
+    });
   }
 
   /**
@@ -277,6 +287,7 @@ export class ImageCache {
   remove(digest: string): Promise<number> {
     return this.#write(digest, async () => {
       const { paths } = this.#require(digest);
+      this.onDoubt(digest);
       const freedBytes = await allocatedBytesOf(this.#disk, paths.data);
       const aside = join(this.layout.tmp, `${digest}-${randomBytes(4).toString("hex")}`);
       await this.#disk.rename(paths.directory, aside);

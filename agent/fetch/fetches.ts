@@ -31,7 +31,7 @@ export interface FetchesOptions {
   onEnded: (fetch: Fetch) => void;
 }
 
-/** All fetches of the node: one per digest whoever asks, at most so many active, the rest in a queue by priority. */
+/** All fetches of the node: one per digest whoever asks, at most so many active but for those that VMs wait for, the rest in a queue by priority. */
 export class Fetches {
   /** Notified of every change, progress included, a few times a second. */
   readonly changes = new ChangeSignal();
@@ -129,6 +129,8 @@ export class Fetches {
     if (running) {
       running.raise(priority);
       this.#queue.raise(facts.digest, priority);
+      // One that a VM waits for does not wait for others.
+      this.#startNext();
       if (unasked === undefined) await this.#options.space.noteUse(facts.digest, priority);
       return running;
     }

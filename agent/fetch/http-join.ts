@@ -17,6 +17,9 @@ const requestsMaxBudgeted = 2;
 /** Nodes that were told the same time come back within this part of it after it. */
 const jitterShare = 0.1;
 
+/** What HTTP brings: any piece, those that no connected peer has, or those that reads have waited for. */
+export type HttpScope = "any" | "lacking" | "wanted";
+
 /** The origin as one more source of a torrent's pieces, while it is wanted and until it refuses. */
 export class HttpJoin {
   readonly #origin: HttpOrigin;
@@ -26,7 +29,8 @@ export class HttpJoin {
   readonly #log: Log;
   readonly #random: () => number;
   readonly #requestsMax: number;
-  #lackingOnly = false;
+  #scope: HttpScope = "any";
+  readonly #wantedAfterMs: number;
   #leave: (() => void) | undefined;
   #trouble = "";
   #warned = false;
@@ -38,12 +42,15 @@ export class HttpJoin {
     facts: ImageFacts;
     torrent: Torrent;
     fallback: FallbackMode;
+    /** How long a read waits for peers before the origin is asked. */
+    wantedAfterMs: number;
     clock: Clock;
     random: () => number;
     log: Log;
   }) {
     this.#random = options.random;
     this.#requestsMax = options.fallback === "always" ? requestsMax : requestsMaxBudgeted;
+    this.#wantedAfterMs = options.wantedAfterMs;
     this.#origin = options.origin;
     this.#facts = options.facts;
     this.#torrent = options.torrent;
@@ -52,9 +59,14 @@ export class HttpJoin {
     this.#torrent.on("sourceError", (_source, error) => this.#failed(error));
   }
 
-  /** Whether the torrent takes pieces from the origin now. */
+  /** Whether the torrent takes pieces from the origin now, not only those that reads wait for. */
   get joined(): boolean {
-    return this.#leave !== undefined;
+    return this.#leave !== undefined && this.#scope !== "wanted";
+  }
+
+  /** Whether it takes those only. */
+  get isForReads(): boolean {
+    return this.#leave !== undefined && this.#scope === "wanted";
   }
 
   /** Why the last range asked for did not come; empty if it did. */
@@ -67,10 +79,9 @@ export class HttpJoin {
     return this.#refusal;
   }
 
-  /** @param lackingOnly take only pieces that no connected peer has */
-  join(lackingOnly: boolean): void {
+  join(scope: HttpScope): void {
     if (this.#refusal) return;
-    this.#lackingOnly = lackingOnly;
+    this.#scope = scope;
     this.#leave ??= this.#torrent.addSource(this.#source());
   }
 
@@ -84,7 +95,9 @@ export class HttpJoin {
       name: this.#origin.urlOf(this.#facts),
       requestsMax: this.#requestsMax,
       readyInMs: () => Math.max(0, this.#busyUntilMs - this.#clock.now()),
-      isForLackingOnly: () => this.#lackingOnly,
+      wantedAfterMs: this.#wantedAfterMs,
+      isForWantedOnly: () => this.#scope === "wanted",
+      isForLackingOnly: () => this.#scope === "lacking",
       read: (offset, length, signal) => this.#read(offset, length, signal),
     };
   }

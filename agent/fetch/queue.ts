@@ -1,5 +1,11 @@
 import type { FetchPriority } from "../cache/records.ts";
 
+/**
+ * Active fetches beyond the limit that VMs wait for: they do not wait for others to end, and each takes little but what its
+ * reads ask for. Of more, the rest waits its turn.
+ */
+const demandActiveMax = 32;
+
 const rank: Record<FetchPriority, number> = { demand: 0, ensure: 1, prefetch: 2 };
 
 /**
@@ -10,7 +16,7 @@ export class FetchQueue {
   readonly #active = new Set<string>();
   readonly #waiting: { digest: string; priority: FetchPriority }[] = [];
 
-  /** @param activeMax fetches active at once */
+  /** @param activeMax fetches active at once, but for those that VMs wait for */
   constructor(activeMax: number) {
     this.#activeMax = activeMax;
   }
@@ -41,7 +47,8 @@ export class FetchQueue {
 
   /** Takes the next fetch that may start now, if any, and counts it as active. */
   takeNext(): string | undefined {
-    if (this.#active.size >= this.#activeMax) return undefined;
+    const beyond = this.#waiting[0]?.priority === "demand" ? demandActiveMax : 0;
+    if (this.#active.size >= this.#activeMax + beyond) return undefined;
     const next = this.#waiting.shift();
     if (next) this.#active.add(next.digest);
     return next?.digest;

@@ -23,8 +23,10 @@ export interface SourceSituation {
   httpBytesPerSecond: number;
   /** Missing pieces that no connected peer has. */
   lackingPieces: number;
-  /** Whether HTTP is a source now. */
+  /** Whether HTTP is a source now, not only of what reads wait for. */
   httpJoined: boolean;
+  /** How long reads of the image have waited; 0 if none does. */
+  demandWaitedMs: number;
 }
 
 export interface SourceRules {
@@ -33,20 +35,32 @@ export interface SourceRules {
   swarmPatienceMs: number;
   /** How long known peers may deliver next to nothing. */
   stallMs: number;
+  /** How long a read may wait for peers. */
+  demandPatienceMs: number;
 }
 
 /**
  * - swarm: peers alone.
+ * - http-demand: HTTP for what reads have waited for, beside the peers.
  * - http-torrent: peers alone, and the origin is asked what the torrent's pieces are.
  * - http-fill: HTTP for the pieces that no connected peer has; peers deliver the others.
  * - http-join: HTTP as one more source of any piece, beside the peers.
  * - http-only: the whole image by HTTP, from its beginning, since nobody tells what its pieces are.
  */
-export type SourceChoice = "swarm" | "http-torrent" | "http-fill" | "http-join" | "http-only";
+export type SourceChoice = "swarm" | "http-demand" | "http-torrent" | "http-fill" | "http-join" | "http-only";
 
 /** Decides for an image that has a magnet link. */
 export function chooseSource(situation: SourceSituation, rules: SourceRules): SourceChoice {
   if (rules.fallback === "off") return "swarm";
+  const choice = chooseForFetch(situation, rules);
+  if (choice !== "swarm" || situation.demandWaitedMs === 0) return choice;
+  // Which of the pieces have waited for long enough is looked at one by one.
+  if (situation.infoKnown) return "http-demand";
+  const isLate = situation.demandWaitedMs >= rules.demandPatienceMs;
+  return isLate && !situation.torrentRefused ? "http-torrent" : "swarm";
+}
+
+function chooseForFetch(situation: SourceSituation, rules: SourceRules): SourceChoice {
   const isQuiet = situation.swarmQuietMs >= swarmPatienceMs(situation, rules);
   if (situation.httpJoined) {
     if (isQuiet) return "http-join";

@@ -2,15 +2,16 @@ import { messageOf, Problem } from "../../daemon/problem.ts";
 import type { Torrent } from "../../swarm/torrent.ts";
 import type { Endpoint, TorrentInfo } from "../../swarm/types.ts";
 import { type BackoffLimits, backoffMs } from "../backoff.ts";
+import { diskFaultOf } from "../cache/disk-fault.ts";
 import { diskProblem } from "../cache/disk-space.ts";
 import { imagePaths } from "../cache/layout.ts";
 import type { ImageFacts } from "../cache/records.ts";
 import { wait } from "../clock.ts";
 import { magnetPeersFrom } from "../endpoint.ts";
-import { HttpJoin } from "./http-join.ts";
+import { HttpJoin, type HttpScope } from "./http-join.ts";
 import { OriginBusy } from "./range-answer.ts";
 import { RateMeter } from "./rate-meter.ts";
-import { chooseSource, quietMsMax } from "./source-policy.ts";
+import { chooseSource, quietMsMax, type SourceChoice } from "./source-policy.ts";
 import { blame, nextStallStep, type Stall } from "./stall-watchdog.ts";
 import { type FetchTools, nothingArrives, type Transfer, type TransferProgress } from "./transfer.ts";
 
@@ -23,6 +24,13 @@ const lookIntervalMs = 250;
 const deliveryBytes = 256 * 1024;
 /** Waits between requests for the torrent, where the origin does not say when. */
 const torrentRetryLimits: BackoffLimits = { firstMs: 500, longestMs: 15_000 };
+
+/** What HTTP brings beside the peers. */
+const httpScopes: Partial<Record<SourceChoice, HttpScope>> = {
+  "http-join": "any",
+  "http-fill": "lacking",
+  "http-demand": "wanted",
+};
 
 /**
  * Brings an image by its torrent: pieces from peers, and from HTTP too while the policy says so. A torrent that has come
@@ -76,8 +84,9 @@ export class SwarmTransfer implements Transfer {
       peers: this.#knownPeers(),
     });
     const { origin, clock, random, log, rules } = tools;
-    const { fallback } = rules;
-    this.#http = new HttpJoin({ origin, facts, torrent: this.#torrent, fallback, clock, random, log });
+    const { fallback, demandPatienceMs: wantedAfterMs } = rules;
+    const torrent = this.#torrent;
+    this.#http = new HttpJoin({ origin, facts, torrent, fallback, wantedAfterMs, clock, random, log });
   }
 
   /**
@@ -87,17 +96,23 @@ export class SwarmTransfer implements Transfer {
    */
   async run(signal: AbortSignal): Promise<"complete" | "use-http"> {
     const ended = new AbortController();
+    const leaveReaders = this.#tools.readers?.join(this.#facts.digest, this.#torrent);
+    // HTTP begins anew, in the same place; a disk that fails may have kept nothing of what it was given last.
+    let isSound = false;
     try {
       const outcome = await Promise.race([
         this.#completion(),
         this.#supervise(AbortSignal.any([signal, ended.signal])),
       ]);
+      isSound = outcome === "complete";
       if (outcome === "use-http") await this.close();
       return outcome;
     } catch (error) {
+      isSound = diskFaultOf(error) !== "failing";
       await this.close();
       throw error;
     } finally {
+      leaveReaders?.(isSound);
       ended.abort();
       this.#http.leave();
     }
@@ -143,7 +158,8 @@ export class SwarmTransfer implements Transfer {
       await wait(clock, lookIntervalMs, signal);
       const choice = this.#choose(clock.now());
       if (choice === "http-only") return "use-http";
-      if (choice === "http-join" || choice === "http-fill") this.#http.join(choice === "http-fill");
+      const scope = httpScopes[choice];
+      if (scope) this.#http.join(scope);
       else this.#http.leave();
       if (choice === "http-torrent" && !this.#askingTorrent) void this.#askTorrent(signal);
       const { quietMs, peers, activity } = this.progress();
@@ -242,15 +258,21 @@ export class SwarmTransfer implements Transfer {
         httpBytesPerSecond: this.#httpRate.rate(),
         lackingPieces: this.#http.joined ? this.#torrent.lackingPieces : 0,
         httpJoined: this.#http.joined,
+        demandWaitedMs: this.#demandWaitedMs(nowMs),
       },
       this.#tools.rules,
     );
   }
 
+  #demandWaitedMs(nowMs: number): number {
+    const sinceMs = this.#tools.readers?.waitingSinceMs(this.#facts.digest);
+    return sinceMs === undefined ? 0 : Math.max(nowMs - sinceMs, 1);
+  }
+
   #activity(peers: number): string {
-    const { joined, refusal, trouble } = this.#http;
+    const { joined, isForReads, refusal, trouble } = this.#http;
     const from = `${peers} ${peers === 1 ? "peer" : "peers"}`;
-    if (joined || refusal) {
+    if (joined || refusal || (isForReads && trouble)) {
       if (trouble) return `${peers === 0 ? "no peers" : `fetching from ${from}`}; HTTP: ${trouble}`;
       return peers === 0 ? "no peers; joined by HTTP" : `fetching from ${from}, joined by HTTP`;
     }

@@ -4,6 +4,7 @@ import type { Swarm } from "../../swarm/swarm.ts";
 import type { Clock, Endpoint } from "../../swarm/types.ts";
 import type { ImageCache } from "../cache/image-cache.ts";
 import type { HttpOrigin } from "./http-origin.ts";
+import type { ImageReaders } from "./image-readers.ts";
 import type { SourceRules } from "./source-policy.ts";
 
 /** What a fetch works with. */
@@ -17,6 +18,8 @@ export interface FetchTools {
   };
   /** Peers that hold every image: the seeder, as it told the reporter. */
   seederPeers: () => Endpoint[];
+  /** Who reads images that are on their way. */
+  readers?: ImageReaders | undefined;
   clock: Clock;
   now: () => Date;
   random: () => number;

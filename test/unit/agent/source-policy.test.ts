@@ -7,7 +7,7 @@ import {
   type SourceSituation,
 } from "../../../agent/fetch/source-policy.ts";
 
-const rules: SourceRules = { fallback: "budgeted", swarmPatienceMs: 5_000, stallMs: 10_000 };
+const rules: SourceRules = { fallback: "budgeted", swarmPatienceMs: 5_000, stallMs: 10_000, demandPatienceMs: 1_000 };
 const fresh: SourceSituation = {
   infoKnown: false,
   torrentRefused: false,
@@ -18,6 +18,7 @@ const fresh: SourceSituation = {
   swarmBytesPerSecond: 0,
   httpBytesPerSecond: 0,
   httpJoined: false,
+  demandWaitedMs: 0,
 };
 const choose = (situation: Partial<SourceSituation>, changed: Partial<SourceRules> = {}) =>
   chooseSource({ ...fresh, ...situation }, { ...rules, ...changed });
@@ -60,6 +61,18 @@ describe("an image with a magnet link", () => {
   });
 });
 
+describe("while reads wait", () => {
+  test("HTTP stands by for what they wait for, and brings more only where it would anyway", () => {
+    expect(choose({ infoKnown: true, demandWaitedMs: 1 })).toBe("http-demand");
+    expect(choose({ infoKnown: true, demandWaitedMs: 1, swarmQuietMs: 5_000 })).toBe("http-join");
+  });
+  test("the origin is asked what the pieces are as soon as the reads have waited for long enough", () => {
+    expect(choose({ demandWaitedMs: 999 })).toBe("swarm");
+    expect(choose({ demandWaitedMs: 1_000 })).toBe("http-torrent");
+    expect(choose({ demandWaitedMs: 1_000, torrentRefused: true })).toBe("swarm");
+  });
+});
+
 test("with the switch off, HTTP is never used, whatever happens", () => {
   const situation = fc.record({
     infoKnown: fc.boolean(),
@@ -71,6 +84,7 @@ test("with the switch off, HTTP is never used, whatever happens", () => {
     swarmBytesPerSecond: fc.nat(),
     httpBytesPerSecond: fc.nat(),
     httpJoined: fc.boolean(),
+    demandWaitedMs: fc.nat(),
   });
   fc.assert(fc.property(situation, (each) => choose(each, { fallback: "off" }) === "swarm"));
 });

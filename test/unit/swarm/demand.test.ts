@@ -105,14 +105,16 @@ test("little is asked for beside demands, and for five seconds after the last", 
   expect(demand.room(clock.now())).toBeUndefined();
 });
 
-test("a source is asked for a piece once that has waited, and at once for what no peer has", async () => {
+test("a source is asked for a piece once that has waited, sooner for what no peer has", async () => {
   const { demand, picker, clock } = setUp();
   picker.removePiece(6);
   demand.want({ now: [5, 6], ahead: [] });
   const feed = {} as Requester;
+  expect(demand.forSource(picker, feed, source(1_000))).toBeUndefined();
+  await clock.advance(250);
   expect(demand.forSource(picker, feed, source(1_000))).toBe(6);
   expect(demand.forSource(picker, feed, source(1_000))).toBeUndefined();
-  await clock.advance(1_000);
+  await clock.advance(750);
   expect(demand.forSource(picker, feed, source(1_000))).toBe(5);
 });
 

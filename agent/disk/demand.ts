@@ -1,0 +1,168 @@
+/**
+ * What VMs wait for, and the torrents that bring it: ranges that reads wait for become pieces that a torrent wants before
+ * everything else, and pieces that arrive become bits that the disk worker reads.
+ *
+ * Bits are set only for pieces that are verified and in the file, and all of them are taken back before what is in the file
+ * is doubted, replaced or thrown away. A piece of zeros needs no bit: its hash says what it reads as.
+ */
+import type { Torrent } from "../../swarm/torrent.ts";
+import type { Clock, TorrentInfo } from "../../swarm/types.ts";
+import type { ImageReaders } from "../fetch/image-readers.ts";
+import { piecesOf, wantOf } from "./demand-pieces.ts";
+import type { DemandedRange, SharedPieces } from "./messages.ts";
+import { PieceBits } from "./piece-bits.ts";
+
+/** What the disk worker is told of pieces. */
+export interface PieceListener {
+  /** Which pieces there are is another matter than before, or known for the first time. */
+  piecesChanged(digest: string): void;
+  /** Bits were set. */
+  arrived(digest: string): void;
+}
+
+interface Extent {
+  offset: number;
+  length: number;
+}
+
+interface DemandedImage {
+  torrent: Torrent | undefined;
+  info: TorrentInfo | undefined;
+  bits: PieceBits | undefined;
+  ranges: readonly DemandedRange[];
+  /** Since when reads have waited without a break. */
+  waitingSinceMs: number | undefined;
+  order: readonly Extent[];
+  /** Exports that read it. */
+  users: number;
+  isTelling: boolean;
+}
+
+export class Demand implements ImageReaders {
+  listener: PieceListener = { piecesChanged: () => {}, arrived: () => {} };
+  readonly #clock: Clock;
+  readonly #images = new Map<string, DemandedImage>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** An export reads the image, until the function returned is called. */
+  use(digest: string): () => void {
+    const image = this.#image(digest);
+    image.users++;
+    this.#applyOrder(image);
+    return () => {
+      image.users--;
+      this.#applyOrder(image);
+      this.#forgetIfIdle(digest, image);
+    };
+  }
+
+  /** Which pieces of an image can be read; undefined while that is not known. */
+  piecesOf(digest: string): SharedPieces | undefined {
+    return this.#images.get(digest)?.bits?.shared;
+  }
+
+  /** The pieces of an image's torrent; undefined while that is not known. */
+  infoOf(digest: string): TorrentInfo | undefined {
+    return this.#images.get(digest)?.info;
+  }
+
+  /** All that reads of an image wait for, and will probably read next, from now on. */
+  demand(digest: string, ranges: readonly DemandedRange[]): void {
+    const image = this.#image(digest);
+    image.ranges = ranges;
+    if (!ranges.some(({ ahead }) => !ahead)) image.waitingSinceMs = undefined;
+    else image.waitingSinceMs ??= this.#clock.now();
+    this.#applyWant(image);
+    this.#forgetIfIdle(digest, image);
+  }
+
+  /** Since when reads of an image have waited without a break, as the clock tells it; undefined if none does. */
+  waitingSinceMs(digest: string): number | undefined {
+    return this.#images.get(digest)?.waitingSinceMs;
+  }
+
+  /**
+   * The order in which an image is read when it boots, such as a boot profile's extents: while a disk of it is attached,
+   * its pieces come in that order where no read waits. An empty one takes it back.
+   */
+  setOrder(digest: string, extents: readonly Extent[]): void {
+    const image = this.#image(digest);
+    image.order = extents;
+    this.#applyOrder(image);
+    this.#forgetIfIdle(digest, image);
+  }
+
+  join(digest: string, torrent: Torrent): (isSound: boolean) => void {
+    const image = this.#image(digest);
+    image.torrent = torrent;
+    const onOpened = () => this.#opened(digest, image, torrent);
+    const onPiece = (index: number) => this.#arrived(digest, image, index);
+    torrent.on("opened", onOpened);
+    torrent.on("piece", onPiece);
+    if (torrent.have) onOpened();
+    return (isSound) => {
+      torrent.off("opened", onOpened);
+      torrent.off("piece", onPiece);
+      if (image.torrent !== torrent) return;
+      image.torrent = undefined;
+      if (!isSound) this.doubt(digest);
+      this.#forgetIfIdle(digest, image);
+    };
+  }
+
+  doubt(digest: string): void {
+    const image = this.#images.get(digest);
+    if (!image?.bits) return;
+    image.bits.clear();
+    image.bits = undefined;
+    this.listener.piecesChanged(digest);
+  }
+
+  #opened(digest: string, image: DemandedImage, torrent: Torrent): void {
+    const { info, have } = torrent;
+    if (!info || !have) return;
+    image.bits?.clear();
+    image.info = info;
+    image.bits = new PieceBits(info, have);
+    this.listener.piecesChanged(digest);
+    this.#applyOrder(image);
+    this.#applyWant(image);
+  }
+
+  #arrived(digest: string, image: DemandedImage, index: number): void {
+    image.bits?.add(index);
+    if (image.isTelling || image.users === 0) return;
+    image.isTelling = true;
+    // At the end of the turn: on a quick link many come in one.
+    setImmediate(() => {
+      image.isTelling = false;
+      this.listener.arrived(digest);
+    });
+  }
+
+  #applyWant({ torrent, info, ranges }: DemandedImage): void {
+    if (torrent && info) torrent.want(wantOf(ranges, info.pieceLengthBytes));
+  }
+
+  /** Nodes that only fetch an image are better off with the rarest first: then they have something to trade. */
+  #applyOrder({ torrent, info, order, users }: DemandedImage): void {
+    if (torrent && info) torrent.setOrder(users > 0 ? piecesOf(order, info.pieceLengthBytes) : []);
+  }
+
+  #image(digest: string): DemandedImage {
+    const known = this.#images.get(digest);
+    if (known) return known;
+    const nothing = { torrent: undefined, info: undefined, bits: undefined, waitingSinceMs: undefined };
+    const image: DemandedImage = { ...nothing, ranges: [], order: [], users: 0, isTelling: false };
+    this.#images.set(digest, image);
+    return image;
+  }
+
+  #forgetIfIdle(digest: string, image: DemandedImage): void {
+    if (image.torrent || image.users > 0 || image.ranges.length > 0 || image.order.length > 0) return;
+    if (this.#images.get(digest) === image) this.#images.delete(digest);
+  }
+}
