@@ -179,7 +179,19 @@ async function openParts(
     repairs,
     swarm,
   };
-  const disks = await openDisks({ config: config.disk, demand, boot, cache, images, fetches, inUse, clock, now, log });
+  const disks = await openDisks({
+    config: config.disk,
+    demand,
+    metrics: metrics.disks,
+    boot,
+    cache,
+    images,
+    fetches,
+    inUse,
+    clock,
+    now,
+    log,
+  });
   opened.defer(() => disks.close());
   imageCame = (digest) => void disks.boots.images.imageCame(digest);
   metrics.observeDisks(disks);

@@ -11,6 +11,9 @@ import type { Fetches } from "./fetch/fetches.ts";
 import type { HttpOrigin } from "./fetch/http-origin.ts";
 import type { Leases } from "./leases.ts";
 
+/** From a piece on a quick link to a read that fails. */
+const demandSecondsBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 120];
+
 /** From what loopback does with a small image to what a thin link does with a large one. */
 const fetchSecondsBuckets = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600];
 
@@ -36,6 +39,11 @@ export interface AgentMetrics {
     onBytes: (bytes: number) => void;
     onDamage: (kind: "hash" | "read") => void;
     onRepair: (result: "repaired" | "failed") => void;
+  };
+  disks: {
+    /** Reads that had to wait for pieces were served; how long each waited. */
+    demandServed: (waitedMs: readonly number[]) => void;
+    readTimedOut: () => void;
   };
   /** Adds the figures that are read at each scrape. */
   observe: (sources: MetricsSources) => void;
@@ -81,6 +89,7 @@ export function createAgentMetrics(registry: Registry): AgentMetrics {
       evictedBytes.inc(freedBytes);
     },
     scrub: scrubMetrics(registers),
+    disks: demandMetrics(registers),
     observe: (sources) => observe(registry, sources),
     observeDisks: (disks) => observeDisks(registers, disks),
     observeBoots: (boots) => observeBoots(registers, boots),
@@ -111,6 +120,26 @@ function scrubMetrics(registers: Registry[]): AgentMetrics["scrub"] {
     onBytes: (count) => bytes.inc(count),
     onDamage: (kind) => damage.inc({ kind }),
     onRepair: (result) => repairs.inc({ result }),
+  };
+}
+
+function demandMetrics(registers: Registry[]): AgentMetrics["disks"] {
+  const seconds = new Histogram({
+    name: "bootswarm_agent_disk_demand_seconds",
+    help: "How long reads of disks that had to wait for pieces waited.",
+    buckets: demandSecondsBuckets,
+    registers,
+  });
+  const timeouts = new Counter({
+    name: "bootswarm_agent_disk_read_timeouts_total",
+    help: "Reads of disks that failed since what they needed did not come in time.",
+    registers,
+  });
+  return {
+    demandServed: (waitedMs) => {
+      for (const ms of waitedMs) seconds.observe(ms / 1_000);
+    },
+    readTimedOut: () => timeouts.inc(),
   };
 }
 
@@ -162,6 +191,18 @@ function observe(registry: Registry, { cache, fetches, swarm, origin, leases }: 
     "Blocks that were late and asked of one more peer.",
     () => swarm.status().hedgedBlocks,
   );
+  new Counter({
+    name: "bootswarm_agent_demanded_bytes_total",
+    help: "Bytes received of pieces that a disk's read waited for, by source.",
+    labelNames: ["source"] as const,
+    registers,
+    collect() {
+      this.reset();
+      const { peer, source } = swarm.status().demandedBytes;
+      this.inc({ source: "swarm" }, peer);
+      this.inc({ source: "http" }, source);
+    },
+  });
   counter("piece_verify_failures_total", "Pieces that failed their hash.", () => swarm.status().verifyFailures);
   new Counter({
     name: "bootswarm_agent_received_bytes_total",

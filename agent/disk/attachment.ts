@@ -17,6 +17,8 @@ export interface ExportHost {
   close(id: string): Promise<void>;
   /** What is known of an export that is served. */
   statsOf(id: string): ExportStats | undefined;
+  /** Why the last read of an export that failed did so; empty if none has. */
+  faultOf(id: string): string;
 }
 
 /** What makes an image's bytes readable for exports as they come, until what it returns is called. */

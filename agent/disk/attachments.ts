@@ -313,7 +313,7 @@ export class Attachments {
     return {
       record,
       state,
-      error,
+      error: error || exports.faultOf(record.id),
       uri,
       tcpUri,
       nodePrefix: nodePrefixOf(record),

@@ -82,6 +82,11 @@ export class DiskHost {
     this.#say({ kind: "image", image });
   }
 
+  /** What is known of an export that is served. */
+  exportOf(id: string): ExportSpec | undefined {
+    return this.#exports.get(id);
+  }
+
   /** Bits of an image's `have` were set. */
   arrived(digest: string): void {
     this.#say({ kind: "arrived", digest });
@@ -224,7 +229,6 @@ export class DiskHost {
         events.served(message.digest, message.waitedMs);
         break;
       case "read-failed":
-        log.warn({ disk: message.id, offset: message.offset, error: message.error }, "a disk's read failed");
         events.readFailed(message);
         break;
       case "boot-image-bad":

@@ -35,4 +35,11 @@ export interface Disk {
 /** A read that fails with EIO. Its message says why, for the event that an operator reads. */
 export class DiskReadError extends Error {
   override readonly name = "DiskReadError";
+  /** Whether what it needed did not come in time. */
+  readonly isTimeout: boolean;
+
+  constructor(message: string, options: { cause?: unknown; isTimeout?: boolean } = {}) {
+    super(message, "cause" in options ? { cause: options.cause } : undefined);
+    this.isTimeout = options.isTimeout ?? false;
+  }
 }

@@ -8,19 +8,24 @@ import type { InUse } from "../cache/in-use.ts";
 import type { AgentConfig } from "../config.ts";
 import type { Fetches } from "../fetch/fetches.ts";
 import type { Images } from "../images.ts";
+import type { AgentMetrics } from "../metrics.ts";
 import type { ReadableImages } from "./attachment.ts";
 import { loadAttachments } from "./attachment-records.ts";
 import { Attachments } from "./attachments.ts";
+import type { Demand } from "./demand.ts";
 import { type DiskEvents, DiskHost } from "./disk-host.ts";
 import { openSocketPlace } from "./export-socket.ts";
 import { ExportTotals } from "./export-totals.ts";
 import type { ExportSpec } from "./messages.ts";
 import { handOverDisk, isQemuRunning } from "./qmp/running-vm.ts";
+import { ReadFailures } from "./read-failures.ts";
 import { HostedImages } from "./readable-images.ts";
 import { tcpListenFrom } from "./tcp-listen.ts";
 
 export interface DisksOptions {
   config: AgentConfig["disk"];
+  demand: Demand;
+  metrics: AgentMetrics["disks"];
   boot: Pick<BootsOptions, "config" | "seederUrl" | "node" | "catalog" | "repairs" | "swarm">;
   cache: ImageCache;
   images: Images;
@@ -46,7 +51,7 @@ export interface Disks {
  * @throws Problem if the sockets' directory cannot be used.
  */
 export async function openDisks(options: DisksOptions): Promise<Disks> {
-  const { config, cache, clock, log } = options;
+  const { config, demand, metrics, cache, fetches, clock, log } = options;
   const ownDirectory = join(cache.layout.directory, "nbd");
   const records = await loadAttachments(cache.layout, log);
   const place = await openSocketPlace(
@@ -56,17 +61,18 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
   );
   const totals = new ExportTotals();
   const events: DiskEvents = {
-    demand: () => {},
-    served: () => {},
-    readFailed: () => {},
+    demand: (digest, ranges) => demand.demand(digest, ranges),
+    served: (_digest, waitedMs) => metrics.demandServed(waitedMs),
+    readFailed: (event) => failures.note(event, host.exportOf(event.id)),
     bootImageBad: (event) => void boots.images.bad(event),
     stats: ({ exports, boot }) => {
       totals.note(exports);
       boots.noteStats(boot);
     },
   };
+  const failures = new ReadFailures({ demand, fetches, onTimeout: metrics.readTimedOut, log });
   const host = new DiskHost({ log, clock, events, tcp: tcpListenFrom(config) });
-  const hosted = new HostedImages(cache, host);
+  const hosted = new HostedImages(cache, host, demand);
   const boots: Boots = new Boots({ ...options, ...options.boot }, host);
   const exports = {
     open: async (spec: ExportSpec) => {
@@ -80,8 +86,10 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
       boots.exportClosed(id);
       await host.closeExport(id);
       totals.closed(id);
+      failures.forget(id);
     },
     statsOf: (id: string) => totals.of(id),
+    faultOf: (id: string) => failures.of(id),
   };
   const qemu = { handOver: handOverDisk, isRunning: isQemuRunning };
   const attachments = new Attachments(

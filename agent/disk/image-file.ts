@@ -149,7 +149,10 @@ export class ImageFile {
         const why = this.#image.pieces
           ? "have not arrived"
           : "cannot be verified, as the image's pieces are not known,";
-        end(() => reject(new DiskReadError(`bytes ${offset} to ${offset + length - 1} ${why} within ${timeoutMs} ms`)));
+        const error = new DiskReadError(`bytes ${offset} to ${offset + length - 1} ${why} within ${timeoutMs} ms`, {
+          isTimeout: true,
+        });
+        end(() => reject(error));
       });
       const wait: Wait = { range: { offset, length }, sinceMs: clock.now(), arrive: () => end(resolve) };
       signal.addEventListener("abort", onAbort);

@@ -132,8 +132,8 @@ export type FromDiskWorker =
   | { kind: "demand"; digest: string; ranges: DemandedRange[] }
   /** Demand reads that were served: how long each waited. */
   | { kind: "served"; digest: string; waitedMs: number[] }
-  /** A read failed with EIO. */
-  | { kind: "read-failed"; id: string; offset: number; length: number; error: string }
+  /** A read failed with EIO; `isTimeout`: since what it needed did not come in time. */
+  | { kind: "read-failed"; id: string; offset: number; length: number; error: string; isTimeout: boolean }
   /**
    * A boot image is not used. `digest` is its own; damaged: its file is not what it was; otherwise it does not fit its image
    * or the memory.

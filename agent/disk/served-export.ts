@@ -3,7 +3,7 @@ import { messageOf } from "../../daemon/problem.ts";
 import type { Clock } from "../../swarm/types.ts";
 import type { BootMemory } from "./boot/boot-memory.ts";
 import { BootImageDisk } from "./boot-image-disk.ts";
-import type { Disk } from "./disk.ts";
+import { type Disk, DiskReadError } from "./disk.ts";
 import { ImageDisk } from "./image-disk.ts";
 import type { ImageFile } from "./image-file.ts";
 import { LogDisk } from "./log-disk.ts";
@@ -56,7 +56,8 @@ export class ServedExport implements NbdExport {
   }
 
   readFailed(offset: number, length: number, error: unknown): void {
-    this.#post({ kind: "read-failed", id: this.spec.id, offset, length, error: messageOf(error) });
+    const isTimeout = error instanceof DiskReadError && error.isTimeout;
+    this.#post({ kind: "read-failed", id: this.spec.id, offset, length, error: messageOf(error), isTimeout });
   }
 
   close(): void {

@@ -78,7 +78,7 @@ export async function bootAgent(world: SimWorld): Promise<SimAgent> {
     tools: {
       ...{ cache, swarm, origin, seederPeers, clock, now, log },
       // Pieces come from the swarm alone, however long that takes.
-      rules: { ...config.fetch, swarmPatienceMs: 1e9, stallMs: 1e9 },
+      rules: { ...config.fetch, swarmPatienceMs: 1e9, stallMs: 1e9, demandPatienceMs: 1e9 },
       random: () => random.next(),
     },
     ...{ concurrency: 3, queueMax: 10, whenFull: "refuse", space, changing },

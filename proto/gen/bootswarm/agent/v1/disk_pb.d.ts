@@ -49,7 +49,7 @@ export declare type Disk = Message<"bootswarm.agent.v1.Disk"> & {
   state: DiskState;
 
   /**
-   * Why it is not served, or why it could not be handed over; empty if all is well.
+   * Why it is not served, why it could not be handed over, or why a read of it failed last; empty if all is well.
    *
    * @generated from field: string error = 5;
    */

@@ -1,0 +1,60 @@
+/** Reads of disks that failed: why, for the log and for whoever lists the disks. */
+import type { Log } from "../../daemon/log.ts";
+import type { Fetches } from "../fetch/fetches.ts";
+import type { Demand } from "./demand.ts";
+import type { FromDiskWorker } from "./messages.ts";
+
+type ReadFailed = Extract<FromDiskWorker, { kind: "read-failed" }>;
+
+export interface ReadFailuresOptions {
+  demand: Pick<Demand, "infoOf">;
+  fetches: Pick<Fetches, "get">;
+  /** A read failed since what it needed had not come in time. */
+  onTimeout: () => void;
+  log: Log;
+}
+
+export class ReadFailures {
+  readonly #options: ReadFailuresOptions;
+  /** By export: the last one. */
+  readonly #last = new Map<string, string>();
+
+  constructor(options: ReadFailuresOptions) {
+    this.#options = options;
+  }
+
+  /** A read of an export of the image failed. */
+  note(event: ReadFailed, export_: { name: string; digest: string } | undefined): void {
+    const { log, onTimeout } = this.#options;
+    if (event.isTimeout) onTimeout();
+    const why = event.isTimeout && export_ ? `${event.error}; ${this.#waitedFor(event, export_.digest)}` : event.error;
+    this.#last.set(event.id, `a read failed: ${why}`);
+    log.error(
+      { disk: export_?.name ?? event.id, offset: event.offset, length: event.length, error: why },
+      "a disk's read failed",
+    );
+  }
+
+  /** Why an export's last read that failed did so; empty if none has. */
+  of(id: string): string {
+    return this.#last.get(id) ?? "";
+  }
+
+  /** The export is closed. */
+  forget(id: string): void {
+    this.#last.delete(id);
+  }
+
+  #waitedFor({ offset, length }: ReadFailed, digest: string): string {
+    const info = this.#options.demand.infoOf(digest);
+    const first = info && Math.floor(offset / info.pieceLengthBytes);
+    const last = info && Math.floor((offset + length - 1) / info.pieceLengthBytes);
+    const pieces = first === last ? `piece ${first}` : `pieces ${first} to ${last}`;
+    const what = info ? `it needs ${pieces} of ${info.pieceCount}` : "what the pieces of its image are is not known";
+    const fetch = this.#options.fetches.get(digest)?.view();
+    if (!fetch) return `${what}, and the image is not being fetched`;
+    const peers = fetch.peers === 1 ? "1 peer" : `${fetch.peers} peers`;
+    const error = fetch.error && `: ${fetch.error}`;
+    return `${what}; its fetch is ${fetch.state} with ${peers} (${fetch.activity}${error})`;
+  }
+}
