@@ -252,7 +252,7 @@ describe("many requests", () => {
     })().catch(() => {});
     const ends: Promise<unknown>[] = [];
     for (const { name } of images) {
-      const urgent = name === "image-7" ? FetchPriority.DEMAND : FetchPriority.ENSURE;
+      const urgent = name === "image-7" ? FetchPriority.ENSURE : FetchPriority.PREFETCH;
       const answers = agent.service.ensureImage({ image: name, priority: urgent })[Symbol.asyncIterator]();
       await answers.next();
       ends.push(drain(answers));
