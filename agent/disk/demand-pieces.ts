@@ -1,13 +1,10 @@
 /** Byte ranges of an image as pieces of its torrent: pure. */
 import type { Want } from "../../swarm/demand.ts";
-
-interface Range {
-  offset: number;
-  length: number;
-}
+import { piecesOf } from "../boot/piece-order.ts";
+import type { DemandedRange } from "./messages.ts";
 
 /** What to want of a torrent for what reads wait for, and for what they will probably read next. */
-export function wantOf(ranges: readonly (Range & { ahead: boolean })[], pieceLengthBytes: number): Want {
+export function wantOf(ranges: readonly DemandedRange[], pieceLengthBytes: number): Want {
   const now = piecesOf(
     ranges.filter(({ ahead }) => !ahead),
     pieceLengthBytes,
@@ -18,14 +15,4 @@ export function wantOf(ranges: readonly (Range & { ahead: boolean })[], pieceLen
     pieceLengthBytes,
   );
   return { now, ahead: ahead.filter((index) => !isWaitedFor.has(index)) };
-}
-
-/** The pieces that ranges lie in, each where it comes first: of a boot profile's extents, the order that a boot reads in. */
-export function piecesOf(ranges: Iterable<Range>, pieceLengthBytes: number): number[] {
-  const pieces = new Set<number>();
-  for (const { offset, length } of ranges) {
-    const end = offset + length;
-    for (let index = Math.floor(offset / pieceLengthBytes); index * pieceLengthBytes < end; index++) pieces.add(index);
-  }
-  return [...pieces];
 }

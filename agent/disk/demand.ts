@@ -8,7 +8,7 @@
 import type { Torrent } from "../../swarm/torrent.ts";
 import type { Clock, TorrentInfo } from "../../swarm/types.ts";
 import type { ImageReaders } from "../fetch/image-readers.ts";
-import { piecesOf, wantOf } from "./demand-pieces.ts";
+import { wantOf } from "./demand-pieces.ts";
 import type { DemandedRange, SharedPieces } from "./messages.ts";
 import { PieceBits } from "./piece-bits.ts";
 
@@ -20,11 +20,6 @@ export interface PieceListener {
   arrived(digest: string): void;
 }
 
-interface Extent {
-  offset: number;
-  length: number;
-}
-
 interface DemandedImage {
   torrent: Torrent | undefined;
   info: TorrentInfo | undefined;
@@ -32,7 +27,6 @@ interface DemandedImage {
   ranges: readonly DemandedRange[];
   /** Since when reads have waited without a break. */
   waitingSinceMs: number | undefined;
-  order: readonly Extent[];
   /** Exports that read it. */
   users: number;
   isTelling: boolean;
@@ -51,10 +45,8 @@ export class Demand implements ImageReaders {
   use(digest: string): () => void {
     const image = this.#image(digest);
     image.users++;
-    this.#applyOrder(image);
     return () => {
       image.users--;
-      this.#applyOrder(image);
       this.#forgetIfIdle(digest, image);
     };
   }
@@ -82,17 +74,6 @@ export class Demand implements ImageReaders {
   /** Since when reads of an image have waited without a break, as the clock tells it; undefined if none does. */
   waitingSinceMs(digest: string): number | undefined {
     return this.#images.get(digest)?.waitingSinceMs;
-  }
-
-  /**
-   * The order in which an image is read when it boots, such as a boot profile's extents: while a disk of it is attached,
-   * its pieces come in that order where no read waits. An empty one takes it back.
-   */
-  setOrder(digest: string, extents: readonly Extent[]): void {
-    const image = this.#image(digest);
-    image.order = extents;
-    this.#applyOrder(image);
-    this.#forgetIfIdle(digest, image);
   }
 
   join(digest: string, torrent: Torrent): (isSound: boolean) => void {
@@ -128,7 +109,6 @@ export class Demand implements ImageReaders {
     image.info = info;
     image.bits = new PieceBits(info, have);
     this.listener.piecesChanged(digest);
-    this.#applyOrder(image);
     this.#applyWant(image);
   }
 
@@ -147,22 +127,17 @@ export class Demand implements ImageReaders {
     if (torrent && info) torrent.want(wantOf(ranges, info.pieceLengthBytes));
   }
 
-  /** Nodes that only fetch an image are better off with the rarest first: then they have something to trade. */
-  #applyOrder({ torrent, info, order, users }: DemandedImage): void {
-    if (torrent && info) torrent.setOrder(users > 0 ? piecesOf(order, info.pieceLengthBytes) : []);
-  }
-
   #image(digest: string): DemandedImage {
     const known = this.#images.get(digest);
     if (known) return known;
     const nothing = { torrent: undefined, info: undefined, bits: undefined, waitingSinceMs: undefined };
-    const image: DemandedImage = { ...nothing, ranges: [], order: [], users: 0, isTelling: false };
+    const image: DemandedImage = { ...nothing, ranges: [], users: 0, isTelling: false };
     this.#images.set(digest, image);
     return image;
   }
 
   #forgetIfIdle(digest: string, image: DemandedImage): void {
-    if (image.torrent || image.users > 0 || image.ranges.length > 0 || image.order.length > 0) return;
+    if (image.torrent || image.users > 0 || image.ranges.length > 0) return;
     if (this.#images.get(digest) === image) this.#images.delete(digest);
   }
 }
