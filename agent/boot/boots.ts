@@ -59,7 +59,11 @@ export class Boots {
     this.recorder = new Recorder({
       ...options,
       mode: config.record,
-      rules: { quietMs: config.quietMs, bytesMax: coveredBytesMax, firstReadMs, longestMs },
+      // Who asks for a recording says what a boot is.
+      rules: {
+        ...{ quietMs: config.quietMs, firstReadMs, longestMs },
+        ...{ bytesMin: 0, bytesMax: coveredBytesMax, bootBytesMax: Number.POSITIVE_INFINITY },
+      },
       host,
       upload: (digest, made, signal) => uploadBootImage(seederUrl, digest, made, signal),
       onEnded: (state) => {

@@ -12,7 +12,7 @@ import { wait } from "../clock.ts";
 import type { RecordingProgress } from "../disk/messages.ts";
 import { bootNameOf } from "./boot-names.ts";
 import { type MadeBootImage, makeBootImage } from "./make-boot-image.ts";
-import { type RecordingRules, recordingEnd } from "./recording-end.ts";
+import { automaticRules, type RecordingEnd, type RecordingRules, recordingEnd } from "./recording-end.ts";
 
 export const recordModes = ["auto", "off"] as const;
 export type RecordMode = (typeof recordModes)[number];
@@ -111,7 +111,8 @@ export class Recorder {
     const { mode, cache, log } = this.#options;
     if (mode === "off" || this.#current.has(disk.digest)) return;
     if (cache.findByName(bootNameOf(disk.digest)) !== undefined) return;
-    await this.start(disk, {}).catch((error: unknown) => {
+    const rules = automaticRules(cache.get(disk.digest)?.record.sizeBytes ?? 0);
+    await this.start(disk, rules).catch((error: unknown) => {
       const isUsual = error instanceof Problem && ["already-exists", "conflict"].includes(error.kind);
       log[isUsual ? "debug" : "info"]({ digest: disk.digest, error: messageOf(error) }, "this boot is not recorded");
     });
@@ -234,13 +235,7 @@ export class Recorder {
         if (progress) this.#note(recording, { reads: progress.reads, blockBytes: progress.blockBytes });
         if (isStopped) break;
         const end = recordingEnd(progress, clock.now() - startMs, rules);
-        if (end === "nothing-read") {
-          const seconds = Math.round(rules.firstReadMs / 1_000);
-          throw new Problem(
-            "conflict",
-            `nobody has read the disk for ${seconds} s; boot a VM on it while it is recorded`,
-          );
-        }
+        checkIsBoot(end, rules);
         if (end) break;
       }
     } catch (error) {
@@ -289,6 +284,19 @@ export class Recorder {
   #note(recording: Recording, change: Partial<RecordingView>): void {
     recording.view = { ...recording.view, ...change };
     this.changes.notify();
+  }
+}
+
+/** @throws Problem "conflict" for what was no boot. */
+function checkIsBoot(end: RecordingEnd | undefined, { firstReadMs }: RecordingRules): void {
+  const again = "boot a VM on it while it is recorded (bootswarm boot record)";
+  switch (end) {
+    case "nothing-read":
+      throw new Problem("conflict", `nobody has read the disk for ${Math.round(firstReadMs / 1_000)} s; ${again}`);
+    case "too-little":
+      throw new Problem("conflict", `too little was read of the disk for a boot; ${again}`);
+    case "too-much":
+      throw new Problem("conflict", `nearly all of the disk was read, as by a copy and not by a boot; ${again}`);
   }
 }
 
