@@ -86,7 +86,12 @@ export class Boots {
     this.#stats = stats;
   }
 
-  /** An export is served from now on. */
+  /** Whether an export's reads are being recorded. */
+  isRecorded(id: string): boolean {
+    return this.recorder.isRecording(id);
+  }
+
+  /** A disk was attached and is served from now on. */
   exportOpened({ id, name, digest }: ExportSpec): void {
     void this.recorder.diskOpened({ id, name, digest });
   }

@@ -106,6 +106,11 @@ export class Recorder {
     return this.list().find((view) => view.digest === digest);
   }
 
+  /** Whether a disk's reads are being recorded. */
+  isRecording(id: string): boolean {
+    return [...this.#current.values()].some(({ disk, view }) => disk.id === id && view.state === "recording");
+  }
+
   /** A disk is served from now on: its boot is recorded if nobody has recorded one of this image. Never rejects. */
   async diskOpened(disk: RecordableDisk): Promise<void> {
     const { mode, cache, log } = this.#options;

@@ -15,6 +15,8 @@ export interface ExportHost {
   open(spec: ExportSpec): Promise<{ uri: string; tcpUri?: string | undefined }>;
   /** Ends an export and its connections; nothing if there is none. */
   close(id: string): Promise<void>;
+  /** Whether a boot is being recorded through an export: what its VM reads after a handover nobody sees. */
+  isRecorded(id: string): boolean;
   /** What is known of an export that is served. */
   statsOf(id: string): ExportStats | undefined;
   /** Why the last read of an export that failed did so; empty if none has. */

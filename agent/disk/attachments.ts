@@ -157,15 +157,15 @@ export class Attachments {
 
   /** Does what a disk lacks, if anything. */
   async #tend(attached: Attached, signal: AbortSignal): Promise<void> {
-    const { cache, fetches, images, isRunning } = this.#options;
-    const { digest, qmpPath } = attached.record;
+    const { cache, exports, fetches, images, isRunning } = this.#options;
+    const { id, digest, qmpPath } = attached.record;
     await attached.serial.run(async () => {
       if (this.#attached.get(attached.record.name) !== attached) return;
       if (attached.state === "failed") await this.#openOrFail(attached);
       const isComplete = cache.get(digest)?.complete === true;
       // Also where the fetch has failed, or was cancelled: as long as a VM may read it, it is wanted.
       if (!isComplete && !fetches.get(digest)) await images.ensure(digest, "demand");
-      const isDue = isComplete && qmpPath !== "" && attached.state === "serving";
+      const isDue = isComplete && qmpPath !== "" && attached.state === "serving" && !exports.isRecorded(id);
       // Until its VM has been started there is nothing to hand over.
       if (isDue && (await isRunning(qmpPath))) await this.#handOver(attached, qmpPath, signal);
       if (attached.state !== "failed") attached.error = "";

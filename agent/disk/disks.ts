@@ -45,6 +45,9 @@ export interface Disks {
   close(): Promise<void>;
 }
 
+/** A disk is served so soon after it was attached, and no sooner after a restart of the agent. */
+const newMsMax = 5_000;
+
 /**
  * Takes up the attached disks: their images are held from now on. `attachments.open` serves them.
  *
@@ -74,12 +77,17 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
   const host = new DiskHost({ log, clock, events, tcp: tcpListenFrom(config) });
   const hosted = new HostedImages(cache, host, demand);
   const boots: Boots = new Boots({ ...options, ...options.boot }, host);
+  // Of a VM that has found its disk again no boot is recorded.
+  const isNew = (id: string) => {
+    const attachedAt = attachments.list().find(({ record }) => record.id === id)?.record.attachedAt ?? "";
+    return options.now().getTime() - Date.parse(attachedAt) < newMsMax;
+  };
   const exports = {
     open: async (spec: ExportSpec) => {
       // The first read finds a boot image that is here.
       await boots.images.whenTold(spec.digest);
       const opened = await host.openExport(spec);
-      boots.exportOpened(spec);
+      if (isNew(spec.id)) boots.exportOpened(spec);
       return opened;
     },
     close: async (id: string) => {
@@ -88,11 +96,12 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
       totals.closed(id);
       failures.forget(id);
     },
+    isRecorded: (id: string) => boots.isRecorded(id),
     statsOf: (id: string) => totals.of(id),
     faultOf: (id: string) => failures.of(id),
   };
   const qemu = { handOver: handOverDisk, isRunning: isQemuRunning };
-  const attachments = new Attachments(
+  const attachments: Attachments = new Attachments(
     { ...options, ...qemu, exports, readable: readableOf(hosted, boots), place, readTimeoutMs: config.readTimeoutMs },
     records,
   );
