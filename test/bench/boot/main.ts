@@ -3,6 +3,7 @@ import { mkdirSync } from "node:fs";
 import type { LabHost } from "../swarm/lab-plan.ts";
 import { cpuBetween, machineTicks } from "../swarm/machine-load.ts";
 import type { BootCase, StartedCase } from "./case.ts";
+import { cold } from "./cases/bootswarm.ts";
 import { download } from "./cases/download.ts";
 import { localFile } from "./cases/local-file.ts";
 import { nbdkitCurl } from "./cases/nbdkit-curl.ts";
@@ -14,7 +15,7 @@ import type { BootResult } from "./results.ts";
 import { type Link, makeScene, receivedBytes, type Scene } from "./scene.ts";
 import { type Accelerator, accelerator, bootToReady } from "./vm.ts";
 
-const cases: BootCase[] = [localFile, download, nbdkitCurl, nbdkitTorrent];
+const cases: BootCase[] = [localFile, download, nbdkitCurl, nbdkitTorrent, cold];
 
 // The lab and the files go at the process's end, whichever way that comes.
 for (const [signal, status] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
