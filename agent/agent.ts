@@ -178,6 +178,7 @@ async function openParts(
     catalog,
     repairs,
     swarm,
+    random,
   };
   const disks = await openDisks({
     config: config.disk,
@@ -193,7 +194,7 @@ async function openParts(
     log,
   });
   opened.defer(() => disks.close());
-  imageCame = (digest) => void disks.boots.images.imageCame(digest);
+  imageCame = (digest) => disks.boots.images.imageCame(digest);
   metrics.observeDisks(disks);
   metrics.observeBoots(disks.boots);
   const { zone, name } = config;
@@ -246,7 +247,7 @@ async function runBackground(parts: AgentParts, signal: AbortSignal): Promise<vo
     const before = cache.get(facts.digest)?.record.infohash;
     try {
       const isNew = await cache.learn(facts);
-      void parts.disks.boots.images.consider(facts);
+      parts.disks.boots.images.consider(facts);
       if (!isNew) return;
     } catch (error) {
       log.warn({ digest: facts.digest, error: messageOf(error) }, "cannot write down what the catalog says");

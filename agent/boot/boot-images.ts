@@ -24,6 +24,10 @@ export const bootPrefetchModes = ["all", "used", "off"] as const;
 export type BootPrefetch = (typeof bootPrefetchModes)[number];
 
 const askTimeoutMs = 5_000;
+/** Boot images fetched ahead of need at once: a catalog of them must not fill the queue of fetches that somebody wants. */
+const lanesMax = 2;
+/** Those that wait; a catalog has fewer. */
+const aheadMax = 100_000;
 
 export interface BootImagesOptions {
   prefetch: BootPrefetch;
@@ -53,6 +57,10 @@ interface Used {
 export class BootImages {
   readonly #options: BootImagesOptions;
   readonly #used = new Map<string, Used>();
+  /** Boot images to be fetched ahead of need, by name or digest. */
+  readonly #ahead = new Set<string>();
+  readonly #closing = new AbortController();
+  #lanes = 0;
   #badCount = 0;
 
   constructor(options: BootImagesOptions) {
@@ -97,31 +105,52 @@ export class BootImages {
     await this.#used.get(digest)?.told;
   }
 
-  /** Looks at what the catalog says of an image: whether it is a boot image that is wanted here. Never rejects. */
-  async consider(facts: ImageFacts): Promise<void> {
-    const { bootOf, names } = facts;
+  /** Looks at what the catalog says of an image: whether it is a boot image that is wanted here. */
+  consider({ digest, bootOf, names }: ImageFacts): void {
     if (bootOf === undefined || names.length === 0) return;
     const used = this.#used.get(bootOf);
     if (used) {
       void this.#prepare(bootOf, used);
       return;
     }
-    const { prefetch, cache, images, log } = this.#options;
+    const { prefetch, cache } = this.#options;
     const isWanted = prefetch === "all" || (prefetch === "used" && cache.get(bootOf) !== undefined);
-    if (!isWanted || cache.get(facts.digest)?.complete) return;
-    await images.ensure(facts.digest, "prefetch").catch((error: unknown) => {
-      log.info({ digest: facts.digest, bootOf, error: messageOf(error) }, "a boot image is not fetched ahead of need");
-    });
+    if (isWanted && !cache.get(digest)?.complete) this.#fetchAhead(digest);
   }
 
-  /** Looks whether the boot image of an image that has come is wanted. Never rejects. */
-  async imageCame(digest: string): Promise<void> {
-    const { prefetch, images, cache, log } = this.#options;
+  /** Looks whether the boot image of an image that has come is wanted. */
+  imageCame(digest: string): void {
+    const { prefetch, cache } = this.#options;
     if (prefetch !== "used" || this.find(digest) || cache.get(digest)?.record.bootOf !== undefined) return;
-    await images.ensure(bootNameOf(digest), "prefetch").catch((error: unknown) => {
-      if (isNotFound(error)) return;
-      log.info({ bootOf: digest, error: messageOf(error) }, "a boot image is not fetched ahead of need");
-    });
+    this.#fetchAhead(bootNameOf(digest));
+  }
+
+  /** Ends what is fetched ahead of need: the agent's next start begins again. */
+  close(): void {
+    this.#closing.abort(new Problem("cancelled", "the agent is stopping"));
+    this.#ahead.clear();
+  }
+
+  /** Fetches a boot image that nobody waits for, after those that were wanted before. */
+  #fetchAhead(image: string): void {
+    if (this.#ahead.size >= aheadMax) return;
+    this.#ahead.add(image);
+    while (this.#lanes < lanesMax && this.#ahead.size > 0) {
+      this.#lanes += 1;
+      void this.#runLane().finally(() => {
+        this.#lanes -= 1;
+      });
+    }
+  }
+
+  async #runLane(): Promise<void> {
+    for (let [image] = this.#ahead; image !== undefined; [image] = this.#ahead) {
+      this.#ahead.delete(image);
+      await this.#fetch(image, this.#closing.signal, "prefetch").catch((error: unknown) => {
+        if (this.#closing.signal.aborted || isNotFound(error)) return;
+        this.#options.log.info({ image, error: messageOf(error) }, "a boot image was not fetched ahead of need");
+      });
+    }
   }
 
   /** The disk worker does not use a boot image. A damaged one is fetched again, and then used. */

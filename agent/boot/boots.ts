@@ -34,6 +34,7 @@ export interface BootsOptions {
   repairs: Repairs;
   swarm: Swarm;
   clock: Clock;
+  random: () => number;
   now: () => Date;
   log: Log;
 }

@@ -5,6 +5,7 @@
 import type { Log } from "../../daemon/log.ts";
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import type { Clock } from "../../swarm/types.ts";
+import { type BackoffLimits, backoffMs } from "../backoff.ts";
 import type { ImageCache } from "../cache/image-cache.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import { ChangeSignal } from "../change-signal.ts";
@@ -23,6 +24,9 @@ const lookIntervalMs = 500;
 const claimMs = 180_000;
 const extendMs = 60_000;
 const askTimeoutMs = 10_000;
+/** A restart of the seeder is over by then; the boot that was recorded is worth some patience. */
+const uploadAttemptsMax = 10;
+const retryLimits: BackoffLimits = { firstMs: 1_000, longestMs: 30_000 };
 /** Recordings that have ended and are still listed. */
 const endedMax = 50;
 
@@ -70,6 +74,7 @@ export interface RecorderOptions {
   /** Told of each that ends. */
   onEnded: (state: "published" | "failed") => void;
   clock: Clock;
+  random: () => number;
   now: () => Date;
   log: Log;
 }
@@ -204,7 +209,7 @@ export class Recorder {
       made = await this.#make(view.digest, reads);
       const { sharedBytes } = made.packed;
       this.#note(recording, { state: "publishing", bootImageBytes: made.sizeBytes, sharedBytes });
-      await this.#options.upload(view.digest, made, abort.signal);
+      await this.#upload(view.digest, made, abort.signal);
       this.#note(recording, { state: "published" });
       const { reads: readCount, blockBytes, bootImageBytes } = recording.view;
       log.info({ digest: view.digest, reads: readCount, blockBytes, bootImageBytes, sharedBytes }, "recorded a boot");
@@ -272,6 +277,21 @@ export class Recorder {
     // One without a name has left the catalog.
     const candidates = here.filter(({ record }) => record.names.length > 0);
     return await makeBootImage({ image, reads, candidates, disk, temporaryDirectory: tmp, log });
+  }
+
+  /** Publishes it, trying again while the seeder does not answer. */
+  async #upload(digest: string, made: MadeBootImage, signal: AbortSignal): Promise<void> {
+    const { upload, clock, random, log } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await upload(digest, made, signal);
+      } catch (error) {
+        const isWorthIt = error instanceof Problem && error.kind === "unavailable" && attempt < uploadAttemptsMax;
+        if (signal.aborted || !isWorthIt) throw error;
+        log.info({ digest, error: messageOf(error) }, "cannot publish a boot image yet");
+        await wait(clock, backoffMs(attempt, retryLimits, random), signal);
+      }
+    }
   }
 
   /** Keeps the claim while a slow boot goes on. Never rejects. */

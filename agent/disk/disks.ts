@@ -26,7 +26,7 @@ export interface DisksOptions {
   config: AgentConfig["disk"];
   demand: Demand;
   metrics: AgentMetrics["disks"];
-  boot: Pick<BootsOptions, "config" | "seederUrl" | "node" | "catalog" | "repairs" | "swarm">;
+  boot: Pick<BootsOptions, "config" | "seederUrl" | "node" | "catalog" | "repairs" | "swarm" | "random">;
   cache: ImageCache;
   images: Images;
   fetches: Fetches;
@@ -113,6 +113,7 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
       await Promise.all([hosted.run(signal), attachments.run(signal)]);
     },
     close: async () => {
+      boots.images.close();
       await boots.recorder.close();
       await host.close();
     },

@@ -176,3 +176,35 @@ test("a boot is recorded by one node, through a disk, and only once", async () =
   const ended = async () => (await two.service.listBootImages({})).recordings[0]?.error;
   await expect.poll(ended, pollOptions).toContain("the disk was detached before the guest was up");
 });
+
+test("a node fetches ahead of need the boot images that it is told to, and loads those that it has memory for", async () => {
+  const seeder = await startSeeder();
+  const image = randomBytes(8 * MiB);
+  const digest = await publish(seeder, "debian", image);
+  const node = await startAgent(seeder.url);
+  await fetchToEnd(node, "debian");
+  await recordBoot(node, "debian");
+
+  const settings = { "boot.prefetch": "used", "boot.memoryBytes": 100_000 };
+  const [used, never] = [
+    await startAgent(seeder.url, settings),
+    await startAgent(seeder.url, { "boot.prefetch": "off" }),
+  ];
+  const bootImages = async (agent: RunningAgent) => (await agent.service.listBootImages({})).bootImages;
+  await fetchToEnd(never, "debian");
+  // One that knows the catalog, and has none of its images.
+  expect(await bootImages(used)).toEqual([]);
+  await fetchToEnd(used, "debian");
+  await expect.poll(() => bootImages(used), pollOptions).toMatchObject([{ bootOf: digest }]);
+  expect(await bootImages(never)).toEqual([]);
+
+  const read = await readThrough(used, "debian", boot);
+  expect(
+    read.every((bytes, at) => bytes.equals(image.subarray(boot[at]?.[0], (boot[at]?.[0] ?? 0) + bytes.length))),
+  ).toBe(true);
+  await expect.poll(() => metric(used, "bootswarm_agent_boot_bad_images_total"), pollOptions).toBe(1);
+  expect(await metric(used, "bootswarm_agent_boot_images_in_memory")).toBe(0);
+  await readThrough(never, "debian", boot);
+  // It is brought for the disk that is attached.
+  await expect.poll(() => metric(never, "bootswarm_agent_boot_images_in_memory"), pollOptions).toBe(1);
+});

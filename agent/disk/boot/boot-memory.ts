@@ -91,6 +91,7 @@ export class BootMemory {
   }
 
   async #load(image: { digest: string; sizeBytes: number }, files: BootImageFiles): Promise<void> {
+    if (this.#bytesMax === 0) return;
     const { digest, path } = files;
     const before = this.#indexes.get(image.digest);
     if (before?.contents.every((content) => this.#contents.get(content.digest) === content)) {
@@ -110,8 +111,7 @@ export class BootMemory {
       for (const source of head.sources) sources.push(await this.#source(source, files, used));
       this.#indexes.set(image.digest, new BootIndex(image.sizeBytes, head.segments, own, sources));
     } catch (error) {
-      const isDamaged = error instanceof BootFormatError;
-      this.#options.onBad(digest, path, messageOf(error), isDamaged);
+      this.#options.onBad(digest, path, messageOf(error), !(error instanceof UnfitError));
     }
   }
 
@@ -131,7 +131,7 @@ export class BootMemory {
         throw new BootFormatError("it has not the length that it should have");
       return this.#take(source.digest, path, head, headBytes, used);
     } catch (error) {
-      this.#options.onBad(source.digest, path, messageOf(error), error instanceof BootFormatError);
+      this.#options.onBad(source.digest, path, messageOf(error), !(error instanceof UnfitError));
       return undefined;
     }
   }
