@@ -21,6 +21,23 @@ beforeAll(async () => {
 });
 afterAll(() => removeGuest());
 
+test("a VM starts and reads right bytes while its image is still on its way", async () => {
+  const directory = await temporaryDirectory();
+  const source = await makeRandomFile(directory, "disk.raw", 64);
+  // Two minutes for all of it; what is read first does not wait for the rest.
+  const seeder = await startSeeder(join(directory, "seeder"), { "swarm.uploadBytesPerSecondMax": 512 * 1024 });
+  await publish(seeder, source, "disk");
+  const agent = await startAgent(seeder.url, join(directory, "node"), { "fetch.fallback": "off" });
+  const disk = await attachDisk(agent, "disk", "--overlay", join(directory, "vm1.qcow2"));
+  const machine = await startFrom(disk, guest);
+  await moreRead(machine, 4);
+  const now = await diskOf(agent, "vm1");
+  expect(now).toMatchObject({ imageComplete: false, readErrors: 0n });
+  expect(now.demandBytes).toBeGreaterThan(0n);
+  expect(wrongReads(machine, await mebibyteDigests(source))).toEqual([]);
+  expect(guestReadErrors(machine)).toEqual([]);
+});
+
 test("a VM reads on while its agent is restarted, and while it is killed and comes back", async () => {
   const directory = await temporaryDirectory();
   const source = await makeRandomFile(directory, "disk.raw", 8);
