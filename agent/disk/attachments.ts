@@ -133,42 +133,60 @@ export class Attachments {
 
   /** Does what is due until the signal aborts: what has failed anew, and handovers. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, log } = this.#options;
+    const { clock } = this.#options;
+    const tending = new Set<Promise<void>>();
     while (!signal.aborted) {
-      const due = [...this.#attached.values()].filter(({ retryAtMs }) => clock.now() >= retryAtMs);
-      await Promise.all(
-        due.map((attached) =>
-          this.#tend(attached, signal).catch((error: unknown) => {
-            attached.retryAtMs = clock.now() + retryMs;
-            if (signal.aborted) return;
-            if (attached.error === messageOf(error)) return;
-            attached.error = messageOf(error);
-            log.warn({ disk: attached.record.name, error: attached.error }, "a disk needs something that fails");
-          }),
-        ),
-      );
+      for (const attached of this.#attached.values()) {
+        if (clock.now() < attached.retryAtMs) continue;
+        // One that takes its time keeps no other waiting.
+        attached.retryAtMs = Number.POSITIVE_INFINITY;
+        const tended = this.#tend(attached, signal).finally(() => tending.delete(tended));
+        tending.add(tended);
+      }
       await wait(clock, lookIntervalMs, signal).catch(() => {});
     }
+    await Promise.all(tending);
   }
 
   get #layout() {
     return this.#options.cache.layout;
   }
 
-  /** Does what a disk lacks, if anything. */
+  /** Does what a disk lacks, if anything. Never rejects. */
   async #tend(attached: Attached, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#options;
+    let delayMs = 0;
+    try {
+      if (!(await this.#supply(attached, signal))) delayMs = retryMs;
+      if (attached.state !== "failed") attached.error = "";
+    } catch (error) {
+      delayMs = retryMs;
+      if (signal.aborted || attached.error === messageOf(error)) return;
+      attached.error = messageOf(error);
+      log.warn({ disk: attached.record.name, error: attached.error }, "a disk needs something that fails");
+    } finally {
+      attached.retryAtMs = clock.now() + delayMs;
+    }
+  }
+
+  /** @returns false if it is not to be looked at again at once */
+  async #supply(attached: Attached, signal: AbortSignal): Promise<boolean> {
     const { cache, exports, fetches, images, isRunning } = this.#options;
-    const { id, digest, qmpPath } = attached.record;
-    await attached.serial.run(async () => {
-      if (this.#attached.get(attached.record.name) !== attached) return;
-      if (attached.state === "failed") await this.#openOrFail(attached);
-      const isComplete = cache.get(digest)?.complete === true;
+    const { id, digest } = attached.record;
+    if (cache.get(digest)?.complete !== true && !fetches.get(digest)) {
       // Also where the fetch has failed, or was cancelled: as long as a VM may read it, it is wanted.
-      if (!isComplete && !fetches.get(digest)) await images.ensure(digest, "demand");
+      await images.ensure(digest, "demand");
+      return false;
+    }
+    return attached.serial.run(async () => {
+      if (this.#attached.get(attached.record.name) !== attached) return true;
+      if (attached.state === "failed") await this.#openOrFail(attached);
+      const { qmpPath } = attached.record;
+      const isComplete = cache.get(digest)?.complete === true;
       const isDue = isComplete && qmpPath !== "" && attached.state === "serving" && !exports.isRecorded(id);
       // Until its VM has been started there is nothing to hand over.
       if (isDue && (await isRunning(qmpPath))) await this.#handOver(attached, qmpPath, signal);
-      if (attached.state !== "failed") attached.error = "";
+      return attached.state !== "failed";
     });
   }
 
@@ -186,19 +204,17 @@ export class Attachments {
     // Before it begins: after a crash in the middle it is gone on with.
     if (qmpPath !== record.qmpPath) await this.#change(attached, { qmpPath });
     const nodePrefix = nodePrefixOf(record);
-    try {
-      await handOver({ name, nodePrefix, imagePath: entry.paths.data, format }, qmpPath, signal);
-    } catch (error) {
-      attached.retryAtMs = this.#options.clock.now() + retryMs;
-      throw error;
-    }
+    await handOver({ name, nodePrefix, imagePath: entry.paths.data, format }, qmpPath, signal);
     attached.lastStats = exports.statsOf(record.id);
     await exports.close(record.id);
     attached.state = "handed-over";
     attached.error = "";
     attached.unuse?.();
     attached.unuse = undefined;
-    await this.#change(attached, { handedOverAt: now().toISOString() });
+    await this.#change(attached, { handedOverAt: now().toISOString() }).catch((error: unknown) => {
+      // After a restart it is found to be done.
+      log.warn({ disk: name, error: messageOf(error) }, "cannot write down that a disk was handed over");
+    });
     log.info({ disk: name, digest: record.digest, qmp: qmpPath }, "a disk was handed over to its VM");
   }
 
@@ -211,6 +227,7 @@ export class Attachments {
   async #openOrUndo(attached: Attached): Promise<void> {
     try {
       await attached.serial.run(() => this.#open(attached));
+      attached.retryAtMs = 0;
     } catch (error) {
       await removeAttachment(this.#layout, attached.record).catch(() => {});
       this.#drop(attached);
@@ -219,11 +236,14 @@ export class Attachments {
   }
 
   async #openOrFail(attached: Attached): Promise<void> {
-    attached.retryAtMs = 0;
-    if (attached.state === "handed-over") return;
+    if (attached.state === "handed-over") {
+      attached.retryAtMs = 0;
+      return;
+    }
     const { log, clock } = this.#options;
     try {
       await this.#open(attached);
+      attached.retryAtMs = 0;
     } catch (error) {
       const isNews = attached.error !== messageOf(error);
       attached.error = messageOf(error);
@@ -247,7 +267,6 @@ export class Attachments {
     attached.tcpUri = tcpUri;
     attached.state = "serving";
     attached.error = "";
-    attached.retryAtMs = 0;
   }
 
   #hold(record: AttachmentRecord): Attached {
