@@ -79,7 +79,9 @@ test.each([
     const seeder = await startSeeder(join(directory, "seeder"));
     await publish(seeder, format === "raw" ? raw : await makeQcow2Disk(raw), "disk");
     const state = join(directory, "node");
-    const first = await startAgent(seeder.url, state);
+    // A boot that is recorded is handed over later.
+    const settings = { "boot.record": "off" };
+    const first = await startAgent(seeder.url, state, settings);
     await ensure(first, "disk");
     const overlay = join(directory, "vm1.qcow2");
     const qmpPath = join(directory, "qmp");
@@ -93,7 +95,7 @@ test.each([
     } else {
       machine = await startFrom(await attachDisk(first, "disk", "--overlay", overlay, ...qmp), guest);
       await first.process.kill("SIGKILL");
-      agent = await startAgent(seeder.url, state);
+      agent = await startAgent(seeder.url, state, settings);
       await eventually(async () => (await diskOf(agent, "vm1")).handedOverAt, "the disk is handed over");
     }
     const { reads, state: now } = await diskOf(agent, "vm1");
@@ -104,7 +106,7 @@ test.each([
     await bootswarm(agent, "disk", "handover", "vm1");
     await agent.process.kill("SIGKILL");
     await moreRead(machine, 3);
-    const again = await startAgent(seeder.url, state);
+    const again = await startAgent(seeder.url, state, settings);
     expect(await diskOf(again, "vm1")).toMatchObject({ state: DiskState.HANDED_OVER, error: "" });
     await expect(bootswarm(again, "rm", "--force", "disk")).rejects.toThrow(/attached as disk vm1/);
     await expect(bootswarm(again, "disk", "detach", "vm1")).rejects.toThrow(/a VM that runs .* reads the image's file/);
