@@ -29,10 +29,14 @@ export interface Want {
 /** How long after a demand the next one is reckoned with. */
 const calmMs = 5_000;
 /**
- * What may be asked of all peers together beside the demands, for so long: each of them waits behind it. Less would leave a
- * link of 20 ms idle, and get a node little of what a crowd trades.
+ * What may be asked of all peers together beside the demands, for so long: what comes in so many seconds, and so many
+ * blocks, some for each peer. Each demand waits behind it. Less would leave a link of 20 ms idle, and get a node little of
+ * what a crowd trades.
  */
-const calmRoom: RoomBound = { blocks: 12, seconds: 0.05, idleBlocks: 0 };
+const calmSeconds = 0.05;
+const calmBlocksMin = 4;
+const calmBlocksPerPeer = 2;
+const calmBlocksMax = 12;
 /** Of a boot's order, as many of the next pieces are looked at as come to this: nodes that boot together trade those. */
 const orderWindowBytes = 4 * 1024 * 1024;
 const orderWindowPiecesMin = 4;
@@ -115,7 +119,9 @@ export class Demand {
 
   /** What may be asked of all peers together, if that is less than usual. */
   room(nowMs: number): RoomBound | undefined {
-    return nowMs - this.#lastWantedAtMs < calmMs ? calmRoom : undefined;
+    if (nowMs - this.#lastWantedAtMs >= calmMs) return undefined;
+    const blocks = Math.min(calmBlocksMin + calmBlocksPerPeer * this.#options.peers.size, calmBlocksMax);
+    return { blocks, seconds: calmSeconds, idleBlocks: 0 };
   }
 
   /** Pieces to ask a peer for before others: what will be read next, and what is waited for but must come from one peer. */

@@ -12,10 +12,13 @@ const metainfoHead = Buffer.from("d4:info");
 const metainfoTail = Buffer.from("e");
 
 /**
- * Pieces aimed at per image: a piece can be passed on only when it is whole, so more pieces spread sooner; each costs
- * 20 bytes of metainfo and one have message per peer.
+ * Pieces aimed at per image: a piece can be passed on, and read by a VM that waits for it, only when it is whole; each costs
+ * 20 bytes of metainfo and one have message per peer. From 128 KiB on, reads that wait gain more by smaller pieces than
+ * fewer messages save, up to four times as many.
  */
 const piecesAimedAt = 4_096;
+const piecesAimedAtMost = 16_384;
+const readableLengthBytes = 128 * 1024;
 const chosenLengthBytesMin = 32 * 1024;
 const chosenLengthBytesMax = 4 * 1024 * 1024;
 
@@ -23,7 +26,8 @@ const chosenLengthBytesMax = 4 * 1024 * 1024;
 export function pieceLengthFor(sizeBytes: number | undefined): number {
   if (sizeBytes === undefined) return 1024 * 1024;
   let length = chosenLengthBytesMin;
-  while (length < chosenLengthBytesMax && sizeBytes / length > piecesAimedAt) length *= 2;
+  const piecesMost = () => (length < readableLengthBytes ? piecesAimedAt : piecesAimedAtMost);
+  while (length < chosenLengthBytesMax && sizeBytes / length > piecesMost()) length *= 2;
   while (length < pieceLengthBytesMax && sizeBytes / length > piecesMax) length *= 2;
   return length;
 }

@@ -62,7 +62,7 @@ test("a piece that somebody waits for comes before everything else, in a busy sw
   const without = await runDemandReads({ ...readers, wanting: false });
   const told = await runDemandReads({ ...readers, wanting: true });
   const scarce = await runDemandReads({ ...readers, wanting: true, budgetPieces: 2 });
-  expect(medianOf(without.waitedMs)).toBeGreaterThan(500);
+  expect(without.waitedMs.at(-1)).toBeGreaterThan(500);
   expect(medianOf(told.waitedMs)).toBeLessThan(200);
   expect(medianOf(scarce.waitedMs)).toBeLessThan(200);
 });
