@@ -8,6 +8,13 @@ export interface Backing {
   format: "raw" | "qcow2";
 }
 
+export interface ServedBytes {
+  bootImageBytes: number;
+  fileBytes: number;
+  /** What the VM had to wait for. */
+  demandBytes: number;
+}
+
 export interface BootCase {
   /** What it is called on the command line and in results. */
   name: string;
@@ -21,4 +28,6 @@ export interface StartedCase extends AsyncDisposable {
   attach(host: LabHost): Promise<Backing>;
   /** Requests that have gone to the image's server, where that counts them. */
   linkRequests?(): Promise<number>;
+  /** Where a host's agent took what its VM has read. */
+  served?(host: LabHost): Promise<ServedBytes>;
 }

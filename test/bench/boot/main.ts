@@ -3,7 +3,7 @@ import { mkdirSync } from "node:fs";
 import type { LabHost } from "../swarm/lab-plan.ts";
 import { cpuBetween, machineTicks } from "../swarm/machine-load.ts";
 import type { BootCase, StartedCase } from "./case.ts";
-import { cold } from "./cases/bootswarm.ts";
+import { bootImage, cold, profile } from "./cases/bootswarm.ts";
 import { download } from "./cases/download.ts";
 import { localFile } from "./cases/local-file.ts";
 import { nbdkitCurl } from "./cases/nbdkit-curl.ts";
@@ -15,7 +15,7 @@ import type { BootResult } from "./results.ts";
 import { type Link, makeScene, receivedBytes, type Scene } from "./scene.ts";
 import { type Accelerator, accelerator, bootToReady } from "./vm.ts";
 
-const cases: BootCase[] = [localFile, download, nbdkitCurl, nbdkitTorrent, cold];
+const cases: BootCase[] = [localFile, download, nbdkitCurl, nbdkitTorrent, cold, profile, bootImage];
 
 // The lab and the files go at the process's end, whichever way that comes.
 for (const [signal, status] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
@@ -78,6 +78,7 @@ async function measure(
     guestReads: boots.map((boot) => boot.guestReads),
     guestReadBytes: boots.map((boot) => boot.guestReadBytes),
     ...(requests === undefined ? {} : { linkRequests: requests - (requestsBefore ?? 0) }),
+    ...(started.served ? { served: boots.flatMap((boot) => boot.served ?? []) } : {}),
     machineIdlePercent: (100 * machine.idleSeconds) / machine.seconds,
   };
 }
@@ -95,5 +96,6 @@ async function bootOn(scene: Scene, started: StartedCase, host: LabHost, accel: 
     seconds = (performance.now() - startMs) / 1_000;
     received = receivedBytes(host) - receivedBefore;
   });
-  return { seconds, attachSeconds, receivedBytes: received, ...figures };
+  const served = await started.served?.(host);
+  return { seconds, attachSeconds, receivedBytes: received, served, ...figures };
 }

@@ -1,5 +1,6 @@
 /** What boots leave, and the figures made of them: pure. */
 import { median, rounded } from "../statistics.ts";
+import type { ServedBytes } from "./case.ts";
 import type { Link } from "./scene.ts";
 
 export interface BootResult {
@@ -17,6 +18,8 @@ export interface BootResult {
   guestReadBytes: number[];
   /** Requests that reached the image's HTTP origin, over all nodes. */
   linkRequests?: number;
+  /** For each node, where its agent took what the VM read. */
+  served?: ServedBytes[];
   /** Of the machine's CPU time, over all cores. */
   machineIdlePercent: number;
 }
