@@ -1,0 +1,76 @@
+/** Throughput over qemu-nbd's, a group of bars for each load, and the latency that 99 of 100 random reads keep to. */
+import type { CustomSeriesRenderItem } from "echarts";
+import { median } from "../statistics.ts";
+import { axisOf, gridTitle, legendOf, referenceLine, svgOf, titleOf } from "../swarm/plots/chart.ts";
+import type { NbdReport } from "./report.ts";
+import { type Contender, contenders } from "./servers.ts";
+
+const widthPx = 1_000;
+const heightPx = 700;
+const grids = [
+  { left: 70, top: 140, width: 900, height: 210 },
+  { left: 70, top: 430, width: 900, height: 200 },
+] as const;
+const colours: Record<Contender, string> = { bootswarm: "#0072b2", "qemu-nbd": "#8a8a8a", nbdkit: "#e69f00" };
+const gaps = { barGap: "20%", barCategoryGap: "35%" };
+
+/** SVG text. */
+export function nbdPlot(report: NbdReport): string {
+  const { rows, cache, mib, rounds } = report;
+  const random = rows.filter(({ p99Us }) => p99Us.bootswarm.length > 0);
+  const overQemu = (row: NbdReport["rows"][number], values: number[]) => {
+    const base = median(row.figures["qemu-nbd"]);
+    return values.map((value) => value / base);
+  };
+  const throughput = rows.map((row) => (contender: Contender) => overQemu(row, row.figures[contender]));
+  const latency = random.map((row) => (contender: Contender) => row.p99Us[contender]);
+  const file = cache === "warm" ? "in the page cache" : "not in the page cache";
+  const setting = `A file of ${mib} MiB ${file}, over a Unix socket; medians of ${rounds} rounds, lines: all of them. ${report.machine}.`;
+  const labels = rows.map(({ name, unit, figures }) => {
+    return `${name}\n${Math.round(median(figures.bootswarm)).toLocaleString("en")} ${unit}`;
+  });
+  const option = {
+    title: [
+      titleOf(`NBD servers: ${cache} file`, setting),
+      gridTitle("Throughput over qemu-nbd's (figures: bootswarm's)", grids[0]),
+      gridTitle("Latency that 99 of 100 random reads keep to, microseconds", grids[1]),
+    ],
+    legend: { ...legendOf(12), data: [...contenders] },
+    grid: [...grids],
+    xAxis: [labels, random.map(({ name }) => name)].map((data, gridIndex) => ({
+      ...{ gridIndex, type: "category", data, ...axisOf("", 0) },
+      splitLine: { show: false },
+    })),
+    yAxis: [0, 1].map((gridIndex) => ({ gridIndex, type: "value", min: 0, ...axisOf("", 0) })),
+    series: [...seriesOf(0, throughput), ...seriesOf(1, latency)],
+  };
+  return svgOf(option, { widthPx, heightPx });
+}
+
+type GroupOfBars = (contender: Contender) => number[];
+
+function seriesOf(grid: number, groups: readonly GroupOfBars[]) {
+  const axes = { xAxisIndex: grid, yAxisIndex: grid };
+  const bars = contenders.map((contender) => ({
+    ...{ type: "bar", name: contender, ...axes, ...gaps },
+    data: groups.map((group) => median(group(contender))),
+    itemStyle: { color: colours[contender] },
+    ...(grid === 0 && contender === "bootswarm" && { markLine: referenceLine("yAxis", 1) }),
+  }));
+  const spreads = contenders.map((contender, bar) => ({
+    ...{ type: "custom", ...axes, silent: true, z: 5, renderItem: spreadLine(bar) },
+    data: groups.map((group, index) => [index, Math.min(...group(contender)), Math.max(...group(contender))]),
+  }));
+  return [...bars, ...spreads];
+}
+
+/** A line from the least to the greatest, over a bar. */
+function spreadLine(bar: number): CustomSeriesRenderItem {
+  return (_, api) => {
+    const layout = api.barLayout?.({ ...gaps, count: contenders.length })?.[bar];
+    const [x = 0, low = 0] = api.coord([api.value(0), api.value(1)]);
+    const [, high = 0] = api.coord([api.value(0), api.value(2)]);
+    const at = x + (layout?.offsetCenter ?? 0);
+    return { type: "line", shape: { x1: at, y1: low, x2: at, y2: high }, style: { stroke: "#222222", lineWidth: 1.5 } };
+  };
+}
