@@ -118,8 +118,6 @@ export class NbdConnection {
     const socket = this.#socket;
     return {
       write: (bytes, sent) => socket.write(bytes, sent),
-      cork: () => socket.cork(),
-      uncork: () => socket.uncork(),
       pause: () => socket.pause(),
       resume: () => socket.resume(),
       end: () => this.#end(),

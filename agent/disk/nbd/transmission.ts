@@ -15,6 +15,7 @@ import { messageOf } from "../../../daemon/problem.ts";
 import type { Agreed, NbdExport } from "./export.ts";
 import type { LargeReads } from "./large-reads.ts";
 import {
+  batchBytesMax,
   chunkBytesMax,
   extentsMax,
   queuedRequestsMax,
@@ -47,9 +48,6 @@ interface PartedRead {
 export interface Outlet {
   /** Sends bytes, which must stay as they are until `sent` is called, whatever becomes of them. */
   write(bytes: Buffer, sent: () => void): void;
-  /** What is written until `uncork` goes out together. */
-  cork(): void;
-  uncork(): void;
   pause(): void;
   resume(): void;
   /** The client has taken its leave and has all of its replies. */
@@ -120,12 +118,10 @@ export class Transmission {
   readonly #pump = (): void => {
     if (this.#pumping || this.#aborter.signal.aborted) return;
     this.#pumping = true;
-    this.#outlet.cork();
     try {
       while (this.#head < this.#queue.length && this.#begin(this.#queue[this.#head] as NbdRequest)) this.#head += 1;
       this.#flush();
     } finally {
-      this.#outlet.uncork();
       this.#pumping = false;
     }
     if (this.#head === this.#queue.length) {
@@ -234,11 +230,13 @@ export class Transmission {
     if (this.#slab && this.#slab.length - this.#slabBytes >= bytes) return this.#slab;
     this.#flush();
     let wanted = bytes;
-    for (let next = this.#head + 1; next < this.#queue.length && wanted < chunkBytesMax; next += 1) {
+    for (let next = this.#head + 1; next < this.#queue.length; next += 1) {
       const { type, length } = this.#queue[next] as NbdRequest;
-      if (type === command.read && length <= quickBytesMax) wanted += dataChunkHeadBytes + length;
+      if (type !== command.read) continue;
+      if (wanted + dataChunkHeadBytes + length > batchBytesMax) break;
+      wanted += dataChunkHeadBytes + length;
     }
-    this.#slab = this.#memory.buffers.take(Math.max(bytes, Math.min(wanted, chunkBytesMax)));
+    this.#slab = this.#memory.buffers.take(wanted);
     this.#slabBytes = 0;
     return this.#slab;
   }
