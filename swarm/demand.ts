@@ -44,7 +44,14 @@ const orderWindowPiecesMin = 4;
 /** The part of a source's patience that it has with a piece that no peer has: one may be about to connect. */
 const lackingPatienceShare = 0.25;
 
+/** When anything was last waited for on this node, over all of its torrents: they share its links. */
+export interface LastDemand {
+  atMs: number;
+}
+
 export interface DemandOptions {
+  /** Shared by all torrents of the node. */
+  last: LastDemand;
   pieceCount: number;
   pieceLengthBytes: number;
   /** The pieces that are here. */
@@ -64,7 +71,6 @@ export class Demand {
   #order: readonly number[] = [];
   /** Up to here nothing of the order is missing. */
   #orderAt = 0;
-  #lastWantedAtMs = Number.NEGATIVE_INFINITY;
   /** When the blocks that were asked for are late, by piece and by where they begin. */
   readonly #dueAtMs = new Map<number, Map<number, number>>();
 
@@ -83,7 +89,7 @@ export class Demand {
     this.#now = new Map(wanted.slice(0, count).map((index) => [index, before.get(index) ?? nowMs]));
     const later = [...wanted.slice(count), ...ahead].slice(0, demandedPiecesMax);
     this.#ahead = [...new Set(later)].filter((index) => isMissing(index) && !this.#now.has(index));
-    if (wanted.length + this.#ahead.length > 0) this.#lastWantedAtMs = nowMs;
+    if (wanted.length + this.#ahead.length > 0) this.#options.last.atMs = nowMs;
     for (const index of this.#dueAtMs.keys()) if (!this.#now.has(index)) this.#dueAtMs.delete(index);
   }
 
@@ -119,7 +125,7 @@ export class Demand {
 
   /** What may be asked of all peers together, if that is less than usual. */
   room(nowMs: number): RoomBound | undefined {
-    if (nowMs - this.#lastWantedAtMs >= calmMs) return undefined;
+    if (nowMs - this.#options.last.atMs >= calmMs) return undefined;
     const blocks = Math.min(calmBlocksMin + calmBlocksPerPeer * this.#options.peers.size, calmBlocksMax);
     return { blocks, seconds: calmSeconds, idleBlocks: 0 };
   }

@@ -5,7 +5,7 @@
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
 import { Deal } from "./deal.ts";
-import { Demand, type Want } from "./demand.ts";
+import { Demand, type LastDemand, type Want } from "./demand.ts";
 import { keyOf } from "./endpoint.ts";
 import { HaveLog } from "./have-log.ts";
 import { Hedges, type Helper } from "./hedge.ts";
@@ -36,6 +36,7 @@ export interface PieceExchangeOptions {
   random: () => number;
   log: SwarmLog;
   budget: AssemblyBudget;
+  lastDemand: LastDemand;
   /** Peers past their handshake. */
   peers: ReadonlySet<Peer>;
   /** Where the node is in a zone: what to ask of other zones. */
@@ -98,8 +99,8 @@ export class PieceExchange implements FeedTarget {
     this.#room = new RequestRoom(options.peers);
     const { have } = options.storage;
     const { pieceCount, pieceLengthBytes } = options.info;
-    const { clock, random, peers } = options;
-    this.#demand = new Demand({ pieceCount, pieceLengthBytes, have, peers, clock, random });
+    const { clock, random, peers, lastDemand: last } = options;
+    this.#demand = new Demand({ last, pieceCount, pieceLengthBytes, have, peers, clock, random });
     if (have.isFull) {
       this.#deal = this.#newDeal();
       return;

@@ -95,6 +95,10 @@ export class Storage implements PieceStorage {
     }
   }
 
+  get isInDoubt(): boolean {
+    return this.#syncFault !== undefined;
+  }
+
   get zeroBytes(): number {
     return this.#zeroBytes;
   }

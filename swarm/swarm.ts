@@ -65,6 +65,7 @@ export class Swarm {
   readonly #sent: RateMeter;
   #verifyFailures = 0;
   #wastedBytes = 0;
+  readonly #lastDemand = { atMs: Number.NEGATIVE_INFINITY };
   #hedgedBlocks = 0;
   readonly #demandedBytes = { peer: 0, source: 0 };
   #cancelReannounce: (() => void) | undefined;
@@ -228,6 +229,7 @@ export class Swarm {
       peerPort: this.peerPort,
       zone: this.#zone,
       budget: this.#budget,
+      lastDemand: this.#lastDemand,
       openStorage: (options, signal) => Storage.open(options, signal, { disk: this.#disk, clock: this.#clock }),
       connect: (endpoint, owner) => this.#connections.connect(endpoint, owner),
       announce: (infohash, onFailed) => this.#dht.announce(infohash, this.peerPort, onFailed),

@@ -1,5 +1,6 @@
 import type { AssemblyBudget } from "./assembly-budget.ts";
 import type { Adopter } from "./connections.ts";
+import type { LastDemand } from "./demand.ts";
 import type { Peer, PeerOwner } from "./peer.ts";
 import type { Clock, Endpoint, OpenStorage, SwarmLog } from "./types.ts";
 
@@ -14,6 +15,8 @@ export interface TorrentHost {
   /** Where this node is; nodes of the same zone are preferred. */
   readonly zone?: string | undefined;
   readonly budget: AssemblyBudget;
+  /** When anything was last waited for, over all torrents. */
+  readonly lastDemand: LastDemand;
   readonly openStorage: OpenStorage;
   /** Connects to a peer on behalf of the torrent; undefined if there is no place for it. */
   connect(endpoint: Endpoint, owner: PeerOwner & Adopter): Peer | undefined;

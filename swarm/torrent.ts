@@ -140,6 +140,11 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     return this.#storage?.have;
   }
 
+  /** Whether what is here may be lost although it can be read: a sync has failed. */
+  get isInDoubt(): boolean {
+    return this.#storage?.isInDoubt ?? false;
+  }
+
   /**
    * Says which pieces somebody waits for from now on, and which will probably be next: they come before everything else.
    * It holds until it is said anew, also for what has yet to be known of the torrent.
@@ -329,9 +334,9 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   #openPieces(info: TorrentInfo, storage: PieceStorage): PieceExchange {
-    const { clock, random, log, budget } = this.#host;
+    const { clock, random, log, budget, lastDemand } = this.#host;
     return new PieceExchange({
-      ...{ info, storage, clock, random, log, budget },
+      ...{ info, storage, clock, random, log, budget, lastDemand },
       peers: this.#neighbours.peers,
       locality: this.#locality(info),
       strike: (peer, reason) => this.#strike(peer, reason),

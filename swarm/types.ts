@@ -58,6 +58,8 @@ export interface PieceStorage {
   readonly zeroBytes?: number;
   /** What had to be repaired at the opening, if anything. */
   readonly repair?: StorageRepair | undefined;
+  /** Whether what was not synced by now may be lost, whatever reads as if it were here; false if absent. */
+  readonly isInDoubt?: boolean;
   /** Where a fault is told that belongs to no single call. */
   onFault: (error: Error) => void;
   /** Whether the bytes are the piece's. */

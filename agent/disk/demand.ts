@@ -32,6 +32,9 @@ interface DemandedImage {
   isTelling: boolean;
 }
 
+/** Images that nobody reads and no torrent brings any more of which it is remembered what has come. */
+const idleMax = 16;
+
 export class Demand implements ImageReaders {
   listener: PieceListener = { piecesChanged: () => {}, arrived: () => {} };
   readonly #clock: Clock;
@@ -136,8 +139,17 @@ export class Demand implements ImageReaders {
     return image;
   }
 
+  /** What has come is remembered for a while: an image may be attached while its sha256 is still being looked at. */
   #forgetIfIdle(digest: string, image: DemandedImage): void {
-    if (image.torrent || image.users > 0 || image.ranges.length > 0) return;
-    if (this.#images.get(digest) === image) this.#images.delete(digest);
+    if (!isIdle(image) || this.#images.get(digest) !== image) return;
+    this.#images.delete(digest);
+    if (!image.bits) return;
+    this.#images.set(digest, image);
+    const idle = [...this.#images].filter(([, each]) => isIdle(each));
+    for (const [other] of idle.slice(0, -idleMax)) this.#images.delete(other);
   }
+}
+
+function isIdle({ torrent, users, ranges }: DemandedImage): boolean {
+  return !torrent && users === 0 && ranges.length === 0;
 }

@@ -118,6 +118,7 @@ export class HttpTransfer implements Transfer {
 
   /** The file with what an earlier try left, or empty if that was filled in another way. */
   async #openFile(): Promise<DiskFile> {
+    this.#tools.readers?.doubt(this.#facts.digest);
     try {
       // Were it filled by pieces, its size would say nothing.
       const pieces = await this.#disk.open(this.#paths.have, "r").then(

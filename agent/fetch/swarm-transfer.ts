@@ -2,7 +2,6 @@ import { messageOf, Problem } from "../../daemon/problem.ts";
 import type { Torrent } from "../../swarm/torrent.ts";
 import type { Endpoint, TorrentInfo } from "../../swarm/types.ts";
 import { type BackoffLimits, backoffMs } from "../backoff.ts";
-import { diskFaultOf } from "../cache/disk-fault.ts";
 import { diskProblem } from "../cache/disk-space.ts";
 import { imagePaths } from "../cache/layout.ts";
 import type { ImageFacts } from "../cache/records.ts";
@@ -97,22 +96,21 @@ export class SwarmTransfer implements Transfer {
   async run(signal: AbortSignal): Promise<"complete" | "use-http"> {
     const ended = new AbortController();
     const leaveReaders = this.#tools.readers?.join(this.#facts.digest, this.#torrent);
-    // HTTP begins anew, in the same place; a disk that fails may have kept nothing of what it was given last.
-    let isSound = false;
+    let isSound = true;
     try {
       const outcome = await Promise.race([
         this.#completion(),
         this.#supervise(AbortSignal.any([signal, ended.signal])),
       ]);
+      // HTTP begins anew, in the same place.
       isSound = outcome === "complete";
       if (outcome === "use-http") await this.close();
       return outcome;
     } catch (error) {
-      isSound = diskFaultOf(error) !== "failing";
       await this.close();
       throw error;
     } finally {
-      leaveReaders?.(isSound);
+      leaveReaders?.(isSound && !this.#torrent.isInDoubt);
       ended.abort();
       this.#http.leave();
     }

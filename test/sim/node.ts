@@ -103,6 +103,7 @@ export class SimNode {
     const { connections } = this;
     return {
       ...{ clock, log, budget, peerPort },
+      lastDemand: { atMs: Number.NEGATIVE_INFINITY },
       random: () => random.next(),
       peerId: Buffer.concat([Buffer.from("-BW0100-"), random.bytes(12)]),
       openStorage: async () => storage,

@@ -80,6 +80,7 @@ export class PieceSwarm {
       ...{ clock, log },
       random: () => random.next(),
       budget: this.#budget,
+      lastDemand: { atMs: Number.NEGATIVE_INFINITY },
       peerId: Buffer.alloc(20, "s"),
       peerPort: 1,
       openStorage: (options, signal) => Storage.open(options, signal, { disk, clock }),

@@ -28,7 +28,8 @@ function setUp(pieceLengthBytes = 4 * blockBytes, peers: Peer[] = [peerWith(full
   const clock = new ManualClock();
   const have = new Bitfield(pieceCount);
   const random = () => 0.5;
-  const demand = new Demand({ pieceCount, pieceLengthBytes, have, peers: new Set(peers), clock, random });
+  const last = { atMs: Number.NEGATIVE_INFINITY };
+  const demand = new Demand({ last, pieceCount, pieceLengthBytes, have, peers: new Set(peers), clock, random });
   const picker = new Picker<Requester>({ pieceCount, pieceBytes: () => pieceLengthBytes, have, random });
   for (let index = 0; index < pieceCount; index++) picker.addPiece(index);
   return { clock, have, demand, picker, peers };
