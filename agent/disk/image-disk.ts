@@ -47,13 +47,15 @@ export class ImageDisk implements Disk {
 
   async pread(target: Uint8Array, offset: number, signal: AbortSignal): Promise<void> {
     this.#follow(offset, target.length);
-    if (this.#file.isHere(offset, target.length)) {
-      this.counters.fileBytes += target.length;
-    } else {
-      await this.#file.whenHere(offset, target.length, this.#readTimeoutMs, signal);
-      this.counters.demandBytes += target.length;
-    }
-    await this.#file.read(target, offset);
+    let hasWaited = false;
+    do {
+      if (!this.#file.isHere(offset, target.length)) {
+        await this.#file.whenHere(offset, target.length, this.#readTimeoutMs, signal);
+        hasWaited = true;
+      }
+    } while (!(await this.#file.read(target, offset)));
+    if (hasWaited) this.counters.demandBytes += target.length;
+    else this.counters.fileBytes += target.length;
   }
 
   extents(offset: number, length: number): Extent[] {

@@ -103,6 +103,7 @@ export class ImageFile {
       return true;
     }
     if (!this.#quick.mayRead()) return false;
+    const map = this.#map;
     const startMs = performance.now();
     let bytesRead: number;
     try {
@@ -112,20 +113,28 @@ export class ImageFile {
       return false;
     }
     this.#quick.note(target.length, performance.now() - startMs);
-    return bytesRead === target.length;
+    return bytesRead === target.length && map.isInFile(offset, target.length);
   }
 
   /**
    * Fills `target`, whose range is here. It is not touched any more once this has settled.
    *
+   * @returns false if what was read has come into doubt meanwhile: it is to be waited for and read anew
    * @throws DiskReadError if the file cannot be read
    */
-  async read(target: Uint8Array, offset: number): Promise<void> {
-    for (const { range, zero } of this.#map.parts(offset, target.length)) {
-      const part = target.subarray(range.offset - offset, range.offset - offset + range.length);
-      if (zero) part.fill(0);
-      else await this.#readFile(part, range.offset);
+  async read(target: Uint8Array, offset: number): Promise<boolean> {
+    const map = this.#map;
+    try {
+      for (const { range, zero } of map.parts(offset, target.length)) {
+        const part = target.subarray(range.offset - offset, range.offset - offset + range.length);
+        if (zero) part.fill(0);
+        else await this.#readFile(part, range.offset);
+      }
+    } catch (error) {
+      if (map.isHere(offset, target.length)) throw error;
     }
+    // Bits are taken back before the file is touched, and for good: what comes anew has others.
+    return map.isHere(offset, target.length);
   }
 
   /**

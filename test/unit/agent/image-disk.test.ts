@@ -1,10 +1,16 @@
 /** What the disk of an image's file decides: which bytes are here, what to ask for, and which reads to make at once. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { ImageDisk } from "../../../agent/disk/image-disk.ts";
+import { ImageFile } from "../../../agent/disk/image-file.ts";
 import { mergeDemand } from "../../../agent/disk/merge-demand.ts";
 import { PieceMap } from "../../../agent/disk/piece-map.ts";
 import { QuickReads } from "../../../agent/disk/quick-reads.ts";
 import { ReadAhead } from "../../../agent/disk/read-ahead.ts";
+import { systemClock } from "../../../swarm/system-clock.ts";
+import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 
 /** Bits in BEP 3's order. */
 function bitsOf(is: readonly boolean[]): SharedArrayBuffer {
@@ -79,6 +85,23 @@ describe("which bytes are here", () => {
     const image = { digest: "", dataPath: "", sizeBytes: 90, complete: false, pieces: shared };
     expect(() => new PieceMap(image)).toThrow(/need 2 bytes of bits/);
   });
+});
+
+test("a read of pieces that are doubted while it goes on waits for them, and has what is right then", async () => {
+  const dataPath = join(await temporaryDirectory(), "data");
+  await writeFile(dataPath, Buffer.alloc(200_000, "wrong"));
+  const pieces = { pieceLengthBytes: 200_000, have: bitsOf([true]), zero: bitsOf([false]) };
+  const image = { digest: "", dataPath, sizeBytes: 200_000, complete: false, pieces };
+  const file = new ImageFile(image, { clock: systemClock, onDemand: () => {}, onServed: () => {} });
+  onTestFinished(() => file.close());
+  const disk = new ImageDisk(file, 60_000, systemClock);
+  const target = Buffer.alloc(200_000);
+  const reading = disk.pread(target, 0, new AbortController().signal);
+  new Uint8Array(pieces.have)[0] = 0;
+  await writeFile(dataPath, Buffer.alloc(200_000, "right"));
+  file.update({ ...image, pieces: { ...pieces, have: bitsOf([true]) } });
+  await reading;
+  expect(target.equals(Buffer.alloc(200_000, "right"))).toBe(true);
 });
 
 test("what is demanded has no overlaps, waited for before guessed", () => {
