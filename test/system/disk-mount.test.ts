@@ -50,8 +50,19 @@ async function mountServer(path: string): Promise<number> {
   throw new Error(`no nbdfuse serves ${path}`);
 }
 
-test("an image is a plain read-only file before any of it is here, and nothing is left when it is unmounted", async () => {
-  const { agent, path, source } = await nodeWithImage();
+test("an image is a plain read-only file where nothing was, before any of it is here, and nothing is left of it unmounted", async () => {
+  const { agent, path, source, directory } = await nodeWithImage();
+  const mount = (image: string, path: string) => bootswarm(agent, "disk", "mount", image, path);
+  await expect(mount("disk", source)).rejects.toThrow(/exists already/);
+  await expect(mount("disk", directory)).rejects.toThrow(/exists already/);
+  await expect(mount("disk", join(directory, "none/disk"))).rejects.toThrow(
+    /directory of .* cannot be used \(ENOENT\)/,
+  );
+  await expect(mount("none", join(directory, "none"))).rejects.toThrow(/no image "none"|not found|none/);
+  await writeFile(join(directory, "kept"), "kept");
+  await expect(mount("disk", join(directory, "kept"))).rejects.toThrow(/exists already/);
+  expect(await readFile(join(directory, "kept"), "utf8")).toBe("kept");
+  expect((await agent.service.listDisks({})).disks).toEqual([]);
   const { stdout } = await bootswarm(agent, "disk", "mount", "disk", path);
   expect(stdout.trim()).toBe(path);
   expect((await stat(path)).size).toBe(8 * MiB);
@@ -125,20 +136,5 @@ test("a mount whose server was killed is mounted anew, or unmounted", async () =
   await kill();
   await bootswarm(agent, "disk", "unmount", path);
   await expect(stat(path)).rejects.toThrow(/ENOENT/);
-  expect((await agent.service.listDisks({})).disks).toEqual([]);
-});
-
-test("what is no place to mount a file is said to be none, and nothing is attached", async () => {
-  const { agent, directory, source } = await nodeWithImage();
-  const mount = (image: string, path: string) => bootswarm(agent, "disk", "mount", image, path);
-  await expect(mount("disk", source)).rejects.toThrow(/exists already/);
-  await expect(mount("disk", directory)).rejects.toThrow(/exists already/);
-  await expect(mount("disk", join(directory, "none/disk"))).rejects.toThrow(
-    /directory of .* cannot be used \(ENOENT\)/,
-  );
-  await expect(mount("none", join(directory, "none"))).rejects.toThrow(/no image "none"|not found|none/);
-  await writeFile(join(directory, "kept"), "kept");
-  await expect(mount("disk", join(directory, "kept"))).rejects.toThrow(/exists already/);
-  expect(await readFile(join(directory, "kept"), "utf8")).toBe("kept");
   expect((await agent.service.listDisks({})).disks).toEqual([]);
 });
