@@ -29,12 +29,13 @@ export interface Want {
 /** How long after a demand the next one is reckoned with. */
 const calmMs = 5_000;
 /**
- * What may be asked of all peers together beside the demands, for so long: what comes in so many seconds, and so many
- * blocks, some for each peer. Each demand waits behind it. Less would leave a link of 20 ms idle, and get a node little of
- * what a crowd trades.
+ * What may be asked of all peers together beside the demands, for so long: what comes in the time that an answer takes on
+ * its way, and a little more, and some blocks by the number of peers. Each demand waits behind it. Less would leave links
+ * idle, and get a node little of what a crowd trades.
  */
-const calmSeconds = 0.05;
-const calmBlocksMin = 4;
+const calmSeconds = 0.01;
+const calmAnswerSecondsMax = 0.2;
+const calmBlocksMin = 2;
 const calmBlocksPerPeer = 2;
 const calmBlocksMax = 12;
 /** Of a boot's order, as many of the next pieces are looked at as come to this: nodes that boot together trade those. */
@@ -127,7 +128,14 @@ export class Demand {
   room(nowMs: number): RoomBound | undefined {
     if (nowMs - this.#options.last.atMs >= calmMs) return undefined;
     const blocks = Math.min(calmBlocksMin + calmBlocksPerPeer * this.#options.peers.size, calmBlocksMax);
-    return { blocks, seconds: calmSeconds, idleBlocks: 0 };
+    return { blocks, seconds: calmSeconds + this.#answerSeconds(), idleBlocks: 0 };
+  }
+
+  /** How long an answer is on its way, of most peers. */
+  #answerSeconds(): number {
+    const answersMs = [...this.#options.peers].map(({ answerMsMin }) => answerMsMin).filter(Number.isFinite);
+    const medianMs = answersMs.sort((a, b) => a - b)[answersMs.length >> 1] ?? 0;
+    return Math.min(medianMs / 1_000, calmAnswerSecondsMax);
   }
 
   /** Pieces to ask a peer for before others: what will be read next, and what is waited for but must come from one peer. */

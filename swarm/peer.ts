@@ -131,6 +131,7 @@ export class Peer {
   #unaskedBytes = 0;
   /** From request to answer, as of the last one. */
   #answerMs = 0;
+  #answerMsMin = Number.POSITIVE_INFINITY;
   #blockMs = 0;
   #depth = requestsInFlightMin;
   #depthAtMs = Number.NEGATIVE_INFINITY;
@@ -321,6 +322,7 @@ export class Peer {
     if (!request) return false;
     if (!request.released) this.#live--;
     this.#answerMs = this.#options.clock.now() - request.sentAtMs;
+    this.#answerMsMin = Math.min(this.#answerMsMin, this.#answerMs);
     return this.#inFlight.delete(keyOf(index, begin));
   }
 
@@ -333,6 +335,11 @@ export class Peer {
   answerMs(nowMs: number): number {
     for (const { sentAtMs } of this.#inFlight.values()) return Math.max(this.#answerMs, nowMs - sentAtMs);
     return this.#answerMs;
+  }
+
+  /** The quickest answer to a request so far: the way there and back, as good as; infinite if there was none. */
+  get answerMsMin(): number {
+    return this.#answerMsMin;
   }
 
   /** What a block takes while the peer is at work for us, averaged; 0 if it has sent none. */
