@@ -6,6 +6,7 @@ import type { AssemblyBudget } from "./assembly-budget.ts";
 import { Bitfield } from "./bitfield.ts";
 import { Deal } from "./deal.ts";
 import { Demand, type LastDemand, type Want } from "./demand.ts";
+import { DemandRequests } from "./demand-requests.ts";
 import { keyOf } from "./endpoint.ts";
 import { HaveLog } from "./have-log.ts";
 import { Hedges, type Helper } from "./hedge.ts";
@@ -83,8 +84,7 @@ export class PieceExchange implements FeedTarget {
   readonly #suspicions = new Suspicions<Requester>();
   readonly #hedges = new Hedges();
   readonly #demand: Demand;
-  #isPlanning = false;
-  #cancelDue: (() => void) | undefined;
+  readonly #demandRequests: DemandRequests;
   /** Peers that there was nothing to ask for when last looked at. */
   readonly #spare = new Set<Peer>();
   /** Peers that have just told of something that we might ask for. */
@@ -101,6 +101,14 @@ export class PieceExchange implements FeedTarget {
     const { pieceCount, pieceLengthBytes } = options.info;
     const { clock, random, peers, lastDemand: last } = options;
     this.#demand = new Demand({ last, pieceCount, pieceLengthBytes, have, peers, clock, random });
+    this.#demandRequests = new DemandRequests({
+      ...{ demand: this.#demand, clock },
+      picker: () => this.#picker,
+      isFar: (peer) => options.locality?.isFar(peer) ?? false,
+      makeRoom: (index) => this.#ensureBuffer(index),
+      onAsked: (blocks) => this.#room.take(blocks),
+      onHedged: options.onHedged,
+    });
     if (have.isFull) {
       this.#deal = this.#newDeal();
       return;
@@ -122,7 +130,7 @@ export class PieceExchange implements FeedTarget {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#picker = undefined;
-    this.#cancelDue?.();
+    this.#demandRequests.stop();
     await Promise.all([...this.#feeds.values()].map((feed) => feed.close()));
     await Promise.all(this.#writes);
     this.#buffers.freeAll();
@@ -272,8 +280,7 @@ export class PieceExchange implements FeedTarget {
   /** What reads wait for from now on, and will wait for next. */
   want(want: Want): void {
     if (!this.#picker) return;
-    this.#demand.want(want);
-    this.#planDemand();
+    this.#demandRequests.want(want);
     for (const feed of this.#feeds.values()) feed.wake();
     this.requestFromAll();
   }
@@ -288,45 +295,11 @@ export class PieceExchange implements FeedTarget {
     return this.#demand.waitedMs(this.#options.clock.now());
   }
 
-  /** At the end of the turn: what changes whom to ask comes many at a time. */
-  #planSoon(): void {
-    if (this.#isPlanning || !this.#demand.isWaiting) return;
-    this.#isPlanning = true;
-    queueMicrotask(() => {
-      this.#isPlanning = false;
-      this.#planDemand();
-    });
-  }
-
-  /** Asks for what is waited for, whatever else is under way. */
-  #planDemand(): void {
-    const { clock, locality, onHedged } = this.#options;
-    const picker = this.#picker;
-    if (!picker || !this.#demand.isWaiting) return;
-    const asked = new Map<Peer, Block[]>();
-    for (const { block, requester } of this.#demand.plan(picker, (peer) => locality?.isFar(peer) ?? false)) {
-      if (!requester) continue;
-      if (picker.isAsked(block)) onHedged(1);
-      picker.assign(requester, block);
-      this.#ensureBuffer(block.index);
-      const blocks = asked.get(requester) ?? [];
-      asked.set(requester, blocks);
-      blocks.push(block);
-    }
-    for (const [peer, blocks] of asked) {
-      peer.request(blocks);
-      this.#room.take(blocks.length);
-    }
-    this.#cancelDue?.();
-    const dueInMs = this.#demand.nextDueMs(clock.now());
-    this.#cancelDue = dueInMs === undefined ? undefined : clock.after(Math.ceil(dueInMs), () => this.#planDemand());
-  }
-
   // --- what we ask of peers
 
   tick(): void {
     this.#deal?.tick();
-    this.#planDemand();
+    this.#demandRequests.ask();
     this.requestFromAll();
     this.#hedge();
     for (const peer of this.#options.peers) peer.tellAll();
@@ -394,7 +367,7 @@ export class PieceExchange implements FeedTarget {
     if (!picker || !peer.has || peer.choking || !peer.amInterested || peer.closed) return;
     const nowMs = this.#options.clock.now();
     if (nowMs < peer.restUntilMs) return;
-    this.#planSoon();
+    this.#demandRequests.askSoon();
     const depth = peer.requestDepth(nowMs);
     const bound = this.#demand.room(nowMs);
     // What a peer suggests is what it deems rare: that is asked for in any case.
