@@ -2,9 +2,10 @@
  * The transmission phase of one connection: requests are queued, begun in order as far as memory allows, and answered in
  * whatever order they come to an end, as the protocol has it.
  *
- * Two ways lead to an answer. Small reads of what is surely in memory are made at once, as many as have come together
- * into one buffer behind their heads, and sent by one write: no thread, no promise, no copy. Everything else is read in the
- * background, large reads in chunks (with structured replies) so that no buffer is large, and holes are told rather than sent.
+ * Two ways lead to an answer. What is surely in memory is read at once: small reads that have come together into one buffer
+ * behind their heads, and sent by one write; large ones (with structured replies) in chunks that are sent one by one, so that
+ * the client copies while we read on, and the buffers stay in the processor's cache. No thread, no promise, no copy. Everything
+ * else is read in the background, in larger chunks, and holes are told rather than sent.
  *
  * Memory: `unsentBytesMax` for what is read or not sent yet, `waitingBytesMax` for reads of pieces that are still to come.
  * Requests beyond that are queued, 28 bytes each on the wire, and past `queuedRequestsMax` nothing more is received. A client
@@ -192,36 +193,47 @@ export class Transmission {
   }
 
   #beginRead(request: NbdRequest): boolean {
-    if (request.length <= quickBytesMax && !this.#hasRoom(request.length)) return false;
-    if (request.length <= quickBytesMax && this.#readNow(request)) return true;
-    if (request.length <= chunkBytesMax) {
-      return this.#beginPart({ request, begunBytes: 0, endedBytes: 0 }, request.length);
+    const { length } = request;
+    const whole = this.#parted ? undefined : { request, begunBytes: 0, endedBytes: 0 };
+    if (whole && length <= quickBytesMax) {
+      if (!this.#hasRoom(length)) return false;
+      return this.#readNow(whole, length) || this.#beginPart(whole, length);
     }
     const inParts = this.#agreed.structuredReplies && (request.flags & commandFlag.df) === 0;
-    if (!inParts) return this.#beginLarge(request);
-    const parted = this.#parted ?? { request, begunBytes: 0, endedBytes: 0 };
-    while (parted.begunBytes < request.length) {
-      if (!this.#beginPart(parted, Math.min(chunkBytesMax, request.length - parted.begunBytes))) {
-        this.#parted = parted;
-        return false;
-      }
+    if (inParts) return this.#beginParts(this.#parted ?? (whole as PartedRead));
+    return length <= chunkBytesMax ? this.#beginPart(whole as PartedRead, length) : this.#beginLarge(request);
+  }
+
+  /** Begins what there is memory for of a large read; false if that is not all of it. */
+  #beginParts(parted: PartedRead): boolean {
+    this.#parted = parted;
+    for (;;) {
+      const rest = parted.request.length - parted.begunBytes;
+      if (rest === 0) break;
+      const quick = Math.min(quickBytesMax, rest);
+      if (!this.#hasRoom(quick)) return false;
+      if (!this.#readNow(parted, quick) && !this.#beginPart(parted, Math.min(chunkBytesMax, rest))) return false;
     }
     this.#parted = undefined;
     return true;
   }
 
-  /** Reads into the slab what can be had at once; false if that has to be waited for. */
-  #readNow(request: NbdRequest): boolean {
+  /** Reads the next part into the slab if that can be had at once; false if it has to be waited for. */
+  #readNow(parted: PartedRead, length: number): boolean {
     const { structuredReplies } = this.#agreed;
-    const { offset, length } = request;
+    const { request } = parted;
+    const offset = request.offset + parted.begunBytes;
     const slab = this.#slabFor((structuredReplies ? dataChunkHeadBytes : simpleReplyBytes) + length);
     const at = this.#slabBytes;
+    const done = parted.endedBytes + length === request.length;
     const body = structuredReplies
-      ? writeDataChunk(slab, at, request, offset, length, true)
+      ? writeDataChunk(slab, at, request, offset, length, done)
       : writeSimpleReply(slab, at, request, nbdError.none);
     if (!this.#export.disk.preadNow(slab.subarray(body, body + length), offset)) return false;
     this.#slabBytes = body + length;
-    this.#count(length, true);
+    parted.begunBytes += length;
+    parted.endedBytes += length;
+    this.#count(length, done);
     return true;
   }
 
