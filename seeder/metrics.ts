@@ -103,8 +103,9 @@ export function observeSeeder(registry: Registry, { catalog, swarm, nodeCounts, 
         this.set(read(await catalog.list()));
       },
     });
-  catalogGauge("bootswarm_seeder_images", "Images in the catalog", (images) => images.length);
-  catalogGauge("bootswarm_seeder_images_bytes", "Bytes of all images in the catalog", (images) =>
+  catalogGauge("bootswarm_seeder_images", "Images in the catalog", (images) => images.length - bootImages(images));
+  catalogGauge("bootswarm_seeder_boot_images", "Boot images in the catalog", bootImages);
+  catalogGauge("bootswarm_seeder_images_bytes", "Bytes of all images and boot images in the catalog", (images) =>
     images.reduce((sum, image) => sum + image.sizeBytes, 0),
   );
   const gauge = (name: string, help: string, read: () => number) =>
@@ -146,4 +147,8 @@ export function observeSeeder(registry: Registry, { catalog, swarm, nodeCounts, 
       for (const [state, count] of Object.entries(nodeCounts())) this.set({ state }, count);
     },
   });
+}
+
+function bootImages(images: readonly Image[]): number {
+  return images.filter(({ boot }) => boot !== undefined).length;
 }

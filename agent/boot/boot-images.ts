@@ -31,6 +31,8 @@ const aheadMax = 100_000;
 
 export interface BootImagesOptions {
   prefetch: BootPrefetch;
+  /** Whether there is memory for any; profiles order pieces all the same. */
+  isUsed: boolean;
   cache: ImageCache;
   images: Pick<Images, "ensure">;
   fetches: Pick<Fetches, "changes">;
@@ -115,7 +117,7 @@ export class BootImages {
     }
     const { prefetch, cache } = this.#options;
     const isWanted = prefetch === "all" || (prefetch === "used" && cache.get(bootOf) !== undefined);
-    if (isWanted && !cache.get(digest)?.complete) this.#fetchAhead(digest);
+    if (isWanted && !cache.get(digest)?.complete) this.#fetchAhead(bootNameOf(bootOf));
   }
 
   /** Looks whether the boot image of an image that has come is wanted. */
@@ -133,7 +135,7 @@ export class BootImages {
 
   /** Fetches a boot image that nobody waits for, after those that were wanted before. */
   #fetchAhead(image: string): void {
-    if (this.#ahead.size >= aheadMax) return;
+    if (this.#ahead.size >= aheadMax || !this.#options.isUsed) return;
     this.#ahead.add(image);
     while (this.#lanes < lanesMax && this.#ahead.size > 0) {
       this.#lanes += 1;
@@ -173,15 +175,16 @@ export class BootImages {
    * Never rejects.
    */
   async #prepare(digest: string, used: Used): Promise<void> {
-    const { log } = this.#options;
+    const { isUsed, log } = this.#options;
     const { signal } = used.stop;
     const failed = (error: unknown) => {
       if (signal.aborted || isNotFound(error)) return;
       log.info({ digest, error: messageOf(error) }, "no boot image is used for a disk");
     };
     const boot = this.find(digest);
-    if (!boot) {
+    if (!boot || !isUsed) {
       void this.#orderByProfile(digest, signal);
+      if (!isUsed) return;
       this.#fetch(bootNameOf(digest), signal)
         .then((fetched) => this.#take(digest, fetched, used))
         .catch(failed);

@@ -53,6 +53,7 @@ export class Boots {
     this.images = new BootImages({
       ...options,
       prefetch: config.prefetch,
+      isUsed: config.memoryBytes > 0,
       orderPieces: (digest, extents, signal) => void orderPieces(options, digest, extents, signal),
       setBootImage: (image, files) => host.setBootImage(image, files),
       repair: (digest, damage) => repairs.begin(digest, damage),

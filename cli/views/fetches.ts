@@ -3,7 +3,7 @@ import type { Transfer } from "../progress.ts";
 import type { Style } from "../style.ts";
 import type { Table } from "../table.ts";
 import { formatBytes, formatPercent, formatRate, formatSeconds } from "../units.ts";
-import { imageLabel, type NamesByDigest } from "./image-names.ts";
+import { imageLabel, type NamesByDigest, nameLabel } from "./image-names.ts";
 import { secondsBetween } from "./times.ts";
 
 const stateNames: Record<FetchState, string> = {
@@ -52,7 +52,7 @@ export function fetchesTable(fetches: readonly Fetch[], names: NamesByDigest = n
       { header: "ACTIVITY", shrinkTo: 10 },
     ],
     rows: fetches.map((fetch) => [
-      fetch.name || imageLabel(names.get(fetch.digest) ?? [], fetch.digest),
+      nameLabel(fetch.name) || imageLabel(names.get(fetch.digest) ?? [], fetch.digest),
       fetchStateName(fetch.state),
       formatPercent(fetch.doneBytes, fetch.sizeBytes),
       formatBytes(fetch.sizeBytes),
