@@ -2,8 +2,9 @@
 import { join } from "node:path";
 import { z } from "zod";
 import type { Log } from "../../daemon/log.ts";
-import { messageOf } from "../../daemon/problem.ts";
+import { messageOf, systemCodeOf } from "../../daemon/problem.ts";
 import { flushPath } from "../../swarm/disk.ts";
+import { diskProblem } from "../cache/disk-space.ts";
 import { readSmallFile, writeDurably } from "../cache/durable-file.ts";
 import type { StateLayout } from "../cache/layout.ts";
 import { parseRecord } from "../cache/records.ts";
@@ -38,9 +39,13 @@ export type AttachmentRecord = z.infer<typeof attachmentRecordSchema>;
 /** Reads the records of all disks. What cannot be read is left where it is, with a log line. */
 export async function loadAttachments(layout: StateLayout, log: Log): Promise<AttachmentRecord[]> {
   const { disk, disks } = layout;
-  await disk.mkdir(disks, { recursive: true });
   const records: AttachmentRecord[] = [];
-  for (const file of (await disk.readdir(disks)).sort()) {
+  const files = await disk.readdir(disks).catch((error: unknown) => {
+    // Nothing was ever attached.
+    if (systemCodeOf(error) === "ENOENT") return [];
+    throw error;
+  });
+  for (const file of files.sort()) {
     const path = join(disks, file);
     try {
       const text = await readSmallFile(disk, path, recordBytesMax);
@@ -56,15 +61,31 @@ export async function loadAttachments(layout: StateLayout, log: Log): Promise<At
   return records;
 }
 
-/** Writes a disk's record down, for good. */
-export function saveAttachment(layout: StateLayout, record: AttachmentRecord): Promise<void> {
-  return writeDurably(layout, recordPath(layout, record), `${JSON.stringify(record, null, 2)}\n`);
+/**
+ * Writes a disk's record down, for good.
+ *
+ * @throws Problem if the state directory takes no more
+ */
+export async function saveAttachment(layout: StateLayout, record: AttachmentRecord): Promise<void> {
+  const { disk, disks, directory } = layout;
+  try {
+    await disk.mkdir(disks, { recursive: true });
+    await flushPath(disk, directory);
+    await writeDurably(layout, recordPath(layout, record), `${JSON.stringify(record, null, 2)}\n`);
+  } catch (error) {
+    throw diskProblem(error, `disk ${record.name}`, directory);
+  }
 }
 
-/** Removes a disk's record, for good. */
+/** Removes a disk's record, for good. @throws Problem if that cannot be done. */
 export async function removeAttachment(layout: StateLayout, record: AttachmentRecord): Promise<void> {
-  await layout.disk.rm(recordPath(layout, record), { force: true });
-  await flushPath(layout.disk, layout.disks);
+  const { disk, disks, directory } = layout;
+  try {
+    await disk.rm(recordPath(layout, record), { force: true });
+    await flushPath(disk, disks);
+  } catch (error) {
+    throw diskProblem(error, `disk ${record.name}`, directory);
+  }
 }
 
 function recordPath(layout: StateLayout, { id }: AttachmentRecord): string {

@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import { wait } from "../clock.ts";
 import { Serial } from "../serial.ts";
@@ -5,7 +6,7 @@ import type { AttachmentState, AttachmentsOptions, AttachmentView, AttachRequest
 import { checkFormat, checkPath, newId, nodePrefixOf } from "./attachment-checks.ts";
 import { attachmentNameOf, checkAttachmentName } from "./attachment-name.ts";
 import { type AttachmentRecord, removeAttachment, saveAttachment } from "./attachment-records.ts";
-import { socketPathFor } from "./export-socket.ts";
+import { makeSocketDirectory, socketPathFor } from "./export-socket.ts";
 import type { ExportStats } from "./messages.ts";
 
 /** Attached disks: each is a socket, a file and a place in memory; far more than a node has VMs. */
@@ -255,6 +256,7 @@ export class Attachments {
   async #open(attached: Attached): Promise<void> {
     const { exports, readable, place, readTimeoutMs } = this.#options;
     const { id, name, digest, socketPath } = attached.record;
+    if (dirname(socketPath) === place.directory) await makeSocketDirectory(place);
     attached.unuse ??= readable.use(digest);
     const { uri, tcpUri = "" } = await exports.open({
       id,

@@ -14,7 +14,7 @@ import { loadAttachments } from "./attachment-records.ts";
 import { Attachments } from "./attachments.ts";
 import type { Demand } from "./demand.ts";
 import { type DiskEvents, DiskHost } from "./disk-host.ts";
-import { openSocketPlace } from "./export-socket.ts";
+import { socketPlaceFrom } from "./export-socket.ts";
 import { ExportTotals } from "./export-totals.ts";
 import type { ExportSpec } from "./messages.ts";
 import { handOverDisk, isQemuRunning } from "./qmp/running-vm.ts";
@@ -51,13 +51,13 @@ const newMsMax = 5_000;
 /**
  * Takes up the attached disks: their images are held from now on. `attachments.open` serves them.
  *
- * @throws Problem if the sockets' directory cannot be used.
+ * @throws Problem if the group that may open the sockets is not there.
  */
 export async function openDisks(options: DisksOptions): Promise<Disks> {
   const { config, demand, metrics, cache, fetches, clock, log } = options;
   const ownDirectory = join(cache.layout.directory, "nbd");
   const records = await loadAttachments(cache.layout, log);
-  const place = await openSocketPlace(
+  const place = await socketPlaceFrom(
     config.socketDirectory || ownDirectory,
     config.socketDirectory === "",
     String(config.socketGroup),

@@ -7,37 +7,43 @@ import { Problem } from "../../daemon/problem.ts";
 const socketPathBytesMax = 107;
 const groupFile = "/etc/group";
 
-/** Where sockets are made, and the group that may open them beside the agent's own user; undefined: none. */
+/** Where sockets are made. */
 export interface SocketPlace {
+  /** Absolute. */
   directory: string;
+  /** Whether the directory is the agent's own, to be given the right modes if it is there already. */
+  isOwn: boolean;
+  /** The group that may open sockets beside the agent's own user; undefined: none. */
   groupId: number | undefined;
+}
+
+/**
+ * @param group a group's name or number; empty: none
+ * @throws Problem "invalid" if there is no such group.
+ */
+export async function socketPlaceFrom(directory: string, isOwn: boolean, group: string): Promise<SocketPlace> {
+  return { directory, isOwn, groupId: group === "" ? undefined : await groupIdOf(group) };
 }
 
 /**
  * Makes the directory of the sockets, for nobody but the agent's user, and the group if there is one. A directory of
  * somebody else's making is left as it is: who may open the sockets, they say themselves.
  *
- * @param directory absolute
- * @param isOwn whether it is the agent's own, to be given the right modes if it is there already
- * @param group a group's name or number; empty: none
- * @throws Problem "invalid" if there is no such group or the directory cannot be made or given to it.
+ * @throws Problem "unavailable" if it cannot be made or given to the group.
  */
-export async function openSocketPlace(directory: string, isOwn: boolean, group: string): Promise<SocketPlace> {
-  const groupId = group === "" ? undefined : await groupIdOf(group);
+export async function makeSocketDirectory({ directory, isOwn, groupId }: SocketPlace): Promise<void> {
   try {
     const isNew = (await mkdir(directory, { recursive: true })) !== undefined;
-    if (isNew || isOwn) {
-      if (groupId !== undefined) await chown(directory, process.getuid?.() ?? 0, groupId);
-      await chmod(directory, groupId === undefined ? 0o700 : 0o750);
-    }
+    if (!isNew && !isOwn) return;
+    if (groupId !== undefined) await chown(directory, process.getuid?.() ?? 0, groupId);
+    await chmod(directory, groupId === undefined ? 0o700 : 0o750);
   } catch (error) {
     throw new Problem(
-      "invalid",
+      "unavailable",
       `cannot use ${directory} for the sockets of disks; make it the agent's, or choose another with disk.socketDirectory`,
       { cause: error },
     );
   }
-  return { directory, groupId };
 }
 
 /**

@@ -8,6 +8,7 @@ import { DiskState } from "../../../proto/gen/bootswarm/agent/v1/disk_pb.js";
 import { ImageFormat } from "../../../proto/gen/bootswarm/image/v1/image_pb.js";
 import { NbdClient } from "../../fixtures/nbd-client.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
+import { TroubledDisk } from "../../fixtures/troubled-disk.ts";
 import { fetchToEnd, type RunningAgent, startAgent } from "./running-agent.ts";
 import { type DataRequest, sendRange, startScriptedSeeder } from "./scripted-seeder.ts";
 
@@ -171,6 +172,20 @@ test("what cannot be attached is refused, and nothing is left of it", async () =
   }
   expect((await disksOf(agent)).map(({ name }) => name)).toEqual(["taken"]);
   expect((await service.getImage({ image: "debian" })).image?.holders).toEqual(["disk taken"]);
+});
+
+test("a disk that cannot be written down is not promised", async () => {
+  const seeder = await startScriptedSeeder([{ name: "debian", bytes: randomBytes(10_000), said: raw }]);
+  const disk = new TroubledDisk();
+  const agent = await startAgent(seeder.url, {}, undefined, disk);
+  await fetchToEnd(agent, "debian");
+  disk.writeFault = "ENOSPC";
+  const { text } = await problemOf(agent.service.attachDisk({ image: "debian", name: "vm1" }));
+  expect(text).toMatch(/is full, so disk vm1 cannot be written; remove images or free space/);
+  expect(await disksOf(agent)).toEqual([]);
+  expect((await agent.service.getImage({ image: "debian" })).image?.holders).toEqual([]);
+  disk.writeFault = undefined;
+  await agent.service.attachDisk({ image: "debian", name: "vm1" });
 });
 
 test("an image of a format that no VM could be told of is refused before it is fetched", async () => {
