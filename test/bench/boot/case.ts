@@ -13,6 +13,9 @@ export interface ServedBytes {
   fileBytes: number;
   /** What the VM had to wait for. */
   demandBytes: number;
+  /** CPU time of the agent and of the seeder, start and all. */
+  agentCpuSeconds: number;
+  seederCpuSeconds: number;
 }
 
 export interface BootCase {

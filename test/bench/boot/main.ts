@@ -77,6 +77,7 @@ async function measure(
     receivedBytes: boots.map((boot) => boot.receivedBytes),
     guestReads: boots.map((boot) => boot.guestReads),
     guestReadBytes: boots.map((boot) => boot.guestReadBytes),
+    vmCpuSeconds: boots.map((boot) => boot.vmCpuSeconds),
     ...(requests === undefined ? {} : { linkRequests: requests - (requestsBefore ?? 0) }),
     ...(started.served ? { served: boots.flatMap((boot) => boot.served ?? []) } : {}),
     machineIdlePercent: (100 * machine.idleSeconds) / machine.seconds,

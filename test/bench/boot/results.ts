@@ -16,6 +16,8 @@ export interface BootResult {
   /** For each node: what its VM asked of the image. */
   guestReads: number[];
   guestReadBytes: number[];
+  /** For each node: CPU time of its QEMU until then. */
+  vmCpuSeconds: number[];
   /** Requests that reached the image's HTTP origin, over all nodes. */
   linkRequests?: number;
   /** For each node, where its agent took what the VM read. */

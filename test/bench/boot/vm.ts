@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { readyMarker } from "../../fixtures/debian-disk.ts";
 import { requireTool, run, toolEnv } from "../../fixtures/tools.ts";
+import { usageOf } from "../process-usage.ts";
 import { LabProcess } from "../swarm/lab-process.ts";
 import type { Backing } from "./case.ts";
 
@@ -25,6 +26,8 @@ export interface BootFigures {
   /** What the VM asked of its disk. */
   guestReads: number;
   guestReadBytes: number;
+  /** CPU time of QEMU until the READY line. */
+  vmCpuSeconds: number;
 }
 
 /** KVM where QEMU can use it: the device alone does not say so. */
@@ -64,7 +67,8 @@ export async function bootToReady(
   try {
     await untilReady(machine);
     onReady();
-    return await readsOf(qmpPath);
+    const vmCpuSeconds = usageOf(machine.pid).cpuSeconds;
+    return { vmCpuSeconds, ...(await readsOf(qmpPath)) };
   } finally {
     await machine.kill();
   }
@@ -89,7 +93,7 @@ interface BlockStats {
   stats: { rd_operations: number; rd_bytes: number };
 }
 
-async function readsOf(qmpPath: string): Promise<BootFigures> {
+async function readsOf(qmpPath: string): Promise<Omit<BootFigures, "vmCpuSeconds">> {
   const socket = connect(qmpPath);
   try {
     const lines = createInterface({ input: socket })[Symbol.asyncIterator]();

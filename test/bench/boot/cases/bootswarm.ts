@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { benchImage, makeBootImage } from "../../policies/image.ts";
+import { usageOf } from "../../process-usage.ts";
 import type { LabProcess } from "../../swarm/lab-process.ts";
 import type { BootCase } from "../case.ts";
 import { type BenchAgent, imageName, startAgent, startSeeder } from "../daemons.ts";
@@ -52,6 +53,8 @@ function ours(
             bootImageBytes: Number(disk?.bootImageBytes),
             fileBytes: Number(disk?.fileBytes),
             demandBytes: Number(disk?.demandBytes),
+            agentCpuSeconds: usageOf(agentOn(host).process.pid).cpuSeconds,
+            seederCpuSeconds: usageOf(seeder.pid).cpuSeconds,
           };
         },
         [Symbol.asyncDispose]: async () => {
