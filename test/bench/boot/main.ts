@@ -70,6 +70,7 @@ async function measure(
   const requests = await started.linkRequests?.();
   return {
     case: bootCase.name,
+    ...(started.served ? { agentSettings: options.agentSettings } : {}),
     link,
     nodes: options.nodes,
     seconds: boots.map((boot) => boot.seconds),

@@ -4,7 +4,7 @@ import type { ReportFile } from "./report.ts";
 import type { Summary } from "./results.ts";
 
 const widthPx = 1_000;
-const topPx = 116;
+const topPx = 132;
 const barPx = 26;
 const ourColour = "#0072b2";
 const otherColour = "#9a9a9a";
@@ -13,7 +13,7 @@ const otherColour = "#9a9a9a";
 const labels: Record<string, string> = {
   local: "local file",
   "boot-image": "bootswarm, boot image here",
-  profile: "bootswarm, cold, boot pieces first",
+  profile: "bootswarm, cold, boot known",
   cold: "bootswarm, cold",
   "nbdkit-curl": "nbdkit, HTTP on demand",
   "nbdkit-torrent": "nbdkit, torrent plugin",
@@ -26,11 +26,11 @@ export function bootPlot({ summary, accelerator, disk }: ReportFile): string {
   const rowsMax = Math.max(...charts.map(({ rows }) => rows.length));
   const { grids, heightPx } = gridsOf(charts.length, topPx, rowsMax * barPx + 10, widthPx);
   // The bars' names stand to the left of them.
-  const namePx = 150;
-  const placed = grids.map((grid) => ({ ...grid, left: grid.left + namePx - 30, width: grid.width - namePx + 10 }));
+  const namePx = 160;
+  const placed = grids.map((grid) => ({ ...grid, left: grid.left + namePx - 20, width: grid.width - namePx }));
   const setting =
     `A Debian VM (${(disk.allocatedBytes / 1e6).toFixed(0)} MB of ${(disk.sizeBytes / 2 ** 30).toFixed(0)} GiB allocated) in QEMU ` +
-    `(${accelerator.toUpperCase()}), through GRUB. Medians; whiskers: all rounds; dashed: the local file.`;
+    `(${accelerator.toUpperCase()}), through GRUB. Medians; whiskers: all rounds; dashed: the local file.${starText(summary)}`;
   return svgOf(
     {
       title: [
@@ -49,7 +49,7 @@ export function bootPlot({ summary, accelerator, disk }: ReportFile): string {
         gridIndex,
         type: "category",
         inverse: true,
-        data: rows.map((row) => labels[row.case] ?? row.case),
+        data: rows.map(labelOf),
         ...axisOf("", 0),
         axisTick: { show: false },
       })),
@@ -57,6 +57,16 @@ export function bootPlot({ summary, accelerator, disk }: ReportFile): string {
     },
     { widthPx, heightPx },
   );
+}
+
+function starText(summary: Summary[]): string {
+  const settings = new Set(summary.flatMap(({ agentSettings }) => agentSettings));
+  return settings.size > 0 ? `\n* with ${[...settings].join(", ")}` : "";
+}
+
+function labelOf(row: Summary): string {
+  const label = labels[row.case] ?? row.case;
+  return row.agentSettings.length > 0 ? `${label} *` : label;
 }
 
 function chartOf(group: Summary[]) {

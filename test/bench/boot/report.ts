@@ -11,7 +11,6 @@ export interface ReportFile {
   machine: string;
   node: string;
   accelerator: string;
-  agentSettings: string[];
   disk: Pick<BenchDisk, "sizeBytes" | "allocatedBytes" | "qcow2Bytes" | "sha256">;
   summary: Summary[];
   runs: BootResult[];
@@ -27,9 +26,9 @@ export class Report {
   }
 
   /** @throws Error if results are to be added to those of another disk. */
-  static open({ out, append, agentSettings }: BenchOptions, disk: BenchDisk, accelerator: string): Report {
+  static open({ out, append }: BenchOptions, disk: BenchDisk, accelerator: string): Report {
     const { sizeBytes, allocatedBytes, qcow2Bytes, sha256 } = disk;
-    const facts = { ...runFacts(), accelerator, agentSettings };
+    const facts = { ...runFacts(), accelerator };
     let runs: BootResult[] = [];
     if (out !== undefined && append && existsSync(out)) {
       const before = JSON.parse(readFileSync(out, "utf8")) as ReportFile;

@@ -5,6 +5,8 @@ import type { Link } from "./scene.ts";
 
 export interface BootResult {
   case: string;
+  /** Of the agents, as KEY=VALUE, beside what the case itself sets. */
+  agentSettings?: string[];
   link: Link;
   /** Nodes that booted at the same time. */
   nodes: number;
@@ -28,6 +30,7 @@ export interface BootResult {
 
 export interface Summary {
   case: string;
+  agentSettings: string[];
   link: string;
   nodes: number;
   rounds: number;
@@ -50,7 +53,10 @@ export function linkText({ megabitsPerSecond, delayMs }: Link): string {
 
 /** One for each case, link and number of nodes, in the order in which they first came. */
 export function summariesOf(results: readonly BootResult[]): Summary[] {
-  const groups = Map.groupBy(results, (each) => `${each.nodes} ${linkText(each.link)} ${each.case}`);
+  const groups = Map.groupBy(
+    results,
+    (each) => `${each.nodes} ${linkText(each.link)} ${each.case} ${each.agentSettings}`,
+  );
   return [...groups.values()].map((group) => summaryOf(group, results));
 }
 
@@ -62,6 +68,7 @@ function summaryOf(group: BootResult[], all: readonly BootResult[]): Summary {
   const local = all.filter((each) => each.case === "local" && each.nodes === first.nodes).map(slowest);
   return {
     case: first.case,
+    agentSettings: first.agentSettings ?? [],
     link: linkText(first.link),
     nodes: first.nodes,
     rounds: group.length,
