@@ -2,12 +2,14 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { ImageFormat } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
-import { CliError, systemCodeIn } from "../cli-error.ts";
+import { CliError, systemCodeIn, usageError } from "../cli-error.ts";
 
 const timeoutMs = 60_000;
 
-/** What qemu-img calls an image's format. What nobody has recognised is taken as it is. */
+/** What qemu-img calls an image's format. What nobody has recognised is taken as it is. @throws CliError for a boot image. */
 export function qemuFormat(format: ImageFormat): "raw" | "qcow2" {
+  if (format === ImageFormat.BOOT)
+    throw usageError("this is a boot image, which is no disk; name the image that it is of");
   return format === ImageFormat.QCOW2 ? "qcow2" : "raw";
 }
 

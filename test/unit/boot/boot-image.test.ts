@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { open, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -149,6 +150,28 @@ describe("a boot image", () => {
       { numRuns: 60 },
     );
     await expect(contentOf(Buffer.concat([file, Buffer.of(0)]))).rejects.toThrow("not the length that its head says");
+  });
+
+  test("whose head says anything at all is read within bounds, or refused", async () => {
+    const source = { digest: "22".repeat(32), contentPages: 3, pageHashes: [] };
+    const { head } = await pack(imageOf([1, 2, 0, 3, 3, 4, 5]));
+    const body = encodeHead({ ...head, sources: [source] }).subarray(0, -32);
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.integer({ min: 16, max: body.length - 1 }), fc.nat(255)), { minLength: 1, maxLength: 4 }),
+        (changes) => {
+          const changed = Buffer.from(body);
+          for (const [at, byte] of changes) changed[at] = byte;
+          // The profile within has a checksum of its own, so that most changes reach what follows it.
+          const sealed = Buffer.concat([changed, createHash("sha256").update(changed).digest()]);
+          try {
+            for (const { page, pages } of decodeHead(sealed).segments) expect(page + pages).toBeLessThanOrEqual(7);
+          } catch (error) {
+            expect(error).toBeInstanceOf(BootFormatError);
+          }
+        },
+      ),
+    );
   });
 
   test("is refused where its head makes no sense, though its checksum is right", async () => {
