@@ -242,7 +242,9 @@ export class Recorder {
         if (!host.isRecording(disk.id))
           throw new Problem("unavailable", "the disk worker was started anew; record again");
         const progress = host.recordingProgress(disk.id);
-        if (progress) this.#note(recording, { reads: progress.reads, blockBytes: progress.blockBytes });
+        if (progress && progress.reads !== recording.view.reads) {
+          this.#note(recording, { reads: progress.reads, blockBytes: progress.blockBytes });
+        }
         if (isStopped) break;
         const end = recordingEnd(progress, clock.now() - startMs, rules);
         checkIsBoot(end, rules);
