@@ -210,9 +210,10 @@ export class Transmission {
     for (;;) {
       const rest = parted.request.length - parted.begunBytes;
       if (rest === 0) break;
-      const quick = Math.min(quickBytesMax, rest);
+      const [quick, part] = [Math.min(quickBytesMax, rest), Math.min(chunkBytesMax, rest)];
       if (!this.#hasRoom(quick)) return false;
-      if (!this.#readNow(parted, quick) && !this.#beginPart(parted, Math.min(chunkBytesMax, rest))) return false;
+      const isQuick = !isHole(this.#export.disk, parted.request.offset + parted.begunBytes, part);
+      if (!(isQuick && this.#readNow(parted, quick)) && !this.#beginPart(parted, part)) return false;
     }
     this.#parted = undefined;
     return true;
@@ -271,6 +272,8 @@ export class Transmission {
       parted.begunBytes += length;
       const done = this.#endPart(parted, length);
       this.#count(length, done);
+      // The last chunk says that it is the last: those before it go first.
+      this.#flush();
       this.#sendOwn(encodeHoleChunk(request, offset, length, done));
       return true;
     }

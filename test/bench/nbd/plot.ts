@@ -58,7 +58,7 @@ function seriesOf(grid: number, groups: readonly GroupOfBars[]) {
     ...(grid === 0 && contender === "bootswarm" && { markLine: referenceLine("yAxis", 1) }),
   }));
   const spreads = contenders.map((contender, bar) => ({
-    ...{ type: "custom", ...axes, silent: true, z: 5, renderItem: spreadLine(bar) },
+    ...{ type: "custom", ...axes, silent: true, z: 5, encode: { x: 0, y: [1, 2] }, renderItem: spreadLine(bar) },
     data: groups.map((group, index) => [index, Math.min(...group(contender)), Math.max(...group(contender))]),
   }));
   return [...bars, ...spreads];
