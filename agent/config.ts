@@ -101,7 +101,12 @@ export const agentConfigSchema = z.strictObject({
     .prefault({}),
   fetch: z
     .strictObject({
-      concurrency: z.int().min(1).max(64).default(3).describe("Most fetches that are active at once, besides those of attached disks."),
+      concurrency: z
+        .int()
+        .min(1)
+        .max(64)
+        .default(3)
+        .describe("Most fetches that are active at once, besides those of attached disks."),
       queueMax: z.int().min(1).max(100_000).default(1_000).describe("Most fetches that wait; more are refused."),
       swarmPatienceMs: z
         .int()
