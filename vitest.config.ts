@@ -1,5 +1,8 @@
 import { defineConfig } from "vitest/config";
 
+/** What is waited for comes within a second on an idle machine; a busy one has many times that. */
+const patience = { poll: { timeout: 20_000 } };
+
 export default defineConfig({
   test: {
     projects: [
@@ -8,6 +11,7 @@ export default defineConfig({
           name: "unit",
           include: ["test/{unit,contract,sim}/**/*.test.ts"],
           setupFiles: ["test/fixtures/property-seed.ts"],
+          expect: patience,
           testTimeout: 30_000,
           hookTimeout: 30_000,
           // Two cores: sockets and hashing in more workers than that only wait for each other.
@@ -18,6 +22,7 @@ export default defineConfig({
         test: {
           name: "system",
           include: ["test/{interop,system}/**/*.test.ts"],
+          expect: patience,
           testTimeout: 180_000,
           hookTimeout: 300_000,
           fileParallelism: false,
