@@ -171,6 +171,10 @@ function connectionProblem(path: string, error: Error): Problem {
   if (code === "ECONNREFUSED") {
     return new Problem("unavailable", `nothing answers at ${path}: its QEMU has ended, or it is no QMP socket`);
   }
+  if (code === "EAGAIN") {
+    const advice = "give QEMU a QMP socket of its own for this";
+    return new Problem("unavailable", `${path} is taken by others, and more wait for it already; ${advice}`);
+  }
   if (code === "EACCES")
     return new Problem("invalid", `the agent may not open the QMP socket ${path}; let its user in`);
   if (code === "ENOTSOCK") return new Problem("invalid", `${path} is no socket, so no QEMU is behind it`);

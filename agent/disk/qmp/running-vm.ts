@@ -1,5 +1,6 @@
 /** What attachments ask of a running QEMU. */
 import { connect } from "node:net";
+import { systemCodeOf } from "../../../daemon/problem.ts";
 import type { HandOver } from "../attachment.ts";
 import { handOverBy } from "./handover.ts";
 import { connectQmp } from "./qmp-client.ts";
@@ -22,6 +23,8 @@ export function isQemuRunning(qmpPath: string): Promise<boolean> {
       socket.destroy();
       resolve(isRunning);
     };
-    socket.once("connect", () => tell(true)).once("error", () => tell(false));
+    // Its queue of those that wait to be served is full: QEMU's is, at two.
+    const isBusy = (error: Error) => systemCodeOf(error) === "EAGAIN";
+    socket.once("connect", () => tell(true)).once("error", (error) => tell(isBusy(error)));
   });
 }

@@ -1,5 +1,5 @@
 /** QEMU's monitor protocol, and what a handover says by it, against sockets that answer as QEMU does, or do not. */
-import { createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { handOverBy, handoverSteps } from "../../../agent/disk/qmp/handover.ts";
@@ -119,6 +119,22 @@ test("a VM is running as long as its socket takes connections", async () => {
   const { path } = await qmpServer(() => ({}));
   expect(await isQemuRunning(path)).toBe(true);
   expect(await isQemuRunning(`${path}-none`)).toBe(false);
+});
+
+test("a VM whose socket others wait for already is running, and a handover says that it is taken", async () => {
+  const path = join(await temporaryDirectory(), "qmp");
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen({ path, backlog: 1 }, resolve));
+  // In one turn, so that none is taken from the queue.
+  const others = Array.from({ length: 3 }, () => connect(path).on("error", () => {}));
+  const running = isQemuRunning(path);
+  const handover = connectQmp(path, signal);
+  onTestFinished(() => {
+    for (const socket of others) socket.destroy();
+    server.close();
+  });
+  await expect(handover).rejects.toThrow(/is taken by others/);
+  expect(await running).toBe(true);
 });
 
 test("a handover adds the file, opens the overlay anew and takes the export away, in this order", () => {
