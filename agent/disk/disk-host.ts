@@ -238,7 +238,7 @@ export class DiskHost {
         events.stats(message);
         break;
       case "breach":
-        log.warn({ listen: message.listen, reason: message.reason }, "an NBD client was cut off");
+        log.warn({ listen: message.listen, reason: message.reason, count: message.count }, "NBD clients were cut off");
         break;
       case "recording":
         this.#progress.set(message.id, message.progress);

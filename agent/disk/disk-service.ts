@@ -9,6 +9,7 @@ import { LargeReads } from "./nbd/large-reads.ts";
 import { ReplyBuffers } from "./nbd/reply-buffers.ts";
 import { NbdServer } from "./nbd/server.ts";
 import { ServedExport } from "./served-export.ts";
+import { Sparingly } from "./sparingly.ts";
 
 /** How often totals are told, if they have changed. */
 const statsIntervalMs = 1_000;
@@ -163,12 +164,17 @@ export class DiskService {
     const key = "socketPath" in listen ? listen.socketPath : `${listen.host} ${listen.port}`;
     const known = this.#servers.get(key);
     if (known) return known;
+    const sparingly = new Sparingly();
+    const onBreach = (reason: string) => {
+      const count = sparingly.note(this.#clock.now());
+      if (count !== undefined) this.#post({ kind: "breach", listen: key, reason, count });
+    };
     const server = await NbdServer.open({
       listen,
       tls: "socketPath" in listen || !listen.tls ? undefined : await readTls(listen.tls),
       memory: this.#memory,
       clock: this.#clock,
-      onBreach: (reason) => this.#post({ kind: "breach", listen: key, reason }),
+      onBreach,
     });
     this.#servers.set(key, server);
     return server;

@@ -73,7 +73,7 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
       boots.noteStats(boot);
     },
   };
-  const failures = new ReadFailures({ demand, fetches, onTimeout: metrics.readTimedOut, log });
+  const failures = new ReadFailures({ demand, fetches, onTimeout: metrics.readTimedOut, clock, log });
   const host = new DiskHost({ log, clock, events, tcp: tcpListenFrom(config) });
   const hosted = new HostedImages(cache, host, demand);
   const boots: Boots = new Boots({ ...options, ...options.boot }, host);

@@ -142,7 +142,7 @@ export type FromDiskWorker =
   | { kind: "stats"; exports: ExportStats[]; boot: BootStats }
   /** Now and then while a recording goes on. */
   | { kind: "recording"; id: string; progress: RecordingProgress }
-  /** A client broke the protocol or a bound, and was cut off. */
-  | { kind: "breach"; listen: string; reason: string }
+  /** Clients broke the protocol or a bound, and were cut off: how many since this was last told, and why the last of them. */
+  | { kind: "breach"; listen: string; reason: string; count: number }
   /** Reads in order, as pairs of offset and length. */
   | { kind: "recorded"; id: string; reads: Float64Array };

@@ -1,8 +1,10 @@
 /** Reads of disks that failed: why, for the log and for whoever lists the disks. */
 import type { Log } from "../../daemon/log.ts";
+import type { Clock } from "../../swarm/types.ts";
 import type { Fetches } from "../fetch/fetches.ts";
 import type { Demand } from "./demand.ts";
 import type { FromDiskWorker } from "./messages.ts";
+import { Sparingly } from "./sparingly.ts";
 
 type ReadFailed = Extract<FromDiskWorker, { kind: "read-failed" }>;
 
@@ -11,6 +13,7 @@ export interface ReadFailuresOptions {
   fetches: Pick<Fetches, "get">;
   /** A read failed since what it needed had not come in time. */
   onTimeout: () => void;
+  clock: Clock;
   log: Log;
 }
 
@@ -18,6 +21,7 @@ export class ReadFailures {
   readonly #options: ReadFailuresOptions;
   /** By export: the last one. */
   readonly #last = new Map<string, string>();
+  readonly #told = new Map<string, Sparingly>();
 
   constructor(options: ReadFailuresOptions) {
     this.#options = options;
@@ -25,14 +29,16 @@ export class ReadFailures {
 
   /** A read of an export of the image failed. */
   note(event: ReadFailed, export_: { name: string; digest: string } | undefined): void {
-    const { log, onTimeout } = this.#options;
+    const { log, clock, onTimeout } = this.#options;
     if (event.isTimeout) onTimeout();
     const why = event.isTimeout && export_ ? `${event.error}; ${this.#waitedFor(event, export_.digest)}` : event.error;
     this.#last.set(event.id, `a read failed: ${why}`);
-    log.error(
-      { disk: export_?.name ?? event.id, offset: event.offset, length: event.length, error: why },
-      "a disk's read failed",
-    );
+    const told = this.#told.get(event.id) ?? new Sparingly();
+    this.#told.set(event.id, told);
+    const count = told.note(clock.now());
+    if (count === undefined) return;
+    const { offset, length } = event;
+    log.error({ disk: export_?.name ?? event.id, offset, length, error: why, count }, "a disk's read failed");
   }
 
   /** Why an export's last read that failed did so; empty if none has. */
@@ -43,6 +49,7 @@ export class ReadFailures {
   /** The export is closed. */
   forget(id: string): void {
     this.#last.delete(id);
+    this.#told.delete(id);
   }
 
   #waitedFor({ offset, length }: ReadFailed, digest: string): string {

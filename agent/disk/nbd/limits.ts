@@ -1,7 +1,10 @@
 /** Every bound of the NBD server, with its reason. A client is a VM, so it may be hostile; and it may be slow. */
 
-/** Connections to one listener. QEMU opens one, nbdcopy four, fio one a job; the rest is for a reconnect and an onlooker. */
+/** Connections to one disk's socket. QEMU opens one, nbdcopy four, fio one a job; the rest is for a reconnect and an onlooker. */
 export const connectionsMax = 64;
+
+/** Connections to the TCP port, which all disks share: one for each VM of a large node, and some for copies. */
+export const tcpConnectionsMax = 256;
 
 /** From the connection to the end of the handshake, TLS included. A client that means it takes milliseconds. */
 export const handshakeTimeoutMs = 10_000;

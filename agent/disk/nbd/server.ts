@@ -11,7 +11,7 @@ import type { Clock } from "../../../swarm/types.ts";
 import type { ExportListen, SocketListen } from "../messages.ts";
 import { NbdConnection } from "./connection.ts";
 import type { ExportDirectory, NbdExport } from "./export.ts";
-import { connectionsMax } from "./limits.ts";
+import { connectionsMax, tcpConnectionsMax } from "./limits.ts";
 import type { Memory } from "./transmission.ts";
 
 /** Of a Unix socket's path, in bytes: the kernel's sun_path, less its final zero. */
@@ -37,7 +37,9 @@ export class NbdServer implements ExportDirectory {
     this.#options = options;
     this.#tls = options.tls && tlsOptionsOf(options.tls);
     this.#server = createServer((socket) => this.#accept(socket));
-    this.#server.maxConnections = connectionsMax;
+    const most = "socketPath" in options.listen ? connectionsMax : tcpConnectionsMax;
+    this.#server.maxConnections = most;
+    this.#server.on("drop", () => options.onBreach(`${most} clients are connected already`));
   }
 
   /** @throws Problem if it cannot listen there, or the certificate does not fit */

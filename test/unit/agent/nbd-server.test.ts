@@ -344,11 +344,12 @@ test("a client that is too slow with its handshake is cut off", async () => {
   expect((await done.read(0, 512)).error).toBe(nbdError.none);
 });
 
-test("connections beyond the bound are closed, and those before it served", async () => {
-  const { socketPath, served } = await serving();
+test("connections beyond the bound are closed, which is told, and those before it served", async () => {
+  const { socketPath, served, breaches } = await serving();
   const clients = await Promise.all(Array.from({ length: connectionsMax }, () => NbdClient.open(socketPath)));
   await expect(NbdClient.open(socketPath)).rejects.toThrow();
   expect(served.counters.connections).toBe(connectionsMax);
+  expect(breaches).toEqual([`${connectionsMax} clients are connected already`]);
   expect((await clients[0]!.read(0, 512)).error).toBe(nbdError.none);
   for (const client of clients) client.socket.destroy();
 });
