@@ -31,6 +31,7 @@ export interface DiskEvents {
   demand(digest: string, ranges: DemandedRange[]): void;
   served(digest: string, waitedMs: number[]): void;
   readFailed(event: Told<"read-failed">): void;
+  lost(event: Told<"lost">): void;
   bootImageBad(event: Told<"boot-image-bad">): void;
   stats(event: Told<"stats">): void;
 }
@@ -230,6 +231,9 @@ export class DiskHost {
         break;
       case "read-failed":
         events.readFailed(message);
+        break;
+      case "lost":
+        events.lost(message);
         break;
       case "boot-image-bad":
         events.bootImageBad(message);

@@ -112,6 +112,7 @@ export class DiskService {
       clock: this.#clock,
       onDemand: (ranges) => this.#post({ kind: "demand", digest, ranges }),
       onServed: (waitedMs) => this.#post({ kind: "served", digest, waitedMs }),
+      onLost: (offset, error) => this.#post({ kind: "lost", digest, offset, error }),
     });
     this.#files.set(digest, file);
   }

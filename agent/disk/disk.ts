@@ -37,9 +37,12 @@ export class DiskReadError extends Error {
   override readonly name = "DiskReadError";
   /** Whether what it needed did not come in time. */
   readonly isTimeout: boolean;
+  /** Where the image's file has lost what was in it; undefined for all other reasons. */
+  readonly lostAt: number | undefined;
 
-  constructor(message: string, options: { cause?: unknown; isTimeout?: boolean } = {}) {
+  constructor(message: string, options: { cause?: unknown; isTimeout?: boolean; lostAt?: number | undefined } = {}) {
     super(message, "cause" in options ? { cause: options.cause } : undefined);
     this.isTimeout = options.isTimeout ?? false;
+    this.lostAt = options.lostAt;
   }
 }

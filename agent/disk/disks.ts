@@ -1,6 +1,7 @@
 /** The wiring of all that is about disks: what serves them, what they read, and which are attached. */
 import { join } from "node:path";
 import type { Log } from "../../daemon/log.ts";
+import { messageOf } from "../../daemon/problem.ts";
 import type { Clock } from "../../swarm/types.ts";
 import { Boots, type BootsOptions } from "../boot/boots.ts";
 import type { ImageCache } from "../cache/image-cache.ts";
@@ -16,7 +17,7 @@ import type { Demand } from "./demand.ts";
 import { type DiskEvents, DiskHost } from "./disk-host.ts";
 import { socketPlaceFrom } from "./export-socket.ts";
 import { ExportTotals } from "./export-totals.ts";
-import type { ExportSpec } from "./messages.ts";
+import type { ExportSpec, FromDiskWorker } from "./messages.ts";
 import { handOverDisk, isQemuRunning } from "./qmp/running-vm.ts";
 import { ReadFailures } from "./read-failures.ts";
 import { HostedImages } from "./readable-images.ts";
@@ -67,6 +68,7 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
     demand: (digest, ranges) => demand.demand(digest, ranges),
     served: (_digest, waitedMs) => metrics.demandServed(waitedMs),
     readFailed: (event) => failures.note(event, host.exportOf(event.id)),
+    lost: (event) => void repairLost(event, options),
     bootImageBad: (event) => void boots.images.bad(event),
     stats: ({ exports, boot }) => {
       totals.note(exports);
@@ -118,6 +120,21 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
       await host.close();
     },
   };
+}
+
+/** Has a piece that this machine's disk has lost fetched anew. Without pieces all of the image would be out of reach. */
+async function repairLost(
+  { digest, offset, error }: Extract<FromDiskWorker, { kind: "lost" }>,
+  { cache, boot, log }: DisksOptions,
+): Promise<void> {
+  try {
+    const info = await cache.metainfo(digest);
+    if (!info) return;
+    const piece = Math.floor(offset / info.pieceLengthBytes);
+    await boot.repairs.begin(digest, { what: `piece ${piece} cannot be read: ${error}`, kind: "read", piece });
+  } catch (fault) {
+    log.warn({ digest, error: messageOf(fault) }, "cannot repair an image yet");
+  }
 }
 
 /** An image is read through its file, and its boot image above that. */

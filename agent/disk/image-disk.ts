@@ -4,7 +4,7 @@
  * before they ask.
  */
 import type { Clock } from "../../swarm/types.ts";
-import type { Disk, Extent } from "./disk.ts";
+import { type Disk, DiskReadError, type Extent } from "./disk.ts";
 import type { ImageFile } from "./image-file.ts";
 import { ReadAhead } from "./read-ahead.ts";
 
@@ -48,12 +48,21 @@ export class ImageDisk implements Disk {
   async pread(target: Uint8Array, offset: number, signal: AbortSignal): Promise<void> {
     this.#follow(offset, target.length);
     let hasWaited = false;
-    do {
+    let isInRepair = false;
+    for (;;) {
       if (!this.#file.isHere(offset, target.length)) {
         await this.#file.whenHere(offset, target.length, this.#readTimeoutMs, signal);
         hasWaited = true;
       }
-    } while (!(await this.#file.read(target, offset)));
+      try {
+        if (await this.#file.read(target, offset)) break;
+      } catch (error) {
+        // What this machine's disk has lost, peers have. If it loses it again, the VM is told.
+        const mayRepair = !isInRepair && error instanceof DiskReadError;
+        if (!mayRepair || !(await this.#file.whenInRepair(error, signal))) throw error;
+        isInRepair = true;
+      }
+    }
     if (hasWaited) this.counters.demandBytes += target.length;
     else this.counters.fileBytes += target.length;
   }

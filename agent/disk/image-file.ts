@@ -17,6 +17,10 @@ import { QuickReads } from "./quick-reads.ts";
 
 /** How often guesses are looked at again while nothing else happens: readers end without a word. */
 const guessesLookMs = 5_000;
+/** How long the main thread may take to have a lost piece fetched anew, before whoever reads it is told of the loss. */
+const repairPatienceMs = 10_000;
+/** What a read answers of bytes that the disk has lost; other faults are not of the file. */
+const lostCodes = ["EIO", "ENODATA", "EBADMSG", "EUCLEAN", "EILSEQ"];
 
 export interface ImageFileOptions {
   clock: Clock;
@@ -24,6 +28,8 @@ export interface ImageFileOptions {
   onDemand(ranges: DemandedRange[]): void;
   /** Reads that waited were served; how long each did. */
   onServed(waitedMs: number[]): void;
+  /** A byte of a complete image cannot be read: it is to be fetched anew. */
+  onLost(offset: number, error: string): void;
 }
 
 interface Wait {
@@ -48,6 +54,10 @@ export class ImageFile {
   #servedMs: number[] = [];
   #cancelLook: (() => void) | undefined;
   #closed = false;
+  /** Counts the files that were closed: a descriptor's number may be another file's after that. */
+  #filesClosed = 0;
+  /** Those who wait for a repair to begin. */
+  readonly #bereaved = new Set<() => void>();
 
   constructor(image: HostedImage, options: ImageFileOptions) {
     this.#options = options;
@@ -70,6 +80,7 @@ export class ImageFile {
     this.#image = image;
     this.#map = map;
     if (isOther) this.#closeFile();
+    if (!image.complete) for (const tell of [...this.#bereaved]) tell();
     this.arrived();
   }
 
@@ -124,6 +135,8 @@ export class ImageFile {
    */
   async read(target: Uint8Array, offset: number): Promise<boolean> {
     const map = this.#map;
+    const filesClosed = this.#filesClosed;
+    const isSound = () => filesClosed === this.#filesClosed && map.isHere(offset, target.length);
     try {
       for (const { range, zero } of map.parts(offset, target.length)) {
         const part = target.subarray(range.offset - offset, range.offset - offset + range.length);
@@ -131,10 +144,33 @@ export class ImageFile {
         else await this.#readFile(part, range.offset);
       }
     } catch (error) {
-      if (map.isHere(offset, target.length)) throw error;
+      if (isSound()) throw error;
     }
     // Bits are taken back before the file is touched, and for good: what comes anew has others.
-    return map.isHere(offset, target.length);
+    return isSound();
+  }
+
+  /**
+   * Has what the disk has lost of a complete image fetched anew.
+   *
+   * @returns whether that has begun, so that it can be waited for
+   * @throws the signal's reason once that aborts
+   */
+  async whenInRepair({ lostAt, message }: DiskReadError, signal: AbortSignal): Promise<boolean> {
+    if (lostAt === undefined || !this.#image.complete) return false;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const begun = () => resolve(true);
+    const gone = () => resolve(false);
+    if (this.#bereaved.size === 0) this.#options.onLost(lostAt, message);
+    this.#bereaved.add(begun);
+    signal.addEventListener("abort", gone, { once: true });
+    const cancel = this.#options.clock.after(repairPatienceMs, gone);
+    const hasBegun = await promise;
+    cancel();
+    signal.removeEventListener("abort", gone);
+    this.#bereaved.delete(begun);
+    signal.throwIfAborted();
+    return hasBegun;
   }
 
   /**
@@ -219,10 +255,13 @@ export class ImageFile {
       try {
         bytesRead = await readInto(this.#open(), target, done, offset + done);
       } catch (error) {
-        throw new DiskReadError(`cannot read ${this.#image.dataPath} at ${offset + done}`, { cause: error });
+        const lostAt = lostCodes.includes(systemCodeOf(error) ?? "") ? offset + done : undefined;
+        throw new DiskReadError(`cannot read ${this.#image.dataPath} at ${offset + done}`, { cause: error, lostAt });
       }
-      if (bytesRead === 0)
-        throw new DiskReadError(`${this.#image.dataPath} ends at ${offset + done}, before the image`);
+      if (bytesRead === 0) {
+        const lostAt = offset + done;
+        throw new DiskReadError(`${this.#image.dataPath} ends at ${lostAt}, before the image`, { lostAt });
+      }
       done += bytesRead;
     }
   }
@@ -238,6 +277,7 @@ export class ImageFile {
     if (this.#fd < 0) return;
     const fd = this.#fd;
     this.#fd = -1;
+    this.#filesClosed += 1;
     closeSync(fd);
   }
 }

@@ -132,6 +132,8 @@ export type FromDiskWorker =
   | { kind: "demand"; digest: string; ranges: DemandedRange[] }
   /** Demand reads that were served: how long each waited. */
   | { kind: "served"; digest: string; waitedMs: number[] }
+  /** A byte of a complete image cannot be read from this machine's disk; reads wait for `image` to say that it is fetched anew. */
+  | { kind: "lost"; digest: string; offset: number; error: string }
   /** A read failed with EIO; `isTimeout`: since what it needed did not come in time. */
   | { kind: "read-failed"; id: string; offset: number; length: number; error: string; isTimeout: boolean }
   /**

@@ -44,6 +44,7 @@ async function serving(tcp?: { tls?: TlsFiles }) {
       demand: () => {},
       served: () => {},
       readFailed: () => {},
+      lost: () => {},
       bootImageBad: () => {},
       stats: ({ exports }) => stats.push(...exports),
     },

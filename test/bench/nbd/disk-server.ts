@@ -9,7 +9,14 @@ const nothing = () => {};
 const host = new DiskHost({
   log: createLog({ level: "info", name: "disk-server" }),
   clock: systemClock,
-  events: { demand: nothing, served: nothing, readFailed: nothing, bootImageBad: nothing, stats: nothing },
+  events: {
+    demand: nothing,
+    served: nothing,
+    readFailed: nothing,
+    lost: nothing,
+    bootImageBad: nothing,
+    stats: nothing,
+  },
 });
 const digest = "0".repeat(64);
 host.addImage({ digest, dataPath, sizeBytes: statSync(dataPath).size, complete: true });

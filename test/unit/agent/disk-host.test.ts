@@ -31,6 +31,7 @@ async function hosted(complete: boolean, readTimeoutMs = 30_000) {
     demand: (_, ranges) => demands.push(ranges),
     served: (_, waitedMs) => served.push(...waitedMs),
     readFailed: ({ error }) => failures.push(error),
+    lost: () => {},
     bootImageBad: () => {},
     stats: () => {},
   };

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFile, truncate } from "node:fs/promises";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { describe, expect, test } from "vitest";
 import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import { InventoryService } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import { NbdClient } from "../../fixtures/nbd-client.ts";
 import { TroubledDisk } from "../../fixtures/troubled-disk.ts";
 import { startSeeder } from "../seeder/running-seeder.ts";
 import { fetchToEnd, fetchUntil, type RunningAgent, startAgent } from "./running-agent.ts";
@@ -129,6 +130,20 @@ describe("a disk that takes no more", () => {
     expect(fetch.state).toBe(FetchState.READY);
     expect(offsetAgain).toBeGreaterThan(MiB);
     expect((await readFile(path)).equals(bytes)).toBe(true);
+  });
+
+  test("that has lost some of an image under a VM is given it again, and the VM waits for it", async () => {
+    const seeder = await startSeeder();
+    await publish(seeder.url, "image", bytes);
+    const agent = await startAgent(seeder.url);
+    const { path } = await fetchToEnd(agent, "image");
+    const { disk } = await agent.service.attachDisk({ image: digest, name: "vm1" });
+    await truncate(path, 3 * MiB);
+    using client = await NbdClient.open(disk?.socketPath ?? "");
+    const { data } = await client.read(2 * MiB, 2 * MiB);
+    expect(data.equals(bytes.subarray(2 * MiB))).toBe(true);
+    const { disks } = await agent.service.listDisks({});
+    expect(disks).toMatchObject([{ name: "vm1", readErrors: 0n, error: "" }]);
   });
 
   test("when it cannot read back what it was given, is given it again", async () => {

@@ -92,7 +92,7 @@ test("a read of pieces that are doubted while it goes on waits for them, and has
   await writeFile(dataPath, Buffer.alloc(200_000, "wrong"));
   const pieces = { pieceLengthBytes: 200_000, have: bitsOf([true]), zero: bitsOf([false]) };
   const image = { digest: "", dataPath, sizeBytes: 200_000, complete: false, pieces };
-  const file = new ImageFile(image, { clock: systemClock, onDemand: () => {}, onServed: () => {} });
+  const file = new ImageFile(image, { clock: systemClock, onDemand: () => {}, onServed: () => {}, onLost: () => {} });
   onTestFinished(() => file.close());
   const disk = new ImageDisk(file, 60_000, systemClock);
   const target = Buffer.alloc(200_000);
@@ -102,6 +102,29 @@ test("a read of pieces that are doubted while it goes on waits for them, and has
   file.update({ ...image, pieces: { ...pieces, have: bitsOf([true]) } });
   await reading;
   expect(target.equals(Buffer.alloc(200_000, "right"))).toBe(true);
+});
+
+test("a read of what the disk has lost of a complete image has it fetched anew, once for all who read, and waits", async () => {
+  const dataPath = join(await temporaryDirectory(), "data");
+  await writeFile(dataPath, Buffer.alloc(30_000, "right"));
+  const image = { digest: "", dataPath, sizeBytes: 40_000, complete: true };
+  const lost: number[] = [];
+  const onLost = (offset: number) => void lost.push(offset);
+  const file = new ImageFile(image, { clock: systemClock, onDemand: () => {}, onServed: () => {}, onLost });
+  onTestFinished(() => file.close());
+  const disk = new ImageDisk(file, 60_000, systemClock);
+  const targets = [Buffer.alloc(20_000), Buffer.alloc(20_000)];
+  const reading = targets.map((target) => disk.pread(target, 20_000, new AbortController().signal));
+  await expect.poll(() => lost).toEqual([30_000]);
+  const have = bitsOf([true, false]);
+  const pieces = { pieceLengthBytes: 20_000, have, zero: bitsOf([false, false]) };
+  file.update({ ...image, complete: false, pieces });
+  await writeFile(dataPath, Buffer.alloc(40_000, "right"));
+  new Uint8Array(have)[0] = 0xc0;
+  file.arrived();
+  await Promise.all(reading);
+  for (const target of targets) expect(target.equals(Buffer.alloc(20_000, "right"))).toBe(true);
+  expect(lost).toEqual([30_000]);
 });
 
 test("what is demanded has no overlaps, waited for before guessed", () => {
