@@ -42,6 +42,8 @@ export class Repairs {
       onDamage(damage.kind);
       await seeding.stop(digest);
       await cache.damaged(digest, damage.what, damage.piece === undefined ? [] : [damage.piece]);
+      // As the agent starts all complete images are taken into the swarm, and until just now this was one.
+      await seeding.stop(digest);
       return this.#fetch(digest);
     });
   }
