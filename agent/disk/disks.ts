@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import type { Log } from "../../daemon/log.ts";
 import { messageOf } from "../../daemon/problem.ts";
+import { isLoopback } from "../../swarm/endpoint.ts";
 import type { Clock } from "../../swarm/types.ts";
 import { Boots, type BootsOptions } from "../boot/boots.ts";
 import type { ImageCache } from "../cache/image-cache.ts";
@@ -76,7 +77,12 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
     },
   };
   const failures = new ReadFailures({ demand, fetches, onTimeout: metrics.readTimedOut, clock, log });
-  const host = new DiskHost({ log, clock, events, tcp: tcpListenFrom(config) });
+  const tcp = tcpListenFrom(config);
+  if (tcp && !tcp.tls && tcp.host !== "localhost" && !isLoopback(tcp.host)) {
+    const advice = "set disk.tls, or keep the port on a trusted network";
+    log.warn({ listen: config.listen }, `whoever reaches disk.listen may read the attached disks; ${advice}`);
+  }
+  const host = new DiskHost({ log, clock, events, tcp });
   const hosted = new HostedImages(cache, host, demand);
   const boots: Boots = new Boots({ ...options, ...options.boot }, host);
   // Of a VM that has found its disk again no boot is recorded.
