@@ -27,6 +27,8 @@ const askTimeoutMs = 10_000;
 /** A restart of the seeder is over by then; the boot that was recorded is worth some patience. */
 const uploadAttemptsMax = 10;
 const retryLimits: BackoffLimits = { firstMs: 1_000, longestMs: 30_000 };
+/** A recorded boot waits no longer for its image: the claim on it keeps other nodes from recording. */
+const waitingMsMax = 6 * 60 * 60 * 1_000;
 /** Recordings that have ended and are still listed. */
 const endedMax = 50;
 
@@ -176,11 +178,18 @@ export class Recorder {
     return recording.view;
   }
 
-  /** Ends a recording: what was read until now is the boot. @throws Problem "not-found". */
+  /**
+   * Ends a recording: what was read until now is the boot. One that waits for its image is given up.
+   *
+   * @throws Problem "not-found"
+   */
   stop(digest: string): RecordingView {
     const recording = this.#current.get(digest);
     if (!recording) throw new Problem("not-found", "no boot of this image is being recorded on this node");
     recording.stop.resolve();
+    if (recording.view.state === "waiting") {
+      recording.abort.abort(new Problem("cancelled", "it was stopped before the image was complete"));
+    }
     return recording.view;
   }
 
@@ -204,7 +213,7 @@ export class Recorder {
     try {
       const reads = await this.#record(recording);
       this.#note(recording, { state: "waiting" });
-      await this.#whenComplete(view.digest, abort.signal);
+      await this.#whenComplete(recording);
       this.#note(recording, { state: "packing" });
       made = await this.#make(view.digest, reads);
       const { sharedBytes } = made.packed;
@@ -258,15 +267,21 @@ export class Recorder {
   }
 
   /** Waits for the image: the boot image is made of its verified file. */
-  async #whenComplete(digest: string, signal: AbortSignal): Promise<void> {
-    const { cache } = this.#options;
-    for (;;) {
-      const { version } = cache.changes;
-      const entry = cache.get(digest);
-      if (entry?.complete) return;
-      if (!entry) throw new Problem("conflict", "the image was removed before its boot image could be made");
-      await cache.changes.after(version, signal);
-      signal.throwIfAborted();
+  async #whenComplete({ view: { digest }, abort }: Recording): Promise<void> {
+    const { cache, clock } = this.#options;
+    const tooLate = new Problem("conflict", "the image has not become complete for six hours; see `bootswarm fetches`");
+    const cancel = clock.after(waitingMsMax, () => abort.abort(tooLate));
+    try {
+      for (;;) {
+        const { version } = cache.changes;
+        const entry = cache.get(digest);
+        if (entry?.complete) return;
+        if (!entry) throw new Problem("conflict", "the image was removed before its boot image could be made");
+        await cache.changes.after(version, abort.signal);
+        abort.signal.throwIfAborted();
+      }
+    } finally {
+      cancel();
     }
   }
 

@@ -23,6 +23,8 @@ import type {
 const restartDelayMsMin = 100;
 const restartDelayMsMax = 10_000;
 const restMs = 60_000;
+/** When a disk that a new worker cannot serve is tried again. */
+const reopenMs = 1_000;
 
 type Told<Kind extends FromDiskWorker["kind"]> = Extract<FromDiskWorker, { kind: Kind }>;
 
@@ -66,6 +68,8 @@ export class DiskHost {
   readonly #closing = new Map<string, (() => void)[]>();
   readonly #recordings = new Map<string, Waiting<Float64Array> | undefined>();
   readonly #progress = new Map<string, RecordingProgress>();
+  /** Disks that this worker could not take over from the one before, and why. */
+  readonly #unserved = new Map<string, string>();
   #bootBytesMax: number | undefined;
   #worker: Worker | undefined;
   #startedMs = 0;
@@ -213,6 +217,7 @@ export class DiskHost {
     const { events, log } = this.#options;
     switch (message.kind) {
       case "opened":
+        if (this.#unserved.delete(message.id)) log.info({ disk: message.id }, "a disk is served again");
         this.#opening.get(message.id)?.resolve({ uri: message.uri, tcpUri: message.tcpUri });
         this.#opening.delete(message.id);
         break;
@@ -258,7 +263,18 @@ export class DiskHost {
     const waiting = this.#opening.get(id);
     this.#opening.delete(id);
     if (waiting) waiting.reject(new Problem((code as ProblemKind | undefined) ?? "internal", error));
-    else this.#options.log.error({ disk: id, error }, "a disk cannot be served again");
+    else this.#openLater(id, error);
+  }
+
+  /** One that the worker before had served: its VM waits for it. */
+  #openLater(id: string, error: string): void {
+    const { log, clock } = this.#options;
+    if (this.#unserved.get(id) !== error) log.error({ disk: id, error }, "a disk cannot be served again yet");
+    this.#unserved.set(id, error);
+    clock.after(reopenMs, () => {
+      const spec = this.#exports.get(id);
+      if (spec && this.#unserved.has(id)) this.#say({ kind: "open", export: spec });
+    });
   }
 
   #died(worker: Worker, error: Error): void {
@@ -276,6 +292,8 @@ export class DiskHost {
     this.#recordings.clear();
     for (const resolve of [...this.#closing.values()].flat()) resolve();
     this.#closing.clear();
+    // The next worker is told of them, too.
+    this.#unserved.clear();
     for (const digest of this.#images.keys()) this.#options.events.demand(digest, []);
     this.#cancelRestart = clock.after(this.#restartDelayMs, () => this.#start());
     this.#restartDelayMs = Math.min(2 * this.#restartDelayMs, restartDelayMsMax);

@@ -1,7 +1,8 @@
 /** Disks as the main thread has them: a real worker, real sockets and files. */
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
+import { mkdirSync, rmdirSync } from "node:fs";
+import { rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import type { Worker } from "node:worker_threads";
@@ -19,7 +20,7 @@ const digest = "d".repeat(64);
 const pieceLengthBytes = 16_384;
 
 /** A host with one image of eight pieces, of which none is here unless it is complete. */
-async function hosted(complete: boolean, readTimeoutMs = 30_000) {
+async function hosted(complete: boolean, readTimeoutMs = 30_000, beforeWorker = () => {}) {
   const folder = await temporaryDirectory();
   const bytes = randomBytes(8 * pieceLengthBytes);
   const dataPath = join(folder, "data");
@@ -36,7 +37,9 @@ async function hosted(complete: boolean, readTimeoutMs = 30_000) {
     stats: () => {},
   };
   const workers: Worker[] = [];
+  const socketPath = join(folder, "nbd.sock");
   const startWorker = () => {
+    beforeWorker();
     const worker = startDiskWorker();
     workers.push(worker);
     return worker;
@@ -53,10 +56,9 @@ async function hosted(complete: boolean, readTimeoutMs = 30_000) {
     id: "disk-1",
     name: "debian",
     digest,
-    listen: { socketPath: join(folder, "nbd.sock") },
+    listen: { socketPath },
     readTimeoutMs,
   };
-  const socketPath = join(folder, "nbd.sock");
   return { host, image, bytes, have, zero, demands, failures, served, spec, socketPath, workers };
 }
 
@@ -146,4 +148,19 @@ test("a worker that dies is followed by one that serves the same exports on the 
   expect(workers).toHaveLength(2);
   await host.closeExport(spec.id);
   await second.closed;
+});
+
+test("a disk that the next worker cannot serve at once is served as soon as it can", async () => {
+  let inTheWay = () => {};
+  const { host, bytes, spec, socketPath, workers } = await hosted(true, undefined, () => inTheWay());
+  await host.openExport(spec);
+  await rm(socketPath);
+  inTheWay = () => mkdirSync(socketPath);
+  await workers[0]?.terminate();
+  await eventually(() => (workers.length === 2 ? true : undefined), "the next worker");
+  // Behind the disk that cannot be served, and answered after it.
+  await expect(host.openExport({ ...spec, id: "disk-2", digest: "e".repeat(64) })).rejects.toThrow(/does not know/);
+  rmdirSync(socketPath);
+  using client = await eventually(() => NbdClient.open(socketPath).catch(() => undefined), "the disk again");
+  expect((await client.read(0, 5_000)).data.equals(bytes.subarray(0, 5_000))).toBe(true);
 });
