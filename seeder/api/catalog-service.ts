@@ -1,6 +1,7 @@
 /** CatalogService: translates and calls. */
 import type { ServiceImpl } from "@connectrpc/connect";
 import { coveredBytes, encodeProfile } from "../../boot/profile.ts";
+import { Problem } from "../../daemon/problem.ts";
 import { type CatalogService, ImportState } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import type { Endpoint } from "../../swarm/types.ts";
 import type { Catalog } from "../catalog/catalog.ts";
@@ -50,6 +51,13 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
     releaseBootRecording: async ({ image, nodeId }) => {
       catalog.boot.release((await catalog.get(image)).digest, nodeId);
       return {};
+    },
+    listReplicas: () => {
+      throw new Problem("unimplemented", "this seeder does not share its catalog with others yet");
+    },
+    // biome-ignore lint/correctness/useYield: nothing to tell yet
+    async *awaitReplicas() {
+      throw new Problem("unimplemented", "this seeder does not share its catalog with others yet");
     },
   };
 }

@@ -948,14 +948,14 @@ export declare type GetStatusResponse = Message<"bootswarm.agent.v1.GetStatusRes
   stateDirectory: string;
 
   /**
-   * URL of the seeder.
+   * URL of the seeder that is asked now.
    *
    * @generated from field: string seeder_url = 6;
    */
   seederUrl: string;
 
   /**
-   * Whether the last exchange with the seeder succeeded.
+   * Whether the last exchange with it succeeded.
    *
    * @generated from field: bool seeder_reachable = 7;
    */
@@ -1114,6 +1114,13 @@ export declare type GetStatusResponse = Message<"bootswarm.agent.v1.GetStatusRes
    * @generated from field: uint32 leases = 29;
    */
   leases: number;
+
+  /**
+   * All seeders that may be asked, in the order in which this node prefers them.
+   *
+   * @generated from field: repeated bootswarm.agent.v1.SeederStatus seeders = 40;
+   */
+  seeders: SeederStatus[];
 };
 
 /**
@@ -1121,6 +1128,54 @@ export declare type GetStatusResponse = Message<"bootswarm.agent.v1.GetStatusRes
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export declare const GetStatusResponseSchema: GenMessage<GetStatusResponse>;
+
+/**
+ * One of the seeders that an agent may ask.
+ *
+ * @generated from message bootswarm.agent.v1.SeederStatus
+ */
+export declare type SeederStatus = Message<"bootswarm.agent.v1.SeederStatus"> & {
+  /**
+   * Its URL.
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * Whether it is the one that is asked now.
+   *
+   * @generated from field: bool in_use = 2;
+   */
+  inUse: boolean;
+
+  /**
+   * Whether it was learned from another seeder's answer, not from the configuration.
+   *
+   * @generated from field: bool learned = 3;
+   */
+  learned: boolean;
+
+  /**
+   * When it last answered; absent if it never has.
+   *
+   * @generated from field: google.protobuf.Timestamp answered_at = 4;
+   */
+  answeredAt?: Timestamp | undefined;
+
+  /**
+   * Why it did not answer when it was last asked; empty if it did, or was not asked.
+   *
+   * @generated from field: string error = 5;
+   */
+  error: string;
+};
+
+/**
+ * Describes the message bootswarm.agent.v1.SeederStatus.
+ * Use `create(SeederStatusSchema)` to create a new message.
+ */
+export declare const SeederStatusSchema: GenMessage<SeederStatus>;
 
 /**
  * What a scrub is about.

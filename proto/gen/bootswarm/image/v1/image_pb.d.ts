@@ -102,6 +102,20 @@ export declare type Image = Message<"bootswarm.image.v1.Image"> & {
    * @generated from field: repeated string boot_sources = 12;
    */
   bootSources: string[];
+
+  /**
+   * How many live seeders hold its bytes. With none, it comes from nodes that have it, if any does.
+   *
+   * @generated from field: uint32 replicas = 13;
+   */
+  replicas: number;
+
+  /**
+   * How many seeders hold its bytes and are away.
+   *
+   * @generated from field: uint32 replicas_away = 14;
+   */
+  replicasAway: number;
 };
 
 /**

@@ -256,6 +256,21 @@ export declare type ImportImageRequest = Message<"bootswarm.seeder.v1.ImportImag
    * @generated from field: bool public_dht = 6;
    */
   publicDht: boolean;
+
+  /**
+   * How many seeders are to hold the image before the call ends; 0 and 1 are the one that imports it. More than there are
+   * live ones are refused at once.
+   *
+   * @generated from field: uint32 replicas = 7;
+   */
+  replicas: number;
+
+  /**
+   * How long the others may take for that, in milliseconds; 0 is ten minutes.
+   *
+   * @generated from field: uint32 replicas_timeout_ms = 8;
+   */
+  replicasTimeoutMs: number;
 };
 
 /**
@@ -380,6 +395,13 @@ export declare type ImportImageResponse = Message<"bootswarm.seeder.v1.ImportIma
    * @generated from field: bootswarm.image.v1.Image image = 2;
    */
   image?: Image | undefined;
+
+  /**
+   * How far the other seeders are with it; set once it is published, where they were asked for.
+   *
+   * @generated from field: bootswarm.seeder.v1.Replication replication = 3;
+   */
+  replication?: Replication | undefined;
 };
 
 /**
@@ -627,6 +649,280 @@ export declare type ReleaseBootRecordingResponse = Message<"bootswarm.seeder.v1.
 export declare const ReleaseBootRecordingResponseSchema: GenMessage<ReleaseBootRecordingResponse>;
 
 /**
+ * Asks for the seeders that share this catalog.
+ *
+ * @generated from message bootswarm.seeder.v1.ListReplicasRequest
+ */
+export declare type ListReplicasRequest = Message<"bootswarm.seeder.v1.ListReplicasRequest"> & {
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.ListReplicasRequest.
+ * Use `create(ListReplicasRequestSchema)` to create a new message.
+ */
+export declare const ListReplicasRequestSchema: GenMessage<ListReplicasRequest>;
+
+/**
+ * One seeder of those that share a catalog.
+ *
+ * @generated from message bootswarm.seeder.v1.Replica
+ */
+export declare type Replica = Message<"bootswarm.seeder.v1.Replica"> & {
+  /**
+   * Its id; made at its first start and kept in its data directory.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * URL of its API, as other machines reach it; empty for one on a Unix socket.
+   *
+   * @generated from field: string url = 2;
+   */
+  url: string;
+
+  /**
+   * Whether it is there.
+   *
+   * @generated from field: bootswarm.seeder.v1.ReplicaState state = 3;
+   */
+  state: ReplicaState;
+
+  /**
+   * When it was last seen.
+   *
+   * @generated from field: google.protobuf.Timestamp seen_at = 4;
+   */
+  seenAt?: Timestamp | undefined;
+
+  /**
+   * Host name or address at which it serves peers.
+   *
+   * @generated from field: string host = 5;
+   */
+  host: string;
+
+  /**
+   * TCP port on which it serves peers.
+   *
+   * @generated from field: uint32 peer_port = 6;
+   */
+  peerPort: number;
+
+  /**
+   * UDP port of its DHT.
+   *
+   * @generated from field: uint32 dht_port = 7;
+   */
+  dhtPort: number;
+
+  /**
+   * Its version.
+   *
+   * @generated from field: string version = 8;
+   */
+  version: string;
+
+  /**
+   * Images of the catalog that it holds.
+   *
+   * @generated from field: uint32 images = 9;
+   */
+  images: number;
+
+  /**
+   * Their bytes.
+   *
+   * @generated from field: uint64 bytes = 10;
+   */
+  bytes: bigint;
+
+  /**
+   * Images of the catalog that it does not hold yet.
+   *
+   * @generated from field: uint32 images_missing = 11;
+   */
+  imagesMissing: number;
+
+  /**
+   * Bytes free on its filesystem.
+   *
+   * @generated from field: uint64 free_bytes = 12;
+   */
+  freeBytes: bigint;
+
+  /**
+   * What it is fetching now.
+   *
+   * @generated from field: repeated bootswarm.seeder.v1.ReplicaFetch fetches = 13;
+   */
+  fetches: ReplicaFetch[];
+
+  /**
+   * Whether it is the one that answers.
+   *
+   * @generated from field: bool answering = 14;
+   */
+  answering: boolean;
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.Replica.
+ * Use `create(ReplicaSchema)` to create a new message.
+ */
+export declare const ReplicaSchema: GenMessage<Replica>;
+
+/**
+ * An image on its way to a seeder.
+ *
+ * @generated from message bootswarm.seeder.v1.ReplicaFetch
+ */
+export declare type ReplicaFetch = Message<"bootswarm.seeder.v1.ReplicaFetch"> & {
+  /**
+   * The image's sha256.
+   *
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * Size of the image in bytes.
+   *
+   * @generated from field: uint64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * Bytes that are there.
+   *
+   * @generated from field: uint64 done_bytes = 3;
+   */
+  doneBytes: bigint;
+
+  /**
+   * Why it does not go on, as far as is known; empty if it does.
+   *
+   * @generated from field: string trouble = 4;
+   */
+  trouble: string;
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.ReplicaFetch.
+ * Use `create(ReplicaFetchSchema)` to create a new message.
+ */
+export declare const ReplicaFetchSchema: GenMessage<ReplicaFetch>;
+
+/**
+ * The seeders, the one that answers first.
+ *
+ * @generated from message bootswarm.seeder.v1.ListReplicasResponse
+ */
+export declare type ListReplicasResponse = Message<"bootswarm.seeder.v1.ListReplicasResponse"> & {
+  /**
+   * One entry a seeder.
+   *
+   * @generated from field: repeated bootswarm.seeder.v1.Replica replicas = 1;
+   */
+  replicas: Replica[];
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.ListReplicasResponse.
+ * Use `create(ListReplicasResponseSchema)` to create a new message.
+ */
+export declare const ListReplicasResponseSchema: GenMessage<ListReplicasResponse>;
+
+/**
+ * Asks for an image to be held by several seeders.
+ *
+ * @generated from message bootswarm.seeder.v1.AwaitReplicasRequest
+ */
+export declare type AwaitReplicasRequest = Message<"bootswarm.seeder.v1.AwaitReplicasRequest"> & {
+  /**
+   * The image's name or sha256.
+   *
+   * @generated from field: string image = 1;
+   */
+  image: string;
+
+  /**
+   * How many.
+   *
+   * @generated from field: uint32 replicas = 2;
+   */
+  replicas: number;
+
+  /**
+   * How long to wait, in milliseconds; 0 is ten minutes.
+   *
+   * @generated from field: uint32 timeout_ms = 3;
+   */
+  timeoutMs: number;
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.AwaitReplicasRequest.
+ * Use `create(AwaitReplicasRequestSchema)` to create a new message.
+ */
+export declare const AwaitReplicasRequestSchema: GenMessage<AwaitReplicasRequest>;
+
+/**
+ * How far the seeders are with an image.
+ *
+ * @generated from message bootswarm.seeder.v1.Replication
+ */
+export declare type Replication = Message<"bootswarm.seeder.v1.Replication"> & {
+  /**
+   * How many are to hold it.
+   *
+   * @generated from field: uint32 wanted = 1;
+   */
+  wanted: number;
+
+  /**
+   * URLs, or ids of those without, of the live ones that hold it.
+   *
+   * @generated from field: repeated string holding = 2;
+   */
+  holding: string[];
+
+  /**
+   * The others that are fetching it, by how far they are.
+   *
+   * @generated from field: repeated bootswarm.seeder.v1.ReplicaFetch fetching = 3;
+   */
+  fetching: ReplicaFetch[];
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.Replication.
+ * Use `create(ReplicationSchema)` to create a new message.
+ */
+export declare const ReplicationSchema: GenMessage<Replication>;
+
+/**
+ * How far the seeders are with the image.
+ *
+ * @generated from message bootswarm.seeder.v1.AwaitReplicasResponse
+ */
+export declare type AwaitReplicasResponse = Message<"bootswarm.seeder.v1.AwaitReplicasResponse"> & {
+  /**
+   * As it is now.
+   *
+   * @generated from field: bootswarm.seeder.v1.Replication replication = 1;
+   */
+  replication?: Replication | undefined;
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.AwaitReplicasResponse.
+ * Use `create(AwaitReplicasResponseSchema)` to create a new message.
+ */
+export declare const AwaitReplicasResponseSchema: GenMessage<AwaitReplicasResponse>;
+
+/**
  * What happened to an image.
  *
  * @generated from enum bootswarm.seeder.v1.ImageEvent
@@ -726,6 +1022,39 @@ export enum ImportState {
  * Describes the enum bootswarm.seeder.v1.ImportState.
  */
 export declare const ImportStateSchema: GenEnum<ImportState>;
+
+/**
+ * Whether a seeder is there.
+ *
+ * @generated from enum bootswarm.seeder.v1.ReplicaState
+ */
+export enum ReplicaState {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: REPLICA_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is there.
+   *
+   * @generated from enum value: REPLICA_STATE_UP = 1;
+   */
+  UP = 1,
+
+  /**
+   * It has not been seen for longer than its lease; its images count as away.
+   *
+   * @generated from enum value: REPLICA_STATE_LOST = 2;
+   */
+  LOST = 2,
+}
+
+/**
+ * Describes the enum bootswarm.seeder.v1.ReplicaState.
+ */
+export declare const ReplicaStateSchema: GenEnum<ReplicaState>;
 
 /**
  * The images that exist, and their boot images, which are items of the catalog like them. Their bytes travel by plain HTTP and by BitTorrent, never in these messages:
@@ -845,6 +1174,27 @@ export declare const CatalogService: GenService<{
     methodKind: "unary";
     input: typeof ReleaseBootRecordingRequestSchema;
     output: typeof ReleaseBootRecordingResponseSchema;
+  },
+  /**
+   * Lists the seeders that share this catalog, each with what it holds.
+   *
+   * @generated from rpc bootswarm.seeder.v1.CatalogService.ListReplicas
+   */
+  listReplicas: {
+    methodKind: "unary";
+    input: typeof ListReplicasRequestSchema;
+    output: typeof ListReplicasResponseSchema;
+  },
+  /**
+   * Streams how many seeders hold an image's bytes, until as many do as were asked for. More than there are live ones, and a
+   * time that runs out, are errors; the image stays published.
+   *
+   * @generated from rpc bootswarm.seeder.v1.CatalogService.AwaitReplicas
+   */
+  awaitReplicas: {
+    methodKind: "server_streaming";
+    input: typeof AwaitReplicasRequestSchema;
+    output: typeof AwaitReplicasResponseSchema;
   },
 }>;
 

@@ -303,7 +303,7 @@ export declare type ReportResponse = Message<"bootswarm.seeder.v1.ReportResponse
   fullReportWanted: boolean;
 
   /**
-   * Bootstrap nodes of the swarm's DHT.
+   * Bootstrap nodes of the swarm's DHT: this seeder, and those that share its catalog.
    *
    * @generated from field: repeated bootswarm.seeder.v1.SwarmEndpoint bootstrap = 2;
    */
@@ -315,6 +315,13 @@ export declare type ReportResponse = Message<"bootswarm.seeder.v1.ReportResponse
    * @generated from field: repeated bootswarm.seeder.v1.ImagePeers image_peers = 3;
    */
   imagePeers: ImagePeers[];
+
+  /**
+   * URLs of all live seeders that share this one's catalog, itself among them; empty where there is no other.
+   *
+   * @generated from field: repeated string seeder_urls = 10;
+   */
+  seederUrls: string[];
 };
 
 /**
