@@ -6,6 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Directive, DirectiveJson, PrefetchAllowance, PrefetchAllowanceJson, ReportedPrefetch, ReportedPrefetchJson } from "./prefetch_pb.js";
 import type { Timestamp, TimestampJson } from "@bufbuild/protobuf/wkt";
 import type { Fetch, FetchJson } from "../../agent/v1/fetch_pb.js";
 
@@ -89,6 +90,13 @@ export declare type Node = Message<"bootswarm.seeder.v1.Node"> & {
    * @generated from field: uint32 peer_port = 10;
    */
   peerPort: number;
+
+  /**
+   * What it allows of prefetching; absent for an agent that knows nothing of it.
+   *
+   * @generated from field: bootswarm.seeder.v1.PrefetchAllowance prefetch = 11;
+   */
+  prefetch?: PrefetchAllowance | undefined;
 };
 
 /**
@@ -166,6 +174,13 @@ export declare type NodeJson = {
    * @generated from field: uint32 peer_port = 10;
    */
   peerPort?: number;
+
+  /**
+   * What it allows of prefetching; absent for an agent that knows nothing of it.
+   *
+   * @generated from field: bootswarm.seeder.v1.PrefetchAllowance prefetch = 11;
+   */
+  prefetch?: PrefetchAllowanceJson;
 };
 
 /**
@@ -202,7 +217,7 @@ export declare type Holding = Message<"bootswarm.seeder.v1.Holding"> & {
   pinned: boolean;
 
   /**
-   * When it was last asked for.
+   * When it was last asked for; absent if it was brought ahead of need and never was.
    *
    * @generated from field: google.protobuf.Timestamp last_used_at = 4;
    */
@@ -237,7 +252,7 @@ export declare type HoldingJson = {
   pinned?: boolean;
 
   /**
-   * When it was last asked for.
+   * When it was last asked for; absent if it was brought ahead of need and never was.
    *
    * @generated from field: google.protobuf.Timestamp last_used_at = 4;
    */
@@ -307,6 +322,13 @@ export declare type ReportRequest = Message<"bootswarm.seeder.v1.ReportRequest">
   fetches: Fetch[];
 
   /**
+   * All that directives have been told of and that is not a holding yet, in a delta too.
+   *
+   * @generated from field: repeated bootswarm.seeder.v1.ReportedPrefetch prefetches = 12;
+   */
+  prefetches: ReportedPrefetch[];
+
+  /**
    * Pieces that failed their hash since the agent's start, whoever sent them.
    *
    * @generated from field: uint64 piece_verify_failures = 20;
@@ -369,6 +391,13 @@ export declare type ReportRequestJson = {
    * @generated from field: repeated bootswarm.agent.v1.Fetch fetches = 7;
    */
   fetches?: FetchJson[];
+
+  /**
+   * All that directives have been told of and that is not a holding yet, in a delta too.
+   *
+   * @generated from field: repeated bootswarm.seeder.v1.ReportedPrefetch prefetches = 12;
+   */
+  prefetches?: ReportedPrefetchJson[];
 
   /**
    * Pieces that failed their hash since the agent's start, whoever sent them.
@@ -570,6 +599,13 @@ export declare type ReportResponse = Message<"bootswarm.seeder.v1.ReportResponse
   imagePeers: ImagePeers[];
 
   /**
+   * What is asked of the node. One that is lost on the way is told again.
+   *
+   * @generated from field: repeated bootswarm.seeder.v1.Directive directives = 4;
+   */
+  directives: Directive[];
+
+  /**
    * URLs of all live seeders that share this one's catalog, itself among them; empty where there is no other.
    *
    * @generated from field: repeated string seeder_urls = 10;
@@ -603,6 +639,13 @@ export declare type ReportResponseJson = {
    * @generated from field: repeated bootswarm.seeder.v1.ImagePeers image_peers = 3;
    */
   imagePeers?: ImagePeersJson[];
+
+  /**
+   * What is asked of the node. One that is lost on the way is told again.
+   *
+   * @generated from field: repeated bootswarm.seeder.v1.Directive directives = 4;
+   */
+  directives?: DirectiveJson[];
 
   /**
    * URLs of all live seeders that share this one's catalog, itself among them; empty where there is no other.
