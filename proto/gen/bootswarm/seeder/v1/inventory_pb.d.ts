@@ -266,8 +266,10 @@ export declare type HoldingJson = {
 export declare const HoldingSchema: GenMessage<Holding, {jsonType: HoldingJson}>;
 
 /**
- * A report. A full report replaces all that is known of the node. A delta is taken only if its epoch is the known one
- * and its sequence the known one plus one; otherwise the answer asks for a full report.
+ * A report. A full report replaces all that is known of the node. A delta's changes are taken only if its epoch is the
+ * known one and its sequence the known one plus one. What is known then must have the checksum that the report gives;
+ * if it has not, or the delta did not follow and gives none, the answer asks for a full report. So an agent that does
+ * not know what the inventory knows sends a delta that follows nothing and tells nothing but its checksum.
  *
  * @generated from message bootswarm.seeder.v1.ReportRequest
  */
@@ -322,6 +324,15 @@ export declare type ReportRequest = Message<"bootswarm.seeder.v1.ReportRequest">
   fetches: Fetch[];
 
   /**
+   * Checksum of all that the node holds once this report is taken: the sum, modulo 2^64, over its holdings of the first
+   * 8 bytes, big-endian, of the SHA-256 of the text "DIGEST ALLOCATED_BYTES PINNED LAST_USED", where PINNED is 0 or 1
+   * and LAST_USED is last_used_at in whole milliseconds since 1970, or "-" if it is absent. Absent from old agents.
+   *
+   * @generated from field: optional fixed64 holdings_checksum = 8;
+   */
+  holdingsChecksum?: bigint | undefined;
+
+  /**
    * All that directives have been told of and that is not a holding yet, in a delta too.
    *
    * @generated from field: repeated bootswarm.seeder.v1.ReportedPrefetch prefetches = 12;
@@ -337,8 +348,10 @@ export declare type ReportRequest = Message<"bootswarm.seeder.v1.ReportRequest">
 };
 
 /**
- * A report. A full report replaces all that is known of the node. A delta is taken only if its epoch is the known one
- * and its sequence the known one plus one; otherwise the answer asks for a full report.
+ * A report. A full report replaces all that is known of the node. A delta's changes are taken only if its epoch is the
+ * known one and its sequence the known one plus one. What is known then must have the checksum that the report gives;
+ * if it has not, or the delta did not follow and gives none, the answer asks for a full report. So an agent that does
+ * not know what the inventory knows sends a delta that follows nothing and tells nothing but its checksum.
  *
  * @generated from message bootswarm.seeder.v1.ReportRequest
  */
@@ -391,6 +404,15 @@ export declare type ReportRequestJson = {
    * @generated from field: repeated bootswarm.agent.v1.Fetch fetches = 7;
    */
   fetches?: FetchJson[];
+
+  /**
+   * Checksum of all that the node holds once this report is taken: the sum, modulo 2^64, over its holdings of the first
+   * 8 bytes, big-endian, of the SHA-256 of the text "DIGEST ALLOCATED_BYTES PINNED LAST_USED", where PINNED is 0 or 1
+   * and LAST_USED is last_used_at in whole milliseconds since 1970, or "-" if it is absent. Absent from old agents.
+   *
+   * @generated from field: optional fixed64 holdings_checksum = 8;
+   */
+  holdingsChecksum?: string;
 
   /**
    * All that directives have been told of and that is not a holding yet, in a delta too.
@@ -578,7 +600,7 @@ export declare const ImagePeersSchema: GenMessage<ImagePeers, {jsonType: ImagePe
  */
 export declare type ReportResponse = Message<"bootswarm.seeder.v1.ReportResponse"> & {
   /**
-   * Whether the agent must send a full report next, at once.
+   * Whether the agent must send a full report next: at once, or after full_report_after_ms.
    *
    * @generated from field: bool full_report_wanted = 1;
    */
@@ -606,6 +628,29 @@ export declare type ReportResponse = Message<"bootswarm.seeder.v1.ReportResponse
   directives: Directive[];
 
   /**
+   * Longest time until the next report if nothing changes; greater than the agent's own interval when the seeder has
+   * much to do. 0: the agent's own.
+   *
+   * @generated from field: uint32 next_report_ms = 5;
+   */
+  nextReportMs: number;
+
+  /**
+   * How long the node counts as up without another report. Never less than the time until the next.
+   *
+   * @generated from field: uint32 lease_ms = 6;
+   */
+  leaseMs: number;
+
+  /**
+   * Where a full report is wanted: how long to wait with it, since many are wanted at once. Meanwhile the node may
+   * send deltas, which are answered with what is left of the time.
+   *
+   * @generated from field: uint32 full_report_after_ms = 7;
+   */
+  fullReportAfterMs: number;
+
+  /**
    * URLs of all live seeders that share this one's catalog, itself among them; empty where there is no other.
    *
    * @generated from field: repeated string seeder_urls = 10;
@@ -620,7 +665,7 @@ export declare type ReportResponse = Message<"bootswarm.seeder.v1.ReportResponse
  */
 export declare type ReportResponseJson = {
   /**
-   * Whether the agent must send a full report next, at once.
+   * Whether the agent must send a full report next: at once, or after full_report_after_ms.
    *
    * @generated from field: bool full_report_wanted = 1;
    */
@@ -646,6 +691,29 @@ export declare type ReportResponseJson = {
    * @generated from field: repeated bootswarm.seeder.v1.Directive directives = 4;
    */
   directives?: DirectiveJson[];
+
+  /**
+   * Longest time until the next report if nothing changes; greater than the agent's own interval when the seeder has
+   * much to do. 0: the agent's own.
+   *
+   * @generated from field: uint32 next_report_ms = 5;
+   */
+  nextReportMs?: number;
+
+  /**
+   * How long the node counts as up without another report. Never less than the time until the next.
+   *
+   * @generated from field: uint32 lease_ms = 6;
+   */
+  leaseMs?: number;
+
+  /**
+   * Where a full report is wanted: how long to wait with it, since many are wanted at once. Meanwhile the node may
+   * send deltas, which are answered with what is left of the time.
+   *
+   * @generated from field: uint32 full_report_after_ms = 7;
+   */
+  fullReportAfterMs?: number;
 
   /**
    * URLs of all live seeders that share this one's catalog, itself among them; empty where there is no other.
@@ -766,19 +834,73 @@ export declare type NodeStatusJson = {
 export declare const NodeStatusSchema: GenMessage<NodeStatus, {jsonType: NodeStatusJson}>;
 
 /**
- * Asks for all nodes.
+ * Asks for nodes.
  *
  * @generated from message bootswarm.seeder.v1.ListNodesRequest
  */
 export declare type ListNodesRequest = Message<"bootswarm.seeder.v1.ListNodesRequest"> & {
+  /**
+   * Nodes told in one answer at most; 0, or more than 10,000: 10,000.
+   *
+   * @generated from field: uint32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * What the answer before gave as next_page_token; empty for the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+
+  /**
+   * Only nodes of this zone; empty: of any.
+   *
+   * @generated from field: string zone = 3;
+   */
+  zone: string;
+
+  /**
+   * Only nodes in this state; unspecified: in any.
+   *
+   * @generated from field: bootswarm.seeder.v1.NodeState state = 4;
+   */
+  state: NodeState;
 };
 
 /**
- * Asks for all nodes.
+ * Asks for nodes.
  *
  * @generated from message bootswarm.seeder.v1.ListNodesRequest
  */
 export declare type ListNodesRequestJson = {
+  /**
+   * Nodes told in one answer at most; 0, or more than 10,000: 10,000.
+   *
+   * @generated from field: uint32 page_size = 1;
+   */
+  pageSize?: number;
+
+  /**
+   * What the answer before gave as next_page_token; empty for the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken?: string;
+
+  /**
+   * Only nodes of this zone; empty: of any.
+   *
+   * @generated from field: string zone = 3;
+   */
+  zone?: string;
+
+  /**
+   * Only nodes in this state; unspecified: in any.
+   *
+   * @generated from field: bootswarm.seeder.v1.NodeState state = 4;
+   */
+  state?: NodeStateJson;
 };
 
 /**
@@ -788,7 +910,7 @@ export declare type ListNodesRequestJson = {
 export declare const ListNodesRequestSchema: GenMessage<ListNodesRequest, {jsonType: ListNodesRequestJson}>;
 
 /**
- * All nodes, by name.
+ * Nodes, by name.
  *
  * @generated from message bootswarm.seeder.v1.ListNodesResponse
  */
@@ -799,10 +921,31 @@ export declare type ListNodesResponse = Message<"bootswarm.seeder.v1.ListNodesRe
    * @generated from field: repeated bootswarm.seeder.v1.NodeStatus nodes = 1;
    */
   nodes: NodeStatus[];
+
+  /**
+   * Asks for the nodes that follow; empty if none do.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+
+  /**
+   * How many nodes of the zone asked for are up, on this page or another.
+   *
+   * @generated from field: uint32 up = 3;
+   */
+  up: number;
+
+  /**
+   * How many are lost.
+   *
+   * @generated from field: uint32 lost = 4;
+   */
+  lost: number;
 };
 
 /**
- * All nodes, by name.
+ * Nodes, by name.
  *
  * @generated from message bootswarm.seeder.v1.ListNodesResponse
  */
@@ -813,6 +956,27 @@ export declare type ListNodesResponseJson = {
    * @generated from field: repeated bootswarm.seeder.v1.NodeStatus nodes = 1;
    */
   nodes?: NodeStatusJson[];
+
+  /**
+   * Asks for the nodes that follow; empty if none do.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken?: string;
+
+  /**
+   * How many nodes of the zone asked for are up, on this page or another.
+   *
+   * @generated from field: uint32 up = 3;
+   */
+  up?: number;
+
+  /**
+   * How many are lost.
+   *
+   * @generated from field: uint32 lost = 4;
+   */
+  lost?: number;
 };
 
 /**
@@ -929,6 +1093,21 @@ export declare type ListHoldingsRequest = Message<"bootswarm.seeder.v1.ListHoldi
    * @generated from field: string image = 1;
    */
   image: string;
+
+  /**
+   * Nodes told in one answer at most; 0, or more than 10,000: 10,000.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * What the answer before gave as next_page_token; empty for the first page. Nodes whose part in the image changes
+   * from page to page may be told twice, or missed.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
 };
 
 /**
@@ -943,6 +1122,21 @@ export declare type ListHoldingsRequestJson = {
    * @generated from field: string image = 1;
    */
   image?: string;
+
+  /**
+   * Nodes told in one answer at most; 0, or more than 10,000: 10,000.
+   *
+   * @generated from field: uint32 page_size = 2;
+   */
+  pageSize?: number;
+
+  /**
+   * What the answer before gave as next_page_token; empty for the first page. Nodes whose part in the image changes
+   * from page to page may be told twice, or missed.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken?: string;
 };
 
 /**
@@ -1060,6 +1254,27 @@ export declare type ListHoldingsResponse = Message<"bootswarm.seeder.v1.ListHold
    * @generated from field: repeated bootswarm.seeder.v1.NodeHolding nodes = 2;
    */
   nodes: NodeHolding[];
+
+  /**
+   * Asks for the nodes that follow; empty if none do.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
+
+  /**
+   * How many nodes have it, on this page or another.
+   *
+   * @generated from field: uint32 holding_nodes = 4;
+   */
+  holdingNodes: number;
+
+  /**
+   * How many are fetching it and have not got it.
+   *
+   * @generated from field: uint32 fetching_nodes = 5;
+   */
+  fetchingNodes: number;
 };
 
 /**
@@ -1081,6 +1296,27 @@ export declare type ListHoldingsResponseJson = {
    * @generated from field: repeated bootswarm.seeder.v1.NodeHolding nodes = 2;
    */
   nodes?: NodeHoldingJson[];
+
+  /**
+   * Asks for the nodes that follow; empty if none do.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken?: string;
+
+  /**
+   * How many nodes have it, on this page or another.
+   *
+   * @generated from field: uint32 holding_nodes = 4;
+   */
+  holdingNodes?: number;
+
+  /**
+   * How many are fetching it and have not got it.
+   *
+   * @generated from field: uint32 fetching_nodes = 5;
+   */
+  fetchingNodes?: number;
 };
 
 /**
@@ -1110,7 +1346,7 @@ export enum NodeState {
   UP = 1,
 
   /**
-   * Silent for three of its report intervals; its fetches are not counted.
+   * Silent for longer than its lease; its fetches are not counted.
    *
    * @generated from enum value: NODE_STATE_LOST = 2;
    */
@@ -1146,7 +1382,7 @@ export declare const InventoryService: GenService<{
     output: typeof ReportResponseSchema;
   },
   /**
-   * Lists all nodes.
+   * Lists nodes, all or those of a zone or state.
    *
    * @generated from rpc bootswarm.seeder.v1.InventoryService.ListNodes
    */
