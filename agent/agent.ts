@@ -34,6 +34,8 @@ import { nameImagePeers, SwarmEntry } from "./report/swarm-entry.ts";
 import { Repairs } from "./scrub/repairs.ts";
 import { Scrubber } from "./scrub/scrubber.ts";
 import { connectSeeder, type SeederConnection } from "./seeder-connection.ts";
+import { keepHoming } from "./seeders/homing.ts";
+import { isLoopbackUrl } from "./seeders/seeder-urls.ts";
 import { Seeding } from "./seeding/seeding.ts";
 import { Serial } from "./serial.ts";
 import { Space } from "./space.ts";
@@ -81,16 +83,17 @@ export async function openAgent(config: AgentConfig, log: Log, disk: Disk = syst
   await using opened = new AsyncDisposableStack();
   const parts = await openParts(config, log, disk, createAgentMetrics(registry), opened);
   const { seeder, swarm, fetches, images, leases, seeding, identity, clock } = parts;
+  const { seeders } = seeder;
   const startedMs = clock.now();
   const listener = await openListener({
     address,
     metrics: registry,
-    readiness: () => ({ ready: seeder.link.reachable, reasons: seeder.link.reachable ? [] : [seeder.link.error] }),
+    readiness: () => ({ ready: seeders.reachable, reasons: seeders.reachable ? [] : [seeders.error] }),
     routes: (router) => {
       const uptimeMs = () => clock.now() - startedMs;
       const { concurrency } = config.fetch;
       const { attachments, boots } = parts.disks;
-      serveAgent(router, { ...parts, attachments, boots, link: seeder.link, concurrency, uptimeMs });
+      serveAgent(router, { ...parts, attachments, boots, seeders, concurrency, uptimeMs });
     },
     log,
   });
@@ -131,11 +134,12 @@ async function openParts(
   const swarm = await openSwarm(config, await loadDhtNodes(cache.layout, log), log, disk);
   opened.defer(() => swarm.close());
   opened.defer(() => saveDhtNodes(cache.layout, swarm.dhtNodes(), log));
-  const seeder = connectSeeder(config.seeder.url, { nodeId, fallback: config.fetch.fallback }, now);
+  const identity = { nodeId, fallback: config.fetch.fallback };
+  const seeder = connectSeeder({ urls: config.seeder.url, identity, clock, now, log });
   opened.defer(() => seeder.close());
-  const { origin, catalog, link } = seeder;
+  const { origin, catalog, seeders } = seeder;
 
-  const entry = new SwarmEntry(config.seeder.url);
+  const entry = new SwarmEntry(() => seeders.url);
   const seederPeers = () => entry.peers;
   const seeding = new Seeding({ cache, swarm, seederPeers, clock, log });
   opened.defer(() => seeding.close());
@@ -163,17 +167,17 @@ async function openParts(
   });
   opened.defer(() => fetches.close());
   const leases = new Leases({ cache, inUse, clock, now, log });
-  metrics.observe({ cache, fetches, swarm, origin, leases });
+  metrics.observe({ cache, fetches, swarm, origin, leases, seeders });
   const repairs = new Repairs({ cache, fetches, seeding, changing, ...metrics.scrub, now, log });
   const { onBytes } = metrics.scrub;
   const scrubber = new Scrubber({ cache, repairs, rules: config.scrub, onBytes, clock, now, log });
   swarm.onReadFailed = (infohash, piece, error) => repairs.pieceUnreadable(infohash, piece, error);
   const images = new Images({
-    ...{ cache, fetches, seeding, space, inUse, leases, repairs, changing, catalog, link, now, log },
+    ...{ cache, fetches, seeding, space, inUse, leases, repairs, changing, catalog, seeders, now, log },
   });
   const boot = {
     config: config.boot,
-    seederUrl: config.seeder.url,
+    seeders,
     node: { id: nodeId, name: config.name || hostname() },
     catalog,
     repairs,
@@ -199,9 +203,9 @@ async function openParts(
   metrics.observeBoots(disks.boots);
   const { zone, name } = config;
   // Peers on loopback are of use to nodes of this machine only, of which the seeder is told as well.
-  const isApart = isLoopbackHost(config.swarm.host) && !isLoopbackHost(new URL(config.seeder.url).hostname);
+  const isApart = isLoopbackHost(config.swarm.host) && !config.seeder.url.every(isLoopbackUrl);
   const peerPort = isApart ? 0 : swarm.peerPort;
-  const identity = { id: nodeId, name: name || hostname(), version: programVersion(), zone, peerPort, apiUrl: "" };
+  const node = { id: nodeId, name: name || hostname(), version: programVersion(), zone, peerPort, apiUrl: "" };
   return {
     config,
     log,
@@ -221,7 +225,7 @@ async function openParts(
     space,
     disks,
     metrics,
-    identity,
+    identity: node,
   };
 }
 
@@ -231,11 +235,12 @@ async function runBackground(parts: AgentParts, signal: AbortSignal): Promise<vo
   const { intervalMs } = config.report;
   const reporter = new Reporter({
     transport: seeder.transport,
-    link: seeder.link,
+    seeders: seeder.seeders,
     epoch: randomBytes(8).readBigUInt64BE(),
     intervalMs,
     snapshot: () => nodeSnapshot(identity, cache, fetches, intervalMs),
     triggers: [cache.changes, fetches.stateChanges],
+    onSeeders: (urls) => seeder.seeders.learn(urls),
     onBootstrap: (endpoints) => entry.learn(endpoints, swarm),
     onImagePeers: (told) => nameImagePeers(told, (digest) => cache.get(digest)?.record.infohash, swarm),
     onResult: metrics.reported,
@@ -262,6 +267,7 @@ async function runBackground(parts: AgentParts, signal: AbortSignal): Promise<vo
     parts.disks.run(signal),
     watchCatalog({ catalog: seeder.catalog, onImage, clock, random, log }, signal),
     keepLookingForSpace(parts, signal),
+    keepHoming({ ...seeder, clock, random }, signal),
     keepSavingDhtNodes(cache.layout, () => swarm.dhtNodes(), clock, log, signal),
   ]);
 }

@@ -4,6 +4,7 @@ import { isZone, zoneRule } from "../swarm/zone.ts";
 import { bootPrefetchModes } from "./boot/boot-images.ts";
 import { recordModes } from "./boot/recorder.ts";
 import { fallbackModes } from "./fetch/source-policy.ts";
+import { isSeederUrl, seedersMax, seederUrlsFrom } from "./seeders/seeder-urls.ts";
 
 /** HOST:PORT or [IPV6]:PORT. */
 const endpointPattern = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/;
@@ -36,9 +37,12 @@ export const agentConfigSchema = z.strictObject({
   seeder: z
     .strictObject({
       url: z
-        .url({ protocol: /^https?$/, error: "must be an http or https URL, as in http://seeder.example:7400" })
-        .default("http://127.0.0.1:7400")
-        .describe("URL of the seeder."),
+        .union([z.string(), z.array(z.string())], { error: "must be a URL, or a list of URLs" })
+        .transform(checkedSeederUrls)
+        .prefault("http://127.0.0.1:7400")
+        .describe(
+          "URL of the seeder; of several that share a catalog, a list, or with commas between. Each node asks one of them, and another when that does not answer.",
+        ),
     })
     .prefault({}),
   swarm: z
@@ -221,5 +225,15 @@ export const agentConfigSchema = z.strictObject({
     })
     .prefault({}),
 });
+
+/** The URLs of a list, or of text with commas between. */
+function checkedSeederUrls(given: string | string[], context: z.RefinementCtx): string[] {
+  const urls = seederUrlsFrom(given);
+  if (urls.length > seedersMax) context.addIssue(`at most ${seedersMax} seeders, not ${urls.length}`);
+  if (urls.length === 0 || !urls.every(isSeederUrl)) {
+    context.addIssue("must be an http or https URL, as in http://seeder.example:7400, or several");
+  }
+  return urls;
+}
 
 export type AgentConfig = z.output<typeof agentConfigSchema>;

@@ -4,12 +4,12 @@ import type { CacheEntry, ImageCache } from "./cache/image-cache.ts";
 import type { InUse } from "./cache/in-use.ts";
 import type { FetchPriority, ImageFacts } from "./cache/records.ts";
 import type { Catalog } from "./catalog/catalog.ts";
-import type { SeederLink } from "./catalog/seeder-link.ts";
 import type { FetchView } from "./fetch/fetch-view.ts";
 import { type Fetches, factsOf } from "./fetch/fetches.ts";
 import { type ImageRef, imageRefFrom } from "./image-ref.ts";
 import type { Lease, Leases } from "./leases.ts";
 import type { Repairs } from "./scrub/repairs.ts";
+import type { Seeders } from "./seeders/seeders.ts";
 import type { Seeding } from "./seeding/seeding.ts";
 import type { Serial } from "./serial.ts";
 import type { Space } from "./space.ts";
@@ -31,7 +31,7 @@ export interface ImagesOptions {
   /** Admits and removes one image at a time, so that neither sees the other half done. */
   changing: Serial;
   catalog: Catalog;
-  link: SeederLink;
+  seeders: Pick<Seeders, "reachable">;
   now: () => Date;
   log: Log;
 }
@@ -205,10 +205,10 @@ export class Images {
 
   /** What is known of an image: from the catalog, or from the cache where it answers for the catalog. */
   async #resolve(ref: ImageRef): Promise<ImageFacts> {
-    const { cache, catalog, link, log } = this.#options;
+    const { cache, catalog, seeders, log } = this.#options;
     const known = ref.digest === undefined ? cache.findByName(ref.name) : cache.get(ref.digest);
     // A digest is the image: nothing the catalog says can change it. A name can have moved.
-    if (known?.complete && (ref.digest !== undefined || !link.reachable)) return factsOf(known.record);
+    if (known?.complete && (ref.digest !== undefined || !seeders.reachable)) return factsOf(known.record);
     const asked = ref.digest ?? ref.name;
     try {
       const facts = await catalog.getImage(asked, known ? askTimeoutWithCopyMs : askTimeoutMs);

@@ -12,7 +12,7 @@ const usage = `Usage: bootswarm agent [options]
 The daemon on each node: keeps a cache of images, fetches them from other nodes, and serves what it has.
 
   --config FILE      configuration, YAML or JSON
-  --seeder URL       the seeder's URL                      (seeder.url)
+  --seeder URL       the seeder's URL, or several: A,B     (seeder.url)
   --state DIR        directory of the cache                (stateDirectory)
   --listen ADDRESS   where the API listens                 (listen)
   --name NAME        the node's name for people            (name)

@@ -10,6 +10,7 @@ import type { Fetch } from "./fetch/fetch.ts";
 import type { Fetches } from "./fetch/fetches.ts";
 import type { HttpOrigin } from "./fetch/http-origin.ts";
 import type { Leases } from "./leases.ts";
+import type { Seeders } from "./seeders/seeders.ts";
 
 /** From a piece on a quick link to a read that fails. */
 const demandSecondsBuckets = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 120];
@@ -23,6 +24,7 @@ export interface MetricsSources {
   swarm: Swarm;
   origin: HttpOrigin;
   leases: Leases;
+  seeders: Seeders;
 }
 
 export interface DiskSources {
@@ -143,7 +145,7 @@ function demandMetrics(registers: Registry[]): AgentMetrics["disks"] {
   };
 }
 
-function observe(registry: Registry, { cache, fetches, swarm, origin, leases }: MetricsSources): void {
+function observe(registry: Registry, { cache, fetches, swarm, origin, leases, seeders }: MetricsSources): void {
   const registers = [registry];
   const gauge = (name: string, help: string, read: () => number) => {
     new Gauge({ name: `bootswarm_agent_${name}`, help, registers, collect: collector(read) });
@@ -175,6 +177,17 @@ function observe(registry: Registry, { cache, fetches, swarm, origin, leases }: 
   );
   gauge("cache_bytes", "Bytes on disk of complete images.", () => cache.completeBytes);
   gauge("leases", "Leases on images.", () => leases.count);
+  new Gauge({
+    name: "bootswarm_agent_seeder_in_use",
+    help: "1 for the seeder that is asked now, 0 for the others that may be.",
+    labelNames: ["url"] as const,
+    registers,
+    collect() {
+      this.reset();
+      for (const { url, inUse } of seeders.list()) this.set({ url }, inUse ? 1 : 0);
+    },
+  });
+  counter("seeder_moves_total", "How often another seeder was turned to.", () => seeders.moves);
   gauge("peers", "Connected peers.", () => swarm.status().peers);
   gauge("dht_nodes", "Nodes in the DHT's routing table.", () => swarm.status().dhtNodes);
   gauge(

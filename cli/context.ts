@@ -1,4 +1,4 @@
-import { daemonAddressFrom } from "./daemon-address.ts";
+import { daemonAddressesFrom, daemonAddressFrom } from "./daemon-address.ts";
 import { type Agent, agentAt, type Seeder, seederAt } from "./daemons.ts";
 import { type Style, styleFor, type Terminal } from "./style.ts";
 
@@ -21,9 +21,9 @@ export interface GlobalOptions {
   json?: boolean;
 }
 
-/** The seeder that a command was pointed to. */
+/** The seeder that a command was pointed to, or several of which any will do. */
 export function seederOf(options: GlobalOptions): Seeder {
-  return seederAt(daemonAddressFrom("seeder", options.seeder));
+  return seederAt(...daemonAddressesFrom("seeder", options.seeder));
 }
 
 /** The agent that a command was pointed to. */

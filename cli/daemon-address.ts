@@ -30,16 +30,34 @@ export function daemonAddressFrom(kind: DaemonKind, url: string): DaemonAddress 
   return { kind, url, baseUrl: url.replace(/\/+$/, ""), socketPath: undefined };
 }
 
+/** Most daemons that one command is pointed to. */
+const addressesMax = 16;
+
+/**
+ * Reads one address, or several with commas between.
+ *
+ * @throws CliError, usage.
+ */
+export function daemonAddressesFrom(kind: DaemonKind, urls: string): DaemonAddress[] {
+  const each = urls.split(",").map((url) => url.trim());
+  if (each.length > addressesMax) throw usageError(`--${kind}: ${each.length} addresses are more than ${addressesMax}`);
+  return each.map((url) => daemonAddressFrom(kind, url));
+}
+
 function wrong(kind: DaemonKind, url: string) {
   return usageError(`--${kind} "${url}" is no address; write http://HOST:PORT, or unix:/PATH for a Unix socket`);
 }
 
+/** The command that starts a daemon. */
+export function startCommandOf(kind: DaemonKind): string {
+  return kind === "seeder" ? "bootswarm seeder --data DIR" : "bootswarm agent --seeder URL --state DIR";
+}
+
 /** What to say when a daemon does not answer: where it was looked for, and the ways out. */
 export function unreachableMessage(address: DaemonAddress, reason: string): string {
-  const start = address.kind === "seeder" ? "bootswarm seeder --data DIR" : "bootswarm agent --seeder URL --state DIR";
   const variable = `BOOTSWARM_${address.kind.toUpperCase()}`;
   return (
-    `no ${address.kind} answers at ${address.url} (${reason}). Start one with \`${start}\`, ` +
+    `no ${address.kind} answers at ${address.url} (${reason}). Start one with \`${startCommandOf(address.kind)}\`, ` +
     `or point to another with --${address.kind} URL or ${variable}.`
   );
 }

@@ -21,6 +21,11 @@ export function unreachableError(address: DaemonAddress, error: unknown): CliErr
   return reason === undefined ? undefined : new CliError(unreachableMessage(address, reason), { cause: error });
 }
 
+/** Whether the connection did not come about. */
+export function isUnreachable(error: unknown): boolean {
+  return reasons[systemCodeIn(error) ?? ""] !== undefined;
+}
+
 /** What the user is told of an error in a call to a daemon, which had `timeoutMs` to answer if there was a limit. */
 export function daemonError(address: DaemonAddress, error: ConnectError, timeoutMs?: number): CliError {
   const unreachable = unreachableError(address, error);

@@ -26,7 +26,11 @@ export function createProgram(context: Context): Command {
       getOutHelpWidth: () => (context.out.isTTY ? (context.out.columns ?? 80) : 100),
       getErrHelpWidth: () => (context.err.isTTY ? (context.err.columns ?? 80) : 100),
     })
-    .addOption(new Option("--seeder <url>", "the seeder's API").env("BOOTSWARM_SEEDER").default(seederUrlDefault))
+    .addOption(
+      new Option("--seeder <url>", "the seeder's API; of several that share a catalog: A,B")
+        .env("BOOTSWARM_SEEDER")
+        .default(seederUrlDefault),
+    )
     .addOption(
       new Option("--agent <url>", "the agent's API, http://... or unix:/path")
         .env("BOOTSWARM_AGENT")

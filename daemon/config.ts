@@ -55,6 +55,7 @@ interface JsonSchema {
   type?: string;
   properties?: Record<string, JsonSchema>;
   items?: JsonSchema;
+  anyOf?: JsonSchema[];
   enum?: unknown[];
   default?: unknown;
   description?: string;
@@ -76,6 +77,7 @@ function keysBelow(schema: JsonSchema, prefix: string): ConfigKey[] {
 
 function typeOf(schema: JsonSchema): string {
   if (schema.enum) return schema.enum.join(" \\| ");
+  if (schema.anyOf) return [...new Set(schema.anyOf.map(typeOf))].join(" or ");
   if (schema.type === "array") return `list of ${schema.items?.type ?? "values"}s`;
   return schema.type ?? "value";
 }

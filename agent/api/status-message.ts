@@ -3,10 +3,10 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type GetStatusResponse, GetStatusResponseSchema } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import type { Swarm } from "../../swarm/swarm.ts";
 import type { ImageCache } from "../cache/image-cache.ts";
-import type { SeederLink } from "../catalog/seeder-link.ts";
 import type { Fetches } from "../fetch/fetches.ts";
 import type { Leases } from "../leases.ts";
 import type { NodeIdentity } from "../report/snapshot.ts";
+import type { Seeders } from "../seeders/seeders.ts";
 import type { Space } from "../space.ts";
 
 /** What the status is read from. */
@@ -15,7 +15,7 @@ export interface StatusSources {
   cache: ImageCache;
   fetches: Fetches;
   swarm: Swarm;
-  link: SeederLink;
+  seeders: Seeders;
   space: Space;
   leases: Leases;
   /** Most fetches active at once. */
@@ -25,7 +25,7 @@ export interface StatusSources {
 
 /** The agent as it is now, as the API's message. */
 export async function statusMessage(sources: StatusSources): Promise<GetStatusResponse> {
-  const { identity, cache, fetches, swarm, link, leases } = sources;
+  const { identity, cache, fetches, swarm, seeders, leases } = sources;
   const space = await sources.space.view(fetches.claims());
   const traffic = swarm.status();
   const httpBytesPerSecond = fetches.current().reduce((sum, fetch) => sum + fetch.httpBytesPerSecond, 0);
@@ -35,10 +35,14 @@ export async function statusMessage(sources: StatusSources): Promise<GetStatusRe
     version: identity.version,
     uptimeSeconds: BigInt(Math.floor(sources.uptimeMs() / 1_000)),
     stateDirectory: cache.layout.directory,
-    seederUrl: link.url,
-    seederReachable: link.reachable,
-    seederError: link.error,
-    ...(link.answeredAt && { seederAnsweredAt: timestampFromDate(link.answeredAt) }),
+    seederUrl: seeders.url,
+    seederReachable: seeders.reachable,
+    seederError: seeders.error,
+    ...(seeders.answeredAt && { seederAnsweredAt: timestampFromDate(seeders.answeredAt) }),
+    seeders: seeders.list().map(({ answeredAt, ...seeder }) => ({
+      ...seeder,
+      ...(answeredAt && { answeredAt: timestampFromDate(answeredAt) }),
+    })),
     peerPort: swarm.peerPort,
     dhtPort: swarm.dhtPort,
     dhtNodes: traffic.dhtNodes,

@@ -12,6 +12,7 @@ import type { BootStats, ExportSpec } from "../disk/messages.ts";
 import type { Fetches } from "../fetch/fetches.ts";
 import type { Images } from "../images.ts";
 import type { Repairs } from "../scrub/repairs.ts";
+import type { Seeders } from "../seeders/seeders.ts";
 import { BootImages } from "./boot-images.ts";
 import { orderPieces } from "./piece-order.ts";
 import { Recorder } from "./recorder.ts";
@@ -24,7 +25,7 @@ const longestMs = 1_800_000;
 
 export interface BootsOptions {
   config: AgentConfig["boot"];
-  seederUrl: string;
+  seeders: Pick<Seeders, "url" | "failed">;
   node: { id: string; name: string };
   cache: ImageCache;
   images: Images;
@@ -47,7 +48,7 @@ export class Boots {
   #recorded = { published: 0, failed: 0 };
 
   constructor(options: BootsOptions, host: DiskHost) {
-    const { config, repairs, seederUrl } = options;
+    const { config, repairs, seeders } = options;
     this.memoryBytesMax = config.memoryBytes;
     host.setBootMemory(config.memoryBytes);
     this.images = new BootImages({
@@ -67,7 +68,7 @@ export class Boots {
         ...{ bytesMin: 0, bytesMax: coveredBytesMax, bootBytesMax: Number.POSITIVE_INFINITY },
       },
       host,
-      upload: (digest, made, signal) => uploadBootImage(seederUrl, digest, made, signal),
+      upload: (digest, made, signal) => uploadBootImage(seeders, digest, made, signal),
       onEnded: (state) => {
         this.#recorded[state] += 1;
       },

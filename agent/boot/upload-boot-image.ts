@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { request } from "undici";
 import { messageOf, Problem, type ProblemKind } from "../../daemon/problem.ts";
+import type { Seeders } from "../seeders/seeders.ts";
 import { bootNameOf } from "./boot-names.ts";
 import type { MadeBootImage } from "./make-boot-image.ts";
 
@@ -11,17 +12,35 @@ const answerTimeoutMs = 120_000;
 const answerBytesMax = 256 * 1024;
 
 /**
- * Publishes a boot image.
+ * Publishes a boot image, at whichever seeder answers.
  *
- * @throws Problem: in the seeder's words where it refuses, "unavailable" if it does not answer.
+ * @throws Problem: in the seeder's words where it refuses, "unavailable" if none answers.
  */
 export async function uploadBootImage(
-  seederUrl: string,
+  seeders: Pick<Seeders, "url" | "failed">,
   imageDigest: string,
   made: MadeBootImage,
   signal: AbortSignal,
 ): Promise<void> {
-  const url = `${seederUrl.replace(/\/+$/, "")}/images/${bootNameOf(imageDigest)}`;
+  const tried = new Set<string>();
+  for (;;) {
+    const { url } = seeders;
+    tried.add(url);
+    try {
+      return await uploadTo(url, imageDigest, made, signal);
+    } catch (error) {
+      if (signal.aborted || !(error instanceof SeederAway)) throw error;
+      seeders.failed(url, error);
+      if (tried.has(seeders.url)) throw error;
+    }
+  }
+}
+
+/** A seeder did not answer. */
+class SeederAway extends Problem {}
+
+async function uploadTo(seederUrl: string, imageDigest: string, made: MadeBootImage, signal: AbortSignal) {
+  const url = `${seederUrl}/images/${bootNameOf(imageDigest)}`;
   let answer: { statusCode: number; text: string };
   try {
     const { statusCode, body } = await request(url, {
@@ -34,7 +53,7 @@ export async function uploadBootImage(
     answer = { statusCode, text: await boundedText(body) };
   } catch (error) {
     signal.throwIfAborted();
-    throw new Problem("unavailable", `the seeder does not take the boot image: ${messageOf(error)} (${url})`, {
+    throw new SeederAway("unavailable", `the seeder does not take the boot image: ${messageOf(error)} (${url})`, {
       cause: error,
     });
   }

@@ -4,6 +4,7 @@ import type { Clock } from "../../swarm/types.ts";
 import { type BackoffLimits, backoffMs } from "../backoff.ts";
 import type { ImageFacts } from "../cache/records.ts";
 import { wait } from "../clock.ts";
+import { moveSpreadMsMax } from "../seeders/seeders.ts";
 import type { Catalog } from "./catalog.ts";
 
 const retryLimits: BackoffLimits = { firstMs: 500, longestMs: 15_000 };
@@ -25,6 +26,7 @@ export async function watchCatalog(options: CatalogWatcherOptions, signal: Abort
   const { catalog, onImage, clock, random, log } = options;
   let attempts = 0;
   while (!signal.aborted) {
+    const { url } = catalog;
     try {
       for await (const { retired, facts } of catalog.watch(signal)) {
         attempts = 0;
@@ -34,6 +36,7 @@ export async function watchCatalog(options: CatalogWatcherOptions, signal: Abort
       log.debug({ error: messageOf(error) }, "lost sight of the catalog");
     }
     attempts++;
-    await wait(clock, backoffMs(attempts, retryLimits, random), signal).catch(() => {});
+    const spreadMs = catalog.url === url ? 0 : random() * moveSpreadMsMax;
+    await wait(clock, spreadMs + backoffMs(attempts, retryLimits, random), signal).catch(() => {});
   }
 }

@@ -2,17 +2,23 @@ import { type Client, Code, ConnectError, createClient, type Transport } from "@
 import { Problem } from "../../daemon/problem.ts";
 import { CatalogService, ImageEvent } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import type { ImageFacts } from "../cache/records.ts";
+import type { Seeders } from "../seeders/seeders.ts";
 import { imageFactsFrom } from "./image-facts.ts";
-import type { SeederLink } from "./seeder-link.ts";
 
 /** The seeder's catalog, as an agent asks it. */
 export class Catalog {
   readonly #client: Client<typeof CatalogService>;
-  readonly #link: SeederLink;
+  readonly #seeders: Pick<Seeders, "url">;
 
-  constructor(transport: Transport, link: SeederLink) {
+  /** @param transport takes note of who answers (seederTransport) */
+  constructor(transport: Transport, seeders: Pick<Seeders, "url">) {
     this.#client = createClient(CatalogService, transport);
-    this.#link = link;
+    this.#seeders = seeders;
+  }
+
+  /** The seeder that is asked now. */
+  get url(): string {
+    return this.#seeders.url;
   }
 
   /**
@@ -21,14 +27,9 @@ export class Catalog {
    * @throws Problem "not-found", or "unavailable" if the seeder does not answer in time.
    */
   async getImage(image: string, timeoutMs: number): Promise<ImageFacts> {
-    try {
-      const { image: found } = await this.#client.getImage({ image }, { timeoutMs });
-      this.#link.answered();
-      if (!found) throw new Problem("data-loss", "the catalog's answer holds no image");
-      return imageFactsFrom(found);
-    } catch (error) {
-      throw this.#noteFailure(error);
-    }
+    const { image: found } = await this.#ask(() => this.#client.getImage({ image }, { timeoutMs }));
+    if (!found) throw new Problem("data-loss", "the catalog's answer holds no image");
+    return imageFactsFrom(found);
   }
 
   /**
@@ -60,30 +61,20 @@ export class Catalog {
   async *watch(signal: AbortSignal): AsyncGenerator<{ retired: boolean; facts: ImageFacts }> {
     try {
       for await (const { event, image } of this.#client.watchImages({}, { signal })) {
-        this.#link.answered();
         if (image) yield { retired: event === ImageEvent.RETIRED, facts: imageFactsFrom(image) };
       }
     } catch (error) {
       if (signal.aborted) return;
-      throw this.#noteFailure(error);
+      throw problemFromSeeder(error, this.#seeders.url);
     }
   }
 
   async #ask<T>(call: () => Promise<T>): Promise<T> {
     try {
-      const answer = await call();
-      this.#link.answered();
-      return answer;
+      return await call();
     } catch (error) {
-      throw this.#noteFailure(error);
+      throw problemFromSeeder(error, this.#seeders.url);
     }
-  }
-
-  #noteFailure(error: unknown): Problem {
-    const problem = problemFromSeeder(error, this.#link.url);
-    if (problem.kind === "unavailable") this.#link.failed(problem);
-    else this.#link.answered();
-    return problem;
   }
 }
 
@@ -91,6 +82,8 @@ export class Catalog {
 export function problemFromSeeder(error: unknown, url: string): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof ConnectError) {
+    // The transport knows whom it asked.
+    if (error.cause instanceof Problem) return error.cause;
     switch (error.code) {
       case Code.NotFound:
         return new Problem("not-found", error.rawMessage);

@@ -28,7 +28,7 @@ export interface DisksOptions {
   config: AgentConfig["disk"];
   demand: Demand;
   metrics: AgentMetrics["disks"];
-  boot: Pick<BootsOptions, "config" | "seederUrl" | "node" | "catalog" | "repairs" | "swarm" | "random">;
+  boot: Pick<BootsOptions, "config" | "seeders" | "node" | "catalog" | "repairs" | "swarm" | "random">;
   cache: ImageCache;
   images: Images;
   fetches: Fetches;

@@ -3,6 +3,7 @@ import { messageOf, Problem } from "../../daemon/problem.ts";
 import { infoBytesMax } from "../../swarm/limits.ts";
 import { infoBytesFromMetainfo } from "../../swarm/metainfo.ts";
 import type { ImageFacts } from "../cache/records.ts";
+import type { Seeders } from "../seeders/seeders.ts";
 import { checkRangeAnswer, type OriginAnswer, refusal } from "./range-answer.ts";
 import type { FallbackMode } from "./source-policy.ts";
 
@@ -22,17 +23,19 @@ export interface OriginIdentity {
   fallback: FallbackMode;
 }
 
-/** Bytes of images from the seeder's HTTP side. */
+/** A seeder without the bytes sends us to one that has them, and none of them sends us on. One more, for a proxy's. */
+const redirectsMax = 2;
+
+/** Bytes of images from the HTTP side of whichever seeder is asked. */
 export class HttpOrigin {
-  readonly #baseUrl: string;
+  readonly #seeders: Pick<Seeders, "url" | "failed">;
   readonly #identity: OriginIdentity;
   readonly #dispatcher: Dispatcher;
   #receivedBytes = 0;
 
-  /** @param seederUrl http or https */
-  constructor(seederUrl: string, identity: OriginIdentity) {
+  constructor(seeders: Pick<Seeders, "url" | "failed">, identity: OriginIdentity) {
     this.#identity = identity;
-    this.#baseUrl = seederUrl.replace(/\/+$/, "");
+    this.#seeders = seeders;
     this.#dispatcher = new Agent({
       connections: connectionsMax,
       connect: { timeout: connectTimeoutMs },
@@ -46,8 +49,9 @@ export class HttpOrigin {
     return this.#receivedBytes;
   }
 
+  /** Where the bytes are asked for now. */
   urlOf(facts: ImageFacts): string {
-    return this.#baseUrl + (facts.dataPath || `/images/${facts.digest}/data`);
+    return this.#seeders.url + dataPathOf(facts);
   }
 
   /**
@@ -67,7 +71,7 @@ export class HttpOrigin {
     const last = lengthBytes === undefined ? "" : offset + lengthBytes - 1;
     const headers = this.#headersFor(facts);
     if (!whole) headers.range = `bytes=${offset}-${last}`;
-    const response = await this.#request(this.urlOf(facts), headers, facts, signal);
+    const response = await this.#request(dataPathOf(facts), headers, facts, signal);
     try {
       const answer: OriginAnswer = { status: response.statusCode, header: (name) => headerOf(response, name) };
       const start = checkRangeAnswer(answer, facts, { offset, lengthBytes });
@@ -105,8 +109,8 @@ export class HttpOrigin {
    * "data-loss" if what comes is none.
    */
   async torrent(facts: ImageFacts, signal: AbortSignal): Promise<Uint8Array> {
-    const url = `${this.#baseUrl}/images/${facts.digest}.torrent`;
-    const response = await this.#request(url, this.#headersFor(facts), facts, signal);
+    const path = `/images/${facts.digest}.torrent`;
+    const response = await this.#request(path, this.#headersFor(facts), facts, signal);
     const parts: Buffer[] = [];
     let bytes = 0;
     try {
@@ -115,7 +119,7 @@ export class HttpOrigin {
       }
       for await (const chunk of response.body as AsyncIterable<Buffer>) {
         bytes += chunk.length;
-        if (bytes > metainfoBytesMax) throw new Problem("data-loss", `${url} is larger than any torrent`);
+        if (bytes > metainfoBytesMax) throw new Problem("data-loss", `${path} is larger than any torrent`);
         parts.push(chunk);
       }
     } catch (error) {
@@ -125,7 +129,7 @@ export class HttpOrigin {
     try {
       return infoBytesFromMetainfo(Buffer.concat(parts));
     } catch (error) {
-      throw new Problem("data-loss", `${url} is no torrent`, { cause: error });
+      throw new Problem("data-loss", `${path} is no torrent`, { cause: error });
     }
   }
 
@@ -139,11 +143,25 @@ export class HttpOrigin {
     return { ...headers, "bootswarm-fallback": this.#identity.fallback, "bootswarm-node": this.#identity.nodeId };
   }
 
-  async #request(url: string, headers: Record<string, string>, facts: ImageFacts, signal: AbortSignal) {
-    try {
-      return await request(url, { dispatcher: this.#dispatcher, headers, signal });
-    } catch (error) {
-      throw this.#networkProblem(error, facts, signal);
+  /** Asks the seeder in use, and goes where it sends us. One that does not answer is not asked again soon. */
+  async #request(path: string, headers: Record<string, string>, facts: ImageFacts, signal: AbortSignal) {
+    let seeder = this.#seeders.url;
+    let url = seeder + path;
+    for (let redirects = 0; ; redirects++) {
+      let response: Dispatcher.ResponseData;
+      try {
+        response = await request(url, { dispatcher: this.#dispatcher, headers, signal });
+      } catch (error) {
+        const problem = this.#networkProblem(error, facts, signal, url);
+        if (!signal.aborted) this.#seeders.failed(seeder, problem);
+        throw problem;
+      }
+      const next = redirectOf(response, url);
+      if (!next) return response;
+      await response.body.dump();
+      if (redirects === redirectsMax) throw new Problem("unavailable", `${seeder} sends us from one to the next`);
+      seeder = next.origin;
+      url = next.href;
     }
   }
 
@@ -158,11 +176,23 @@ export class HttpOrigin {
     }
   }
 
-  #networkProblem(error: unknown, facts: ImageFacts, signal: AbortSignal): unknown {
+  #networkProblem(error: unknown, facts: ImageFacts, signal: AbortSignal, url?: string): unknown {
     if (signal.aborted) return signal.reason;
-    const message = `the seeder does not answer: ${messageOf(error)} (${this.urlOf(facts)})`;
+    const message = `the seeder does not answer: ${messageOf(error)} (${url ?? this.urlOf(facts)})`;
     return new Problem("unavailable", message, { cause: error });
   }
+}
+
+function dataPathOf(facts: ImageFacts): string {
+  return facts.dataPath || `/images/${facts.digest}/data`;
+}
+
+/** Where a seeder sends us instead (RFC 9110, 15.4.8); undefined if it does not. */
+function redirectOf(response: Dispatcher.ResponseData, from: string): URL | undefined {
+  const location = response.statusCode === 307 ? headerOf(response, "location") : undefined;
+  if (location === undefined || !URL.canParse(location, from)) return undefined;
+  const url = new URL(location, from);
+  return url.protocol === "http:" || url.protocol === "https:" ? url : undefined;
 }
 
 function headerOf(response: Dispatcher.ResponseData, name: string): string | undefined {

@@ -11,10 +11,9 @@ import {
 } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import type { Clock } from "../../swarm/types.ts";
 import { type BackoffLimits, backoffMs } from "../backoff.ts";
-import { problemFromSeeder } from "../catalog/catalog.ts";
-import type { SeederLink } from "../catalog/seeder-link.ts";
 import type { ChangeSignal } from "../change-signal.ts";
 import { wait } from "../clock.ts";
+import { moveSpreadMsMax, type Seeders } from "../seeders/seeders.ts";
 import { ReportLedger } from "./ledger.ts";
 
 /** Changes within this time of a report go together in the next. */
@@ -33,8 +32,9 @@ export interface NodeSnapshot {
 }
 
 export interface ReporterOptions {
+  /** Takes note of who answers (seederTransport). */
   transport: Transport;
-  link: SeederLink;
+  seeders: Pick<Seeders, "url" | "error">;
   /** Random 64 bits, new at each start. */
   epoch: bigint;
   intervalMs: number;
@@ -42,6 +42,8 @@ export interface ReporterOptions {
   /** What is worth a report at once when it changes. */
   triggers: ChangeSignal[];
   onBootstrap: (endpoints: SwarmEndpoint[]) => void;
+  /** Told of the seeders that there are. */
+  onSeeders: (urls: string[]) => void;
   /** Told of peers of images that are being fetched. */
   onImagePeers: (told: ImagePeers[]) => void;
   onResult: (result: "ok" | "failed") => void;
@@ -63,18 +65,21 @@ export class Reporter {
 
   /** Reports at once, on every change, and at the interval, until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, random, intervalMs, triggers, log, link } = this.#options;
+    const { clock, random, intervalMs, triggers, log, seeders } = this.#options;
     for (let failures = 0; !signal.aborted; ) {
       const versions = triggers.map((trigger) => trigger.version);
+      const { url } = seeders;
       const outcome = await this.#report(signal);
       if (signal.aborted) return;
       try {
         if (outcome === "failed") {
-          if (failures++ === 0)
-            log.warn({ url: link.url, error: link.error }, "the seeder is away; going on without it");
-          await wait(clock, backoffMs(failures, retryLimits, random), signal);
+          if (failures++ === 0) log.warn({ url, error: seeders.error }, "the seeder is away; going on without it");
+          // Another is asked next, and with it come all nodes that have lost the same one.
+          const isSpread = failures === 1 && seeders.url !== url;
+          const spreadMs = isSpread ? random() * Math.min(moveSpreadMsMax, intervalMs) : 0;
+          await wait(clock, spreadMs || backoffMs(failures, retryLimits, random), signal);
         } else {
-          if (failures > 0) log.info({ url: link.url }, "the seeder is back");
+          if (failures > 0) log.info({ url: seeders.url }, "a seeder answers again");
           failures = 0;
           const restMs = outcome === "active" ? Math.min(intervalMs, progressIntervalMsMax) : intervalMs;
           if (outcome !== "again") await this.#untilChange(versions, restMs, signal);
@@ -87,7 +92,7 @@ export class Reporter {
 
   /** One report. "again": the inventory wants a full one at once. "active": fetches are under way. */
   async #report(signal: AbortSignal): Promise<"idle" | "active" | "again" | "failed"> {
-    const { snapshot, epoch, link, onBootstrap, onImagePeers, onResult } = this.#options;
+    const { snapshot, epoch, onBootstrap, onImagePeers, onSeeders, onResult } = this.#options;
     try {
       const now = await snapshot();
       const held = new Map(now.holdings.map((holding) => [holding.digest, fingerprint(holding)]));
@@ -105,20 +110,18 @@ export class Reporter {
         },
         { signal, timeoutMs: reportTimeoutMs },
       );
-      link.answered();
       onResult("ok");
       this.#ledger.taken(held, answer.fullReportWanted);
+      onSeeders(answer.seederUrls);
       onBootstrap(answer.bootstrap);
       onImagePeers(answer.imagePeers);
       // A full report that is answered by a wish for a full report must not become a busy loop.
       if (answer.fullReportWanted && !plan.full) return "again";
       return now.fetchesActive ? "active" : "idle";
-    } catch (error) {
+    } catch {
+      // The transport has taken note of why.
       this.#ledger.lost();
-      if (!signal.aborted) {
-        link.failed(problemFromSeeder(error, link.url));
-        onResult("failed");
-      }
+      if (!signal.aborted) onResult("failed");
       return "failed";
     }
   }

@@ -1,6 +1,7 @@
 import type { ImagePeers, SwarmEndpoint } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import type { Swarm } from "../../swarm/swarm.ts";
 import type { Endpoint } from "../../swarm/types.ts";
+import { hostOf } from "../seeders/seeder-urls.ts";
 
 /** Bootstrap nodes taken from one answer of the inventory. */
 const endpointsMax = 64;
@@ -9,12 +10,13 @@ const imagesMax = 64;
 
 /** The ways into the swarm that the seeder tells: DHT nodes to join by, and peers that hold every image. */
 export class SwarmEntry {
-  readonly #seederHost: string;
+  readonly #seederUrl: () => string;
   #told = "";
   #peers: Endpoint[] = [];
 
-  constructor(seederUrl: string) {
-    this.#seederHost = new URL(seederUrl).hostname.replace(/^\[|\]$/g, "");
+  /** @param seederUrl the seeder that tells */
+  constructor(seederUrl: () => string) {
+    this.#seederUrl = seederUrl;
   }
 
   /** Peers that hold every image, as last told. */
@@ -24,8 +26,9 @@ export class SwarmEntry {
 
   /** Takes in what the seeder tells. The DHT is joined anew if that has changed, or the node has lost all others. */
   learn(endpoints: readonly SwarmEndpoint[], swarm: Swarm): void {
+    const seederHost = hostOf(this.#seederUrl());
     const usable = endpoints.slice(0, endpointsMax).map((endpoint) => ({
-      host: endpoint.host || this.#seederHost,
+      host: endpoint.host || seederHost,
       dhtPort: endpoint.dhtPort,
       peerPort: endpoint.peerPort,
     }));

@@ -45,7 +45,7 @@ async function publish(context: Context, file: string, options: PublishOptions):
   if (sha256 !== undefined && !/^[0-9a-f]{64}$/.test(sha256)) {
     throw usageError(`--sha256 "${options.sha256}" is no sha256; it has 64 hex digits`);
   }
-  const { address } = seederOf(options);
+  const address = await seederOf(options).find(context.signal);
   const region = createLiveRegion(context.err, context.now);
   const startMs = context.now();
   const meter = createRateMeter(startMs);

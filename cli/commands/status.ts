@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { GetStatusResponseSchema } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import { CliError } from "../cli-error.ts";
 import { agentOf, type Context, type GlobalOptions } from "../context.ts";
-import { type DaemonAddress, daemonAddressFrom } from "../daemon-address.ts";
+import { type DaemonAddress, daemonAddressesFrom } from "../daemon-address.ts";
 import { cliErrorFrom } from "../daemon-errors.ts";
 import { answerMsMax, seederAt } from "../daemons.ts";
 import { type Report, type Section, showReport } from "../report.ts";
@@ -40,7 +40,7 @@ async function statusReport(context: Context, options: StatusOptions, seederChos
   const agentPart = await orError(agentStatus(context, options));
   const own = "json" in agentPart ? agentPart.json.seederUrl : "";
   const seederUrl = seederChosen || own === "" ? options.seeder : own;
-  const seederPart = await orError(seederStatus(context, daemonAddressFrom("seeder", seederUrl)));
+  const seederPart = await orError(seederStatus(context, daemonAddressesFrom("seeder", seederUrl)));
   if ("error" in agentPart && "error" in seederPart) {
     throw new CliError(`${agentPart.error.message} And ${seederPart.error.message}`);
   }
@@ -49,7 +49,10 @@ async function statusReport(context: Context, options: StatusOptions, seederChos
       agent: "json" in agentPart ? agentPart.json.message : null,
       seeder: "json" in seederPart ? seederPart.json : null,
     },
-    sections: [sectionOf(`Agent ${options.agent}`, agentPart), sectionOf(`Seeder ${seederUrl}`, seederPart)],
+    sections: [
+      sectionOf(`Agent ${options.agent}`, agentPart),
+      sectionOf(`Seeder ${"json" in seederPart ? seederPart.json.url : seederUrl}`, seederPart),
+    ],
   };
 }
 
@@ -64,10 +67,12 @@ async function agentStatus(context: Context, options: StatusOptions) {
   };
 }
 
-async function seederStatus(context: Context, address: DaemonAddress) {
-  const { catalog, inventory } = seederAt(address);
+async function seederStatus(context: Context, addresses: readonly DaemonAddress[]) {
+  const seeder = seederAt(...addresses);
+  const { catalog, inventory } = seeder;
   const call = { timeoutMs: answerMsMax, signal: context.signal };
   const [{ images }, { nodes }] = await Promise.all([catalog.listImages({}, call), inventory.listNodes({}, call)]);
+  const { address } = seeder;
   const readiness = await readinessOf(address, context.signal);
   return {
     facts: seederFacts(images, nodes, readiness),

@@ -19,6 +19,7 @@ export function agentFacts(status: GetStatusResponse, nowMs: number): [string, s
     ["node", `${status.nodeName} (${status.nodeId})`],
     ["version", `${status.version}, up ${formatSeconds(Number(status.uptimeSeconds))}`],
     ["seeder", `${status.seederUrl}, last answer ${ageOf(status.seederAnsweredAt, nowMs)}`],
+    ...otherSeeders(status),
     ["seeder answers", status.seederReachable ? "yes" : `no: ${status.seederError || "it was not asked yet"}`],
     ["state directory", status.stateDirectory],
     [
@@ -43,6 +44,16 @@ export function agentFacts(status: GetStatusResponse, nowMs: number): [string, s
     ["receiving", formatRate(status.receivedBytesPerSecond)],
     ["sending", formatRate(status.sentBytesPerSecond)],
   ];
+}
+
+/** The seeders that are not asked now, and why one of them is not. */
+function otherSeeders({ seeders }: GetStatusResponse): [string, string][] {
+  return seeders
+    .filter(({ inUse }) => !inUse)
+    .map(({ url, learned, error }) => {
+      const from = learned ? "learned from another" : "configured";
+      return ["or", `${url} (${from})${error === "" ? "" : `, did not answer: ${error}`}`];
+    });
 }
 
 /** What the cache may take, and what of it is promised or could be had back. */

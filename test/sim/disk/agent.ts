@@ -3,7 +3,6 @@ import { ImageCache } from "../../../agent/cache/image-cache.ts";
 import { InUse } from "../../../agent/cache/in-use.ts";
 import { stateLayout } from "../../../agent/cache/layout.ts";
 import type { Catalog } from "../../../agent/catalog/catalog.ts";
-import { SeederLink } from "../../../agent/catalog/seeder-link.ts";
 import { agentConfigSchema } from "../../../agent/config.ts";
 import { Fetches } from "../../../agent/fetch/fetches.ts";
 import type { HttpOrigin } from "../../../agent/fetch/http-origin.ts";
@@ -87,12 +86,11 @@ export async function bootAgent(world: SimWorld): Promise<SimAgent> {
     },
   });
   const catalog = catalogOf(catalogue) as Catalog;
-  const link = new SeederLink("http://seeder", now);
-  link.answered();
+  const seeders = { reachable: true };
   const leases = new Leases({ cache, inUse, clock, now, log });
   const repairs = new Repairs({ cache, fetches, seeding, changing, onDamage: () => {}, onRepair: () => {}, now, log });
   const images = new Images({
-    ...{ cache, fetches, seeding, space, inUse, leases, repairs, changing, catalog, link, now, log },
+    ...{ cache, fetches, seeding, space, inUse, leases, repairs, changing, catalog, seeders, now, log },
   });
   const scrubber = new Scrubber({ cache, repairs, rules: config.scrub, onBytes: () => {}, clock, now, log });
   const closing = new AbortController();
