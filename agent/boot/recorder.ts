@@ -151,7 +151,11 @@ export class Recorder {
     if (cache.get(digest)?.record.bootOf !== undefined) {
       throw new Problem("invalid", "this is a boot image: name the image whose boot is to be recorded");
     }
-    if (this.#current.has(digest)) throw new Problem("conflict", "a boot of this image is being recorded on this node");
+    const other = this.#current.get(digest)?.disk.name;
+    if (other !== undefined) {
+      const stop = "`bootswarm boot stop IMAGE` ends that";
+      throw new Problem("conflict", `a boot of this image is being recorded already, through disk "${other}"; ${stop}`);
+    }
     const recording: Recording = {
       disk,
       rules: { ...this.#options.rules, ...rules },

@@ -8,6 +8,9 @@ import { Sparingly } from "./sparingly.ts";
 
 type ReadFailed = Extract<FromDiskWorker, { kind: "read-failed" }>;
 
+/** A read that failed so long ago says nothing of the disk as it is now; the log has it still. */
+const shownForMs = 600_000;
+
 export interface ReadFailuresOptions {
   demand: Pick<Demand, "infoOf">;
   fetches: Pick<Fetches, "get">;
@@ -20,7 +23,7 @@ export interface ReadFailuresOptions {
 export class ReadFailures {
   readonly #options: ReadFailuresOptions;
   /** By export: the last one. */
-  readonly #last = new Map<string, string>();
+  readonly #last = new Map<string, { why: string; atMs: number }>();
   readonly #told = new Map<string, Sparingly>();
 
   constructor(options: ReadFailuresOptions) {
@@ -32,7 +35,7 @@ export class ReadFailures {
     const { log, clock, onTimeout } = this.#options;
     if (event.isTimeout) onTimeout();
     const why = event.isTimeout && export_ ? `${event.error}; ${this.#waitedFor(event, export_.digest)}` : event.error;
-    this.#last.set(event.id, `a read failed: ${why}`);
+    this.#last.set(event.id, { why: `a read failed: ${why}`, atMs: clock.now() });
     const told = this.#told.get(event.id) ?? new Sparingly();
     this.#told.set(event.id, told);
     const count = told.note(clock.now());
@@ -41,9 +44,10 @@ export class ReadFailures {
     log.error({ disk: export_?.name ?? event.id, offset, length, error: why, count }, "a disk's read failed");
   }
 
-  /** Why an export's last read that failed did so; empty if none has. */
+  /** Why an export's last read that failed did so; empty if none has within ten minutes. */
   of(id: string): string {
-    return this.#last.get(id) ?? "";
+    const last = this.#last.get(id);
+    return last && this.#options.clock.now() - last.atMs <= shownForMs ? last.why : "";
   }
 
   /** The export is closed. */

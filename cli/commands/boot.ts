@@ -1,4 +1,5 @@
 import { toJson } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import type { Command } from "commander";
 import {
   type BootRecording,
@@ -159,7 +160,11 @@ async function remove(context: Context, image: string, options: GlobalOptions): 
   const { catalog } = seederOf(options);
   const { image: found } = await catalog.getImage({ image }, call);
   if (!found) throw incompleteAnswer("image");
-  const answer = await catalog.retireImage({ image: `${found.digest}.boot` }, call);
+  const answer = await catalog.retireImage({ image: `${found.digest}.boot` }, call).catch((error: unknown) => {
+    // The catalog speaks of the name under which it keeps boot images, which nobody has typed.
+    if (ConnectError.from(error).code !== Code.NotFound) throw error;
+    throw new CliError(`${image} has no boot image; \`bootswarm boot list\` shows those that there are`);
+  });
   const line = `removed the boot image of ${image}; its next boot from an attached disk is recorded`;
   showResult(context, options, toJson(RetireImageResponseSchema, answer, complete), line);
 }

@@ -130,6 +130,14 @@ test("an image published without a torrent gets one later", async () => {
   expect((await bootswarm("torrent", "plain")).stdout).toMatch(/^magnet {2}magnet:\?xt=/);
 });
 
+test("of an image without a boot image there is none to remove, in the words that were typed", async () => {
+  const { status, stderr } = await bootswarm("boot", "rm", "debian-12");
+  expect({ status, stderr }).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining("debian-12 has no boot image"),
+  });
+});
+
 test("a pinned image is not removed; unpinned, it is", async () => {
   await bootswarm("fetch", "debian-12");
   expect((await bootswarm("pin", "debian-12")).stdout).toBe("pinned debian-12\n");
