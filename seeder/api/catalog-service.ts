@@ -49,7 +49,7 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       return {};
     },
     releaseBootRecording: async ({ image, nodeId }) => {
-      catalog.boot.release((await catalog.get(image)).digest, nodeId);
+      await catalog.boot.release((await catalog.get(image)).digest, nodeId);
       return {};
     },
     listReplicas: () => {

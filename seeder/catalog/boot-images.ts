@@ -6,7 +6,7 @@ import { coveredBytesMax, headBytesMax } from "../../boot/limits.ts";
 import type { BootProfile } from "../../boot/profile.ts";
 import { readHead } from "../../boot/read-file.ts";
 import { Problem } from "../../daemon/problem.ts";
-import type { CatalogStore } from "../store/store.ts";
+import type { CatalogStore, Store } from "../store/store.ts";
 import { checkBootImage } from "./boot-check.ts";
 import { dependentsOf, orphansAmong } from "./boot-links.ts";
 import type { Image } from "./image.ts";
@@ -16,7 +16,7 @@ import type { Received } from "./receive.ts";
 import { RecordingClaims } from "./recording-claims.ts";
 
 export interface BootImagesParts {
-  store: CatalogStore;
+  store: CatalogStore & Pick<Store, "replicas">;
   shelf: ImageShelf;
   nowMs: () => number;
 }
@@ -27,7 +27,7 @@ export class BootImages {
 
   constructor(parts: BootImagesParts) {
     this.#parts = parts;
-    this.#claims = new RecordingClaims(parts.nowMs);
+    this.#claims = new RecordingClaims(parts.store.replicas, parts.nowMs);
   }
 
   /** Refuses the upload of a boot image that has no image, or is larger than any. @throws Problem. */
@@ -107,11 +107,11 @@ export class BootImages {
       const name = image.names[0];
       throw new Problem("already-exists", `${name} has a boot image already; \`bootswarm boot rm ${name}\` removes it`);
     }
-    this.#claims.claim(image.digest, nodeId, nodeName, durationMs);
+    await this.#claims.claim(image.digest, nodeId, nodeName, durationMs);
   }
 
-  release(digest: string, nodeId: string): void {
-    this.#claims.release(digest, nodeId);
+  release(digest: string, nodeId: string): Promise<void> {
+    return this.#claims.release(digest, nodeId);
   }
 
   async #imageOf(digest: string): Promise<Image> {

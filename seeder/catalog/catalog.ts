@@ -5,7 +5,7 @@
 import type { Log } from "../../daemon/log.ts";
 import { Problem } from "../../daemon/problem.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
-import type { CatalogStore } from "../store/store.ts";
+import type { CatalogStore, Store } from "../store/store.ts";
 import { BootImages } from "./boot-images.ts";
 import { ChangeFeed, type ImageChange } from "./changes.ts";
 import type { Image, ImageTorrent } from "./image.ts";
@@ -20,7 +20,7 @@ import { torrentFromFile } from "./torrent.ts";
 const namesPerImageMax = 1_000;
 
 export interface CatalogParts extends ReceiveParts {
-  store: CatalogStore;
+  store: CatalogStore & Pick<Store, "replicas">;
   log: Log;
   /** Publications under way at once. */
   publishesActiveMax: number;

@@ -2,6 +2,8 @@
 import type { Kysely, Selectable, Transaction } from "kysely";
 import type { Image, ImageTorrent } from "../catalog/image.ts";
 import type { HoldingFacts, KnownNode, NodeFacts } from "../inventory/facts.ts";
+import { count, KyselyReplicaStore } from "./kysely-replica-store.ts";
+import type { ReplicaStore } from "./replica-store.ts";
 import type { Database } from "./schema.ts";
 import type { NodeChange, Store } from "./store.ts";
 
@@ -9,10 +11,12 @@ import type { NodeChange, Store } from "./store.ts";
 const rowsPerStatementMax = 1_000;
 
 export class KyselyStore implements Store {
+  readonly replicas: ReplicaStore;
   readonly #database: Kysely<Database>;
 
   constructor(database: Kysely<Database>) {
     this.#database = database;
+    this.replicas = new KyselyReplicaStore(database);
   }
 
   close(): Promise<void> {
@@ -53,7 +57,7 @@ export class KyselyStore implements Store {
   }
 
   async addImage(image: Image): Promise<void> {
-    await this.#database.transaction().execute(async (transaction) => {
+    await this.#changingCatalog(async (transaction) => {
       await transaction
         .insertInto("images")
         .values({
@@ -73,23 +77,39 @@ export class KyselyStore implements Store {
   }
 
   async addName(digest: string, name: string): Promise<void> {
-    await this.#database.transaction().execute((transaction) => insertName(transaction, digest, name));
+    await this.#changingCatalog((transaction) => insertName(transaction, digest, name));
   }
 
   async setTorrent(digest: string, torrent: ImageTorrent | undefined): Promise<void> {
-    await this.#database
-      .updateTable("images")
-      .set({ infohash: torrent?.infohash ?? null, piece_length_bytes: torrent?.pieceLengthBytes ?? null })
-      .where("digest", "=", digest)
-      .execute();
+    await this.#changingCatalog(async (transaction) => {
+      await transaction
+        .updateTable("images")
+        .set({ infohash: torrent?.infohash ?? null, piece_length_bytes: torrent?.pieceLengthBytes ?? null })
+        .where("digest", "=", digest)
+        .execute();
+    });
   }
 
   async removeName(name: string): Promise<void> {
-    await this.#database.deleteFrom("names").where("name", "=", name).execute();
+    await this.#changingCatalog(async (transaction) => {
+      await transaction.deleteFrom("names").where("name", "=", name).execute();
+    });
   }
 
   async removeImage(digest: string): Promise<void> {
-    await this.#database.deleteFrom("images").where("digest", "=", digest).execute();
+    await this.#changingCatalog(async (transaction) => {
+      // Who holds it goes with it.
+      await count(transaction, "copies");
+      await transaction.deleteFrom("images").where("digest", "=", digest).execute();
+    });
+  }
+
+  /** One change of the catalog, which is counted. */
+  async #changingCatalog(change: (transaction: Transaction<Database>) => Promise<void>): Promise<void> {
+    await this.#database.transaction().execute(async (transaction) => {
+      await count(transaction, "catalog");
+      await change(transaction);
+    });
   }
 
   async loadNodes(): Promise<KnownNode[]> {

@@ -1,8 +1,10 @@
 /** The database's tables, and the migrations that make them. Written for SQLite and PostgreSQL alike. */
 import { type Kysely, type Migration, type MigrationProvider, Migrator } from "kysely";
 import { Problem } from "../../daemon/problem.ts";
+import { replicas } from "./migrations/006-replicas.ts";
+import type { ReplicaTables } from "./replica-tables.ts";
 
-export interface Database {
+export interface Database extends ReplicaTables {
   images: {
     digest: string;
     size_bytes: number;
@@ -108,6 +110,7 @@ const migrations: MigrationProvider = {
     "001-catalog-and-inventory": catalogAndInventory,
     "002-node-zones": nodeZones,
     "003-boot-images": bootImages,
+    "006-replicas": replicas,
   }),
 };
 

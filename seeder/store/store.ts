@@ -4,6 +4,7 @@
  */
 import type { Image, ImageTorrent } from "../catalog/image.ts";
 import type { HoldingFacts, KnownNode, NodeFacts } from "../inventory/facts.ts";
+import type { ReplicaStore } from "./replica-store.ts";
 
 /** Each call is atomic, and durable once it resolves. */
 export interface CatalogStore {
@@ -39,5 +40,7 @@ export interface InventoryStore {
 }
 
 export interface Store extends CatalogStore, InventoryStore {
+  /** What seeders that share the database tell each other. */
+  readonly replicas: ReplicaStore;
   close(): Promise<void>;
 }

@@ -3,6 +3,8 @@ import type { Image } from "../../seeder/catalog/image.ts";
 import type { HoldingFacts, NodeFacts } from "../../seeder/inventory/facts.ts";
 import type { Store } from "../../seeder/store/store.ts";
 
+import { replicaContract } from "./replica-contract.ts";
+
 /** A place for a store that outlives it: opening it again finds what was there. */
 export interface StorePlace {
   open(): Promise<Store>;
@@ -58,6 +60,8 @@ export function storeContract(engine: string, makePlace: () => Promise<StorePlac
       await store.close();
       store = await place.open();
     };
+
+    replicaContract(() => store);
 
     describe("as a catalog", () => {
       test("gives back an image as it was added, by digest and by every name, also after a restart", async () => {
