@@ -10,16 +10,21 @@ import {
   type NodeStatusSchema,
 } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import type { HoldingFacts, NodeFacts } from "../inventory/facts.ts";
-import { isActive, type NodePart, type NodeView } from "../inventory/inventory.ts";
+import { isActive, type NodePart, type NodeView } from "../inventory/node-view.ts";
 
 const states = { up: NodeState.UP, lost: NodeState.LOST } as const;
+
+/** The state asked for; undefined for any. */
+export function stateAsked(state: NodeState): "up" | "lost" | undefined {
+  return state === NodeState.UP ? "up" : state === NodeState.LOST ? "lost" : undefined;
+}
 
 export function nodeStatusMessage(view: NodeView): MessageInitShape<typeof NodeStatusSchema> {
   return {
     node: nodeMessage(view.node),
     state: states[view.state],
     reportedAt: timestampFromMs(view.reportedAtMs),
-    images: view.holdings.length,
+    images: view.images,
     fetchesActive: view.fetches.filter(isActive).length,
     fetchesQueued: view.fetches.filter((fetch) => fetch.state === FetchState.QUEUED).length,
   };

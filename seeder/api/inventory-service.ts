@@ -6,7 +6,8 @@ import type { InventoryService } from "../../proto/gen/bootswarm/seeder/v1/inven
 import type { Catalog } from "../catalog/catalog.ts";
 import { imageRefFrom } from "../catalog/names.ts";
 import type { InventoryKeeper } from "../inventory/inventory-keeper.ts";
-import { holdingMessage, nodeHoldingMessage, nodeStatusMessage } from "./inventory-messages.ts";
+import { holdingMessage, nodeHoldingMessage, nodeStatusMessage, stateAsked } from "./inventory-messages.ts";
+import { nodeAfter, offsetFrom, pageSizeFrom, tokenAfterNode, tokenAtOffset } from "./pages.ts";
 import { nodeReportFrom } from "./report-messages.ts";
 
 export interface InventoryServiceParts {
@@ -37,15 +38,37 @@ export function createInventoryService(parts: InventoryServiceParts): ServiceImp
         parts.onReport(kind, (performance.now() - startMs) / 1_000);
       }
     },
-    listNodes: () => ({ nodes: keeper.inventory.nodes(nowMs()).map(nodeStatusMessage) }),
+    listNodes: (request) => {
+      const after = request.pageToken === "" ? undefined : nodeAfter(request.pageToken);
+      const state = stateAsked(request.state);
+      const limit = pageSizeFrom(request.pageSize);
+      const now = nowMs();
+      const { nodes, more } = keeper.inventory.page({ zone: request.zone, state, after, limit }, now);
+      const last = nodes.at(-1)?.node;
+      return {
+        nodes: nodes.map(nodeStatusMessage),
+        nextPageToken: more && last ? tokenAfterNode(last) : "",
+        ...keeper.inventory.counts(now, request.zone),
+      };
+    },
     getNode: ({ node }) => {
       if (node === "") throw new Problem("invalid", "node: give a node's id or name");
       const view = keeper.inventory.node(node, nowMs());
-      return { node: nodeStatusMessage(view), holdings: view.holdings.map(holdingMessage), fetches: view.fetches };
+      return { node: nodeStatusMessage(view), holdings: view.holdings.map(holdingMessage), fetches: [...view.fetches] };
     },
-    listHoldings: async ({ image }) => {
+    listHoldings: async ({ image, pageSize, pageToken }) => {
       const digest = await digestOf(catalog, image);
-      return { digest, nodes: keeper.inventory.parts(digest, nowMs()).map(nodeHoldingMessage) };
+      const parts = keeper.inventory.parts(digest, nowMs());
+      const start = pageToken === "" ? 0 : offsetFrom(pageToken);
+      const end = start + pageSizeFrom(pageSize);
+      const holdingNodes = parts.filter(({ holding }) => holding).length;
+      return {
+        digest,
+        nodes: parts.slice(start, end).map(nodeHoldingMessage),
+        nextPageToken: end < parts.length ? tokenAtOffset(end) : "",
+        holdingNodes,
+        fetchingNodes: parts.length - holdingNodes,
+      };
     },
   };
 }

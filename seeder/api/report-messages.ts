@@ -43,6 +43,7 @@ export function nodeReportFrom(request: ReportRequest, from: string | undefined)
     full: request.full,
     holdings: request.holdings.map(holdingFactsFrom),
     removedDigests: request.removedDigests.map((digest) => checkedDigest("removed_digests", digest)),
+    holdingsChecksum: request.holdingsChecksum,
     peer: peerFrom(request.node.peerPort, from),
     fetches: request.fetches.filter(({ state }) => underWay.has(state)).map(checkedFetch),
   };

@@ -42,6 +42,8 @@ export interface NodeReport {
   full: boolean;
   holdings: HoldingFacts[];
   removedDigests: string[];
+  /** Of all that the node holds once this is taken; undefined from an old agent. */
+  holdingsChecksum: bigint | undefined;
   /** Where the node serves peers; undefined if it does not, or nobody can tell. */
   peer: Endpoint | undefined;
   /** The API's own message: the inventory passes it on and reads its digest, state and bytes only. */

@@ -3,113 +3,142 @@
  * time comes with each call.
  */
 
+import { holdingHash, holdingsChecksum, withHash, withoutHash } from "../../daemon/holdings-checksum.ts";
 import { Problem } from "../../daemon/problem.ts";
 import type { Fetch } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
-import { FetchState } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { Endpoint } from "../../swarm/types.ts";
 import type { HoldingFacts, KnownNode, NodeFacts, NodeReport } from "./facts.ts";
-import { ImagePeers } from "./image-peers.ts";
+import { HeldImages } from "./held-images.ts";
+import { ImageIndex } from "./image-index.ts";
+import { someImagePeers } from "./image-peers.ts";
 import { holdingsPerNodeMax, imagesToldMax, nodesMax, peersEnough, peersTold, silentIntervalsMax } from "./limits.ts";
-
-export interface NodeView {
-  node: NodeFacts;
-  state: "up" | "lost";
-  reportedAtMs: number;
-  holdings: HoldingFacts[];
-  /** Empty for a lost node: nobody knows what became of them. */
-  fetches: Fetch[];
-}
-
-/** One node's part in an image: a holding, or a fetch. */
-export interface NodePart {
-  node: NodeFacts;
-  state: "up" | "lost";
-  holding: HoldingFacts | undefined;
-  fetch: Fetch | undefined;
-}
+import { NodeNames } from "./node-names.ts";
+import { byProgress, isActive, type NodePart, type NodeRecord, NodeView, stateOf } from "./node-view.ts";
 
 export interface ReportOutcome {
   /** Whether the node must send a full report next. */
   fullReportWanted: boolean;
   /** Whether what is known of the node's holdings has changed. */
   holdingsChanged: boolean;
+  /** Whether the checksum speaks against what was told: reports were all taken, and yet it is not what the node holds. */
+  diverged: boolean;
   /** A node that had to be forgotten to make room. */
   forgottenId: string | undefined;
   /** Whether two agents seem to report under this id by turns. */
   idShared: boolean;
 }
 
-interface NodeRecord {
-  node: NodeFacts;
-  reportedAtMs: number;
-  holdings: Map<string, HoldingFacts>;
-  fetches: Fetch[];
-  /** Undefined until the node has reported in full to this inventory. */
-  epoch: bigint | undefined;
-  previousEpoch: bigint | undefined;
-  sequence: bigint;
+/** Which nodes are wanted. */
+export interface NodeQuery {
+  zone?: string;
+  state?: "up" | "lost";
+  /** Only those that come after this one, by name. */
+  after?: Pick<NodeFacts, "name" | "id">;
+  limit: number;
 }
 
 export class Inventory {
   readonly #nodes = new Map<string, NodeRecord>();
-  readonly #peers = new ImagePeers();
+  readonly #names = new NodeNames<NodeRecord>();
+  readonly #images = new ImageIndex<NodeRecord>();
+  /** No node is lost before this time, as far as was seen when room was last looked for. */
+  #nobodyLostUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #nodesMax: number;
 
-  /** Knows nodes again from before a restart; each is asked for a full report when it reports. */
+  /** @param max nodes known at once */
+  constructor(max = nodesMax) {
+    this.#nodesMax = max;
+  }
+
+  /**
+   * Knows nodes as they were remembered, from before a restart. What is known is believed once the node's checksum says
+   * the same; else the node is asked for a full report when it reports.
+   */
   restore(known: readonly KnownNode[]): void {
     for (const { node, reportedAtMs, holdings } of known) {
-      const byDigest = new Map(holdings.map((holding) => [holding.digest, holding]));
-      this.#nodes.set(node.id, { ...newRecord(node), reportedAtMs, holdings: byDigest });
+      this.#forget(node.id);
+      const record = { ...newRecord(node), reportedAtMs, leaseMs: silentIntervalsMax * node.reportIntervalMs };
+      this.#images.replace(record, holdings);
+      this.#nodes.set(node.id, record);
+      this.#names.add(record);
     }
   }
 
   /**
    * Takes a report in. A full one replaces all that is known of the node. A delta's changes are taken only if it follows
-   * the last report taken; what a delta says in full (the node itself, its fetches) is taken in any case.
+   * the last report taken; what a delta says in full (the node itself, its fetches) is taken in any case. Whether more
+   * is wanted then is decided by the report's checksum, where it has one.
    *
+   * @param leaseMs how long the node counts as up without another report
    * @throws Problem "exhausted" if there are too many nodes, none of them lost, or too many holdings.
    */
-  report(report: NodeReport, nowMs: number): ReportOutcome {
+  report(
+    report: NodeReport,
+    nowMs: number,
+    leaseMs = silentIntervalsMax * report.node.reportIntervalMs,
+  ): ReportOutcome {
     const { id } = report.node;
     const known = this.#nodes.get(id);
     const forgottenId = known ? undefined : this.#makeRoom(nowMs);
     const record = known ?? newRecord(report.node);
     const idShared = report.epoch !== record.epoch && report.epoch === record.previousEpoch;
     const follows = report.epoch === record.epoch && report.sequence === record.sequence + 1n;
-    const taken = report.full || follows;
-    const holdingsChanged = taken && applyHoldings(record, report);
-    if (taken) {
-      if (report.epoch !== record.epoch) record.previousEpoch = record.epoch;
+    const holdingsChanged = (report.full || follows) && this.#takeHoldings(record, report);
+    const agrees = report.holdingsChecksum === undefined || report.holdingsChecksum === this.#checksumOf(record);
+    // A full report is the truth, whatever its checksum.
+    const inStep = report.full || (report.holdingsChecksum === undefined ? follows : agrees);
+    if (report.epoch !== record.epoch && inStep) {
+      record.previousEpoch = record.epoch;
       record.epoch = report.epoch;
-      record.sequence = report.sequence;
-    } else {
-      // One gap leaves doubt until the next full report, even if later deltas seem to follow.
-      record.sequence = -1n;
     }
-    record.node = report.node;
+    // One doubt lasts until it is resolved, even if later deltas seem to follow.
+    record.sequence = inStep ? report.sequence : -1n;
     record.reportedAtMs = nowMs;
+    record.leaseMs = leaseMs;
+    record.peer = report.peer;
+    this.#images.fetch(record, record.fetches.map(digestOf), report.fetches.map(digestOf));
     record.fetches = report.fetches;
+    this.#rename(record, report.node, known !== undefined);
     this.#nodes.set(id, record);
-    this.#peers.report(id, {
-      endpoint: report.peer,
-      lostAtMs: nowMs + silentIntervalsMax * report.node.reportIntervalMs,
-      held: holdingsChanged || report.full ? record.holdings.keys() : undefined,
-      fetching: report.fetches.filter(isActive).map(({ digest }) => digest),
-    });
-    return { fullReportWanted: !taken, holdingsChanged, forgottenId, idShared };
+    return {
+      fullReportWanted: !inStep,
+      holdingsChanged,
+      diverged: (report.full || follows) && !agrees,
+      forgottenId,
+      idShared,
+    };
   }
 
   /** Peers of the images that a node is fetching and has few peers of; the node has just reported. */
   peersFor(id: string, nowMs: number, random: () => number): { digest: string; peers: Endpoint[] }[] {
-    const inNeed = (this.#nodes.get(id)?.fetches ?? []).filter((fetch) => isActive(fetch) && fetch.peers < peersEnough);
+    const asker = this.#nodes.get(id);
+    const inNeed = (asker?.fetches ?? []).filter((fetch) => isActive(fetch) && fetch.peers < peersEnough);
     return inNeed
       .slice(0, imagesToldMax)
-      .map(({ digest }) => ({ digest, peers: this.#peers.some(digest, id, peersTold, nowMs, random) }))
+      .map(({ digest }) => ({ digest, peers: this.#somePeers(digest, asker as NodeRecord, nowMs, random) }))
       .filter(({ peers }) => peers.length > 0);
   }
 
   /** All nodes, by name. */
   nodes(nowMs: number): NodeView[] {
-    return [...this.#nodes.values()].map((record) => viewOf(record, nowMs)).sort((a, b) => byName(a.node, b.node));
+    return [...this.#names.inOrder()].map((record) => this.#view(record, nowMs));
+  }
+
+  /** Nodes by name, up to a limit, and whether there are more. */
+  page({ zone, state, after, limit }: NodeQuery, nowMs: number): { nodes: NodeView[]; more: boolean } {
+    const nodes: NodeView[] = [];
+    for (const record of this.#names.inOrder(after)) {
+      if ((zone && record.node.zone !== zone) || (state && stateOf(record, nowMs) !== state)) continue;
+      if (nodes.length === limit) return { nodes, more: true };
+      nodes.push(this.#view(record, nowMs));
+    }
+    return { nodes, more: false };
+  }
+
+  /** The node of that id or else of that name; undefined if there is none, or several have the name. */
+  lookup(idOrName: string, nowMs: number): NodeView | undefined {
+    const record = this.#find(idOrName);
+    return record && this.#view(record, nowMs);
   }
 
   /**
@@ -118,113 +147,194 @@ export class Inventory {
    * @throws Problem "not-found", or "conflict" if several nodes have the name.
    */
   node(idOrName: string, nowMs: number): NodeView {
-    const byId = this.#nodes.get(idOrName);
-    if (byId) return viewOf(byId, nowMs);
-    const named = [...this.#nodes.values()].filter(({ node }) => node.name === idOrName);
-    if (named.length > 1) {
-      const ids = named.map(({ node }) => node.id).join(", ");
-      throw new Problem("conflict", `several nodes are called "${idOrName}"; ask for one by its id: ${ids}`);
-    }
-    if (!named[0]) {
+    const record = this.#find(idOrName);
+    if (record) return this.#view(record, nowMs);
+    const ids = this.#names.called(idOrName).map(({ node }) => node.id);
+    if (ids.length > 1) {
       throw new Problem(
-        "not-found",
-        `no node "${idOrName}" has ever reported; \`bootswarm nodes\` (ListNodes) lists them`,
+        "conflict",
+        `several nodes are called "${idOrName}"; ask for one by its id: ${ids.slice(0, 10).join(", ")}${ids.length > 10 ? " ..." : ""}`,
       );
     }
-    return viewOf(named[0], nowMs);
+    throw new Problem(
+      "not-found",
+      `no node "${idOrName}" has ever reported; \`bootswarm nodes\` (ListNodes) lists them`,
+    );
+  }
+
+  /** Digests of all images that some node holds or fetches, boot images among them. */
+  digests(): IterableIterator<string> {
+    return this.#images.digests();
+  }
+
+  /** How many nodes hold an image, and how many fetch it, lost ones included. */
+  partCounts(digest: string): { holding: number; fetching: number } {
+    const image = this.#images.find(digest);
+    return { holding: image?.holders.length ?? 0, fetching: image?.fetching.items.length ?? 0 };
+  }
+
+  /** The part in an image of the node of that id; undefined if it has none. A lost node's fetch is none. */
+  partOf(id: string, digest: string, nowMs: number): NodePart | undefined {
+    const record = this.#nodes.get(id);
+    return record && this.#partOf(record, digest, nowMs);
   }
 
   /** Who has an image, then who is fetching it, most advanced first; equals by name. Lost nodes after others. */
   parts(digest: string, nowMs: number): NodePart[] {
-    const parts: NodePart[] = [];
-    for (const record of this.#nodes.values()) {
-      const holding = record.holdings.get(digest);
-      const state = stateOf(record, nowMs);
-      const fetch = state === "lost" ? undefined : record.fetches.find((fetch) => fetch.digest === digest);
-      if (holding || fetch) parts.push({ node: record.node, state, holding, fetch: holding ? undefined : fetch });
-    }
-    return parts.sort(byProgress);
+    const image = this.#images.find(digest);
+    if (!image) return [];
+    const records = new Set([...image.holders, ...image.fetching.items]);
+    return [...records].flatMap((record) => this.#partOf(record, digest, nowMs) ?? []).sort(byProgress);
   }
 
   /** What must be remembered of a node through a restart; undefined if it is not known. */
   known(id: string): KnownNode | undefined {
     const record = this.#nodes.get(id);
-    return record && { node: record.node, reportedAtMs: record.reportedAtMs, holdings: [...record.holdings.values()] };
+    if (!record) return undefined;
+    return { node: record.node, reportedAtMs: record.reportedAtMs, holdings: [...this.#images.holdingsOf(record)] };
   }
 
-  /** How many nodes are in each state. */
-  counts(nowMs: number): { up: number; lost: number } {
+  /** How many nodes are in each state, of all or of one zone. */
+  counts(nowMs: number, zone = ""): { up: number; lost: number } {
     const counts = { up: 0, lost: 0 };
-    for (const record of this.#nodes.values()) counts[stateOf(record, nowMs)] += 1;
+    for (const record of this.#nodes.values()) {
+      if (zone === "" || record.node.zone === zone) counts[stateOf(record, nowMs)] += 1;
+    }
     return counts;
+  }
+
+  /** How many nodes are known. */
+  get size(): number {
+    return this.#nodes.size;
+  }
+
+  #find(idOrName: string): NodeRecord | undefined {
+    const byId = this.#nodes.get(idOrName);
+    if (byId) return byId;
+    const named = this.#names.called(idOrName);
+    return named.length === 1 ? named[0] : undefined;
+  }
+
+  #view(record: NodeRecord, nowMs: number): NodeView {
+    return new NodeView(record, nowMs, () => [...this.#images.holdingsOf(record)]);
+  }
+
+  #partOf(record: NodeRecord, digest: string, nowMs: number): NodePart | undefined {
+    const image = this.#images.find(digest);
+    if (!image) return undefined;
+    const holding = this.#images.holding(record, image);
+    const state = stateOf(record, nowMs);
+    const counts = !holding && state === "up";
+    const fetch = counts ? record.fetches.find((fetch) => fetch.digest === digest) : undefined;
+    return holding || fetch ? { node: record.node, state, holding, fetch } : undefined;
+  }
+
+  #somePeers(digest: string, asker: NodeRecord, nowMs: number, random: () => number): Endpoint[] {
+    const image = this.#images.find(digest);
+    const holders = image?.holders ?? [];
+    const fetching = image?.fetching.items ?? [];
+    const endpointAt = (index: number) => {
+      const record = (index < holders.length ? holders[index] : fetching[index - holders.length]) as NodeRecord;
+      if (record === asker || stateOf(record, nowMs) === "lost") return undefined;
+      const takesPart =
+        index < holders.length || record.fetches.some((fetch) => fetch.digest === digest && isActive(fetch));
+      return takesPart ? record.peer : undefined;
+    };
+    return someImagePeers({ count: holders.length + fetching.length, endpointAt }, asker.peer, peersTold, random);
+  }
+
+  #takeHoldings(record: NodeRecord, report: NodeReport): boolean {
+    if (report.full) {
+      checkCount(report.holdings.length);
+      record.checksum = undefined;
+      return this.#images.replace(record, report.holdings);
+    }
+    this.#checkCountAfter(record, report);
+    for (const digest of report.removedDigests) subtract(record, this.#images.drop(record, digest));
+    for (const holding of report.holdings) {
+      subtract(record, this.#images.hold(record, holding));
+      if (record.checksum !== undefined) record.checksum = withHash(record.checksum, holdingHash(holding));
+    }
+    return report.holdings.length > 0 || report.removedDigests.length > 0;
+  }
+
+  /** Counts what a delta makes of the node's holdings, before anything is changed. */
+  #checkCountAfter(record: NodeRecord, { holdings, removedDigests }: NodeReport): void {
+    if (record.held.count + holdings.length <= holdingsPerNodeMax) return;
+    const isHeld = (digest: string) => {
+      const image = this.#images.find(digest);
+      return image !== undefined && record.held.rowOf(image.number) >= 0;
+    };
+    const told = new Set(holdings.map(({ digest }) => digest));
+    const added = [...told].filter((digest) => !isHeld(digest));
+    const gone = [...new Set(removedDigests)].filter((digest) => isHeld(digest) && !told.has(digest));
+    checkCount(record.held.count + added.length - gone.length);
+  }
+
+  #checksumOf(record: NodeRecord): bigint {
+    record.checksum ??= holdingsChecksum(this.#images.holdingsOf(record));
+    return record.checksum;
+  }
+
+  #rename(record: NodeRecord, node: NodeFacts, isNamed: boolean): void {
+    const { name } = record.node;
+    record.node = node;
+    if (isNamed && name === node.name) return;
+    if (isNamed) this.#names.remove(record, name);
+    this.#names.add(record);
   }
 
   /** Forgets the node that has been lost for longest, if there is no room for another. */
   #makeRoom(nowMs: number): string | undefined {
-    if (this.#nodes.size < nodesMax) return undefined;
-    const lost = [...this.#nodes.values()].filter((record) => stateOf(record, nowMs) === "lost");
-    const oldest = lost.reduce<NodeRecord | undefined>(
-      (oldest, record) => (oldest && oldest.reportedAtMs <= record.reportedAtMs ? oldest : record),
-      undefined,
-    );
-    if (!oldest) throw new Problem("exhausted", `${nodesMax} nodes report already; this one cannot be taken on`);
-    this.#nodes.delete(oldest.node.id);
-    this.#peers.forget(oldest.node.id);
+    if (this.#nodes.size < this.#nodesMax) return undefined;
+    let oldest: NodeRecord | undefined;
+    if (nowMs > this.#nobodyLostUntilMs) {
+      this.#nobodyLostUntilMs = Number.POSITIVE_INFINITY;
+      for (const record of this.#nodes.values()) {
+        this.#nobodyLostUntilMs = Math.min(this.#nobodyLostUntilMs, record.reportedAtMs + record.leaseMs);
+        if (stateOf(record, nowMs) === "up") continue;
+        if (!oldest || record.reportedAtMs < oldest.reportedAtMs) oldest = record;
+      }
+    }
+    if (!oldest) throw new Problem("exhausted", `${this.#nodesMax} nodes report already; this one cannot be taken on`);
+    this.#forget(oldest.node.id);
     return oldest.node.id;
   }
-}
 
-/** Whether a fetch takes one of its node's active places. */
-export function isActive(fetch: Fetch): boolean {
-  return fetch.state === FetchState.ACTIVE || fetch.state === FetchState.VERIFYING;
+  #forget(id: string): void {
+    const record = this.#nodes.get(id);
+    if (!record) return;
+    this.#images.replace(record, []);
+    this.#images.fetch(record, record.fetches.map(digestOf), []);
+    this.#names.remove(record, record.node.name);
+    this.#nodes.delete(id);
+  }
 }
 
 function newRecord(node: NodeFacts): NodeRecord {
   return {
     node,
     reportedAtMs: 0,
-    holdings: new Map(),
+    leaseMs: 0,
+    held: new HeldImages(),
+    checksum: undefined,
     fetches: [],
+    peer: undefined,
     epoch: undefined,
     previousEpoch: undefined,
     sequence: -1n,
   };
 }
 
-function applyHoldings(record: NodeRecord, report: NodeReport): boolean {
-  if (!report.full && report.holdings.length === 0 && report.removedDigests.length === 0) return false;
-  const holdings = report.full ? new Map<string, HoldingFacts>() : new Map(record.holdings);
-  for (const digest of report.removedDigests) holdings.delete(digest);
-  for (const holding of report.holdings) holdings.set(holding.digest, holding);
-  if (holdings.size > holdingsPerNodeMax) {
-    throw new Problem("exhausted", `a node may report ${holdingsPerNodeMax} images at most, not ${holdings.size}`);
-  }
-  record.holdings = holdings;
-  return true;
+function subtract(record: NodeRecord, before: HoldingFacts | undefined): void {
+  if (before && record.checksum !== undefined) record.checksum = withoutHash(record.checksum, holdingHash(before));
 }
 
-function stateOf(record: NodeRecord, nowMs: number): "up" | "lost" {
-  return nowMs - record.reportedAtMs > silentIntervalsMax * record.node.reportIntervalMs ? "lost" : "up";
+function checkCount(holdings: number): void {
+  if (holdings <= holdingsPerNodeMax) return;
+  throw new Problem("exhausted", `a node may report ${holdingsPerNodeMax} images at most, not ${holdings}`);
 }
 
-function viewOf(record: NodeRecord, nowMs: number): NodeView {
-  const state = stateOf(record, nowMs);
-  return {
-    node: record.node,
-    state,
-    reportedAtMs: record.reportedAtMs,
-    holdings: [...record.holdings.values()],
-    fetches: state === "lost" ? [] : record.fetches,
-  };
-}
-
-function byProgress(a: NodePart, b: NodePart): number {
-  if (a.holding && b.holding && a.state !== b.state) return a.state === "up" ? -1 : 1;
-  if (Boolean(a.holding) !== Boolean(b.holding)) return a.holding ? -1 : 1;
-  const ahead = Number((b.fetch?.doneBytes ?? 0n) - (a.fetch?.doneBytes ?? 0n));
-  return ahead || byName(a.node, b.node);
-}
-
-function byName(a: NodeFacts, b: NodeFacts): number {
-  return a.name < b.name ? -1 : a.name > b.name ? 1 : a.id < b.id ? -1 : 1;
+function digestOf(fetch: Fetch): string {
+  return fetch.digest;
 }

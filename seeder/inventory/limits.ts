@@ -1,7 +1,10 @@
 /** Every bound of the inventory, with its reason: reports come from many machines, of which one may be mad. */
 
-/** Nodes known at once; when a new one comes beyond it, the one lost for longest is forgotten. */
-export const nodesMax = 10_000;
+/**
+ * Nodes known at once: the largest regions there are, with 2 to 3 KiB a node. When a new one comes beyond it, the one
+ * lost for longest is forgotten.
+ */
+export const nodesMax = 100_000;
 
 /** Images complete on one node: some hundred gigabytes of the smallest images there are. */
 export const holdingsPerNodeMax = 10_000;
@@ -28,6 +31,9 @@ export const peersEnough = 8;
 
 /** Images of which it is told peers in one answer: more than a node fetches at once. */
 export const imagesToldMax = 16;
+
+/** Nodes told in one answer: some 2 MiB of what clients take in one message, and what fits on no screen. */
+export const nodesPerPageMax = 10_000;
 
 /** A node is lost when it has been silent for so many of its intervals: one or two reports may go astray. */
 export const silentIntervalsMax = 3;

@@ -1,10 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { holdingsChecksum } from "../../../daemon/holdings-checksum.ts";
 import { FetchSchema, FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { HoldingFacts, NodeFacts, NodeReport } from "../../../seeder/inventory/facts.ts";
-import { Inventory } from "../../../seeder/inventory/inventory.ts";
-import { nodesMax } from "../../../seeder/inventory/limits.ts";
+import { Inventory, type NodeQuery } from "../../../seeder/inventory/inventory.ts";
+import { holdingsPerNodeMax } from "../../../seeder/inventory/limits.ts";
 
 const digestOf = (letter: string) => letter.repeat(64);
 const holding = (letter: string): HoldingFacts => ({
@@ -33,6 +34,7 @@ const report = (id: string, fields: Partial<NodeReport>): NodeReport => ({
   full: false,
   holdings: [],
   removedDigests: [],
+  holdingsChecksum: undefined,
   fetches: [],
   peer: undefined,
   ...fields,
@@ -126,7 +128,71 @@ describe("reports", () => {
   });
 });
 
+describe("checksums", () => {
+  const sum = (letters: string) => holdingsChecksum([...letters].map(holding));
+
+  test("a delta that follows, but after which not all that the node holds is known, is answered with the wish for a full report", () => {
+    const inventory = new Inventory();
+    inventory.report(report("n", { full: true, holdings: [holding("a")], holdingsChecksum: sum("a") }), 0);
+    const agreed = inventory.report(
+      report("n", { sequence: 2n, holdings: [holding("b")], holdingsChecksum: sum("ab") }),
+      0,
+    );
+    expect(agreed).toMatchObject({ fullReportWanted: false, diverged: false });
+    const other = inventory.report(report("n", { sequence: 3n, holdingsChecksum: sum("abc") }), 0);
+    expect(other).toMatchObject({ fullReportWanted: true, diverged: true });
+    const healed = report("n", {
+      sequence: 4n,
+      full: true,
+      holdings: [..."abc"].map(holding),
+      holdingsChecksum: sum("abc"),
+    });
+    expect(inventory.report(healed, 0)).toMatchObject({ fullReportWanted: false, diverged: false });
+  });
+
+  test.each([
+    ["its size", { allocatedBytes: 2 }],
+    ["its pin", { pinned: true }],
+    ["its last use", { lastUsedAtMs: 0 }],
+  ])("a holding known wrongly by %s is found", (_what, wrong) => {
+    const inventory = new Inventory();
+    inventory.restore([{ node: nodeFacts("n"), reportedAtMs: 0, holdings: [{ ...holding("a"), ...wrong }] }]);
+    expect(inventory.report(report("n", { holdingsChecksum: sum("a") }), 0).fullReportWanted).toBe(true);
+  });
+
+  test("what was remembered through a restart is believed without a full report if the checksum is the same", () => {
+    const inventory = new Inventory();
+    inventory.restore([{ node: nodeFacts("n"), reportedAtMs: 0, holdings: [holding("a"), holding("b")] }]);
+    const asked = inventory.report(report("n", { sequence: 40n, holdingsChecksum: sum("ab") }), 0);
+    expect(asked).toMatchObject({ fullReportWanted: false, diverged: false, holdingsChanged: false });
+    const next = report("n", { sequence: 41n, removedDigests: [digestOf("a")], holdingsChecksum: sum("b") });
+    expect(inventory.report(next, 0).fullReportWanted).toBe(false);
+    expect(held(inventory, "n")).toBe("b");
+  });
+
+  test("changes of a delta that follows nothing are not taken, whatever its checksum", () => {
+    const inventory = new Inventory();
+    inventory.report(report("n", { full: true, holdings: [holding("a")], holdingsChecksum: sum("a") }), 0);
+    const late = report("n", { sequence: 9n, holdings: [holding("b")], holdingsChecksum: sum("ab") });
+    expect(inventory.report(late, 0)).toMatchObject({ fullReportWanted: true, diverged: false });
+    expect(held(inventory, "n")).toBe("a");
+  });
+
+  test("a full report is believed although its own checksum is another", () => {
+    const inventory = new Inventory();
+    const odd = report("n", { full: true, holdings: [holding("a")], holdingsChecksum: 1n });
+    expect(inventory.report(odd, 0)).toMatchObject({ fullReportWanted: false, diverged: true });
+  });
+});
+
 describe("lost nodes", () => {
+  test("a node counts as up for as long as its lease says", () => {
+    const inventory = new Inventory();
+    inventory.report(report("n", { full: true }), 0, 20_000);
+    expect(inventory.node("n", 20_000).state).toBe("up");
+    expect(inventory.node("n", 20_001).state).toBe("lost");
+  });
+
   test("a node silent for more than three of its intervals is lost, and its fetches are not counted", () => {
     const inventory = new Inventory();
     const fetches = [fetchOf("a", FetchState.ACTIVE)];
@@ -145,10 +211,11 @@ describe("lost nodes", () => {
   });
 
   test("the node lost for longest makes room for a new one, but none that is up does", () => {
-    const inventory = new Inventory();
-    for (let i = 0; i < nodesMax; i++) inventory.report(report(`n${i}`, { full: true }), i === 5 ? 0 : 9_000);
+    const inventory = new Inventory(100);
+    for (let i = 0; i < 100; i++) inventory.report(report(`n${i}`, { full: true }), i === 5 ? 0 : 9_000);
     expect(inventory.report(report("new", { full: true }), 9_000).forgottenId).toBe("n5");
-    expect(() => inventory.report(report("other", { full: true }), 9_000)).toThrow(/nodes report already/);
+    expect(() => inventory.report(report("other", { full: true }), 9_000)).toThrow(/100 nodes report already/);
+    expect(inventory.report(report("other", { full: true }), 12_001).forgottenId).toBe("n0");
   });
 });
 
@@ -166,7 +233,122 @@ describe("after a restart", () => {
   });
 });
 
+describe("bounds", () => {
+  const many = (count: number, start = 0) =>
+    Array.from({ length: count }, (_, index) => ({
+      ...holding("a"),
+      digest: (start + index).toString(16).padStart(64, "0"),
+    }));
+
+  test("a node holds no more images than there may be, by whatever reports, and changes those it has", () => {
+    const inventory = new Inventory();
+    inventory.report(report("n", { full: true, holdings: many(holdingsPerNodeMax) }), 0);
+    const [first, other] = many(1, holdingsPerNodeMax).concat(many(1)) as [HoldingFacts, HoldingFacts];
+    const more = (fields: Partial<NodeReport>) => () => inventory.report(report("n", { sequence: 2n, ...fields }), 0);
+    expect(more({ holdings: [first] })).toThrow(/10000 images at most, not 10001/);
+    expect(more({ holdings: [first], removedDigests: [digestOf("f")] })).toThrow(/not 10001/);
+    expect(more({ holdings: [first, other], removedDigests: [other.digest] })).toThrow(/not 10001/);
+    expect(more({ holdings: many(holdingsPerNodeMax) })).not.toThrow();
+  });
+});
+
 describe("questions", () => {
+  const named = (id: string, name: string, zone = "") =>
+    ({ ...report(id, { full: true }), node: { ...nodeFacts(id, name), zone } }) satisfies NodeReport;
+
+  test("nodes come by name, page by page, all or those of a zone or state", () => {
+    const inventory = new Inventory();
+    inventory.report(named("4", "b", "east"), 0);
+    inventory.report(named("3", "c", "west"), 9_000);
+    inventory.report(named("2", "a", "east"), 9_000);
+    inventory.report(named("1", "b", "east"), 9_000);
+    const ids = (query: Partial<NodeQuery>) => {
+      const { nodes, more } = inventory.page({ limit: 10, ...query }, 9_000);
+      return nodes.map(({ node }) => node.id).join("") + (more ? "+" : "");
+    };
+    expect(ids({})).toBe("2143");
+    expect(ids({ limit: 2 })).toBe("21+");
+    expect(ids({ limit: 2, after: { name: "b", id: "1" } })).toBe("43");
+    expect(ids({ zone: "east" })).toBe("214");
+    expect(ids({ zone: "east", state: "up", limit: 2 })).toBe("21");
+    expect(ids({ state: "lost" })).toBe("4");
+    expect(inventory.counts(9_000, "east")).toEqual({ up: 2, lost: 1 });
+  });
+
+  test("a node that has a new name is found under that, and under the old one no more", () => {
+    const inventory = new Inventory();
+    inventory.report(named("1", "old"), 0);
+    inventory.report({ ...named("1", "new"), sequence: 2n }, 0);
+    expect(inventory.lookup("new", 0)?.node.id).toBe("1");
+    expect(inventory.lookup("old", 0)).toBeUndefined();
+    expect(inventory.nodes(0)).toHaveLength(1);
+  });
+
+  test("from the images' side the same is known as from the nodes', whatever is reported and forgotten", () => {
+    const letters = fc.uniqueArray(fc.constantFrom("a", "b", "c", "d", "e"));
+    const step = fc.record({ node: fc.nat(4), full: fc.boolean(), holds: letters, drops: letters, fetches: letters });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+        const inventory = new Inventory();
+        const truth = new Map<string, { held: Set<string>; fetches: Set<string>; sequence: bigint }>();
+        for (const { node, full, holds, drops, fetches } of steps) {
+          const id = `n${node}`;
+          const before = truth.get(id);
+          const isFull = full || !before;
+          const held = new Set<string>(
+            isFull
+              ? holds
+              : [...[...before.held].filter((letter) => !drops.some((dropped) => dropped === letter)), ...holds],
+          );
+          const sequence = (before?.sequence ?? 0n) + 1n;
+          truth.set(id, { held, fetches: new Set(fetches), sequence });
+          inventory.report(
+            report(id, {
+              ...{
+                sequence,
+                full: isFull,
+                holdings: holds.map(holding),
+                holdingsChecksum: holdingsChecksum([...held].map(holding)),
+              },
+              removedDigests: isFull ? [] : drops.map(digestOf),
+              fetches: fetches.map((letter) => fetchOf(letter, FetchState.ACTIVE)),
+            }),
+            0,
+          );
+        }
+        const all = new Set([...truth.values()].flatMap(({ held, fetches }) => [...held, ...fetches]));
+        expect([...inventory.digests()].sort()).toEqual([...all].map(digestOf).sort());
+        for (const letter of "abcde") {
+          const parts = inventory.parts(digestOf(letter), 0);
+          const ids = (has: "held" | "fetches") =>
+            [...truth].filter(([, part]) => part[has].has(letter)).map(([id]) => id);
+          expect(parts.filter((part) => part.holding).map(({ node }) => node.id)).toEqual(ids("held").sort());
+          const fetching = ids("fetches").filter((id) => !ids("held").includes(id));
+          expect(parts.filter((part) => part.fetch).map(({ node }) => node.id)).toEqual(fetching.sort());
+          expect(inventory.partCounts(digestOf(letter))).toEqual({
+            holding: ids("held").length,
+            fetching: ids("fetches").length,
+          });
+        }
+        for (const [id, part] of truth) expect(held(inventory, id)).toBe([...part.held].sort().join(""));
+      }),
+    );
+  });
+
+  test("a node's part in an image is a holding, or else a fetch unless the node is lost", () => {
+    const inventory = new Inventory();
+    const fetches = [fetchOf("a", FetchState.ACTIVE), fetchOf("b", FetchState.QUEUED)];
+    inventory.report(report("n", { full: true, holdings: [holding("a")], fetches }), 0);
+    expect(inventory.partOf("n", digestOf("a"), 0)).toMatchObject({ holding: holding("a"), fetch: undefined });
+    expect(inventory.partOf("n", digestOf("b"), 0)).toMatchObject({
+      holding: undefined,
+      fetch: { digest: digestOf("b") },
+    });
+    expect(inventory.partOf("n", digestOf("b"), 3_001)).toBeUndefined();
+    expect(inventory.partOf("n", digestOf("c"), 0)).toBeUndefined();
+    expect(inventory.partOf("m", digestOf("a"), 0)).toBeUndefined();
+  });
+
   test("who has an image comes before who fetches it, the most advanced first", () => {
     const inventory = new Inventory();
     const fetching = (id: string, doneBytes: bigint) =>
