@@ -2,6 +2,7 @@ import { z } from "zod";
 import { logLevels } from "../daemon/log.ts";
 import { isZone, zoneRule } from "../swarm/zone.ts";
 import { importConfigSchema } from "./import/config.ts";
+import { isPostgresUrl } from "./store/postgres-address.ts";
 
 /** HOST:PORT or [IPV6]:PORT. */
 const endpointPattern = /^(\[[0-9a-fA-F:.]+\]|[^:\s[\]]+):\d{1,5}$/;
@@ -20,6 +21,21 @@ export const seederConfigSchema = z.strictObject({
     .min(1)
     .default("/var/lib/bootswarm/seeder")
     .describe("Directory of the images and the database; made if it does not exist."),
+  store: z
+    .strictObject({
+      url: z
+        .string()
+        .refine((url) => url === "" || isPostgresUrl(url), "write postgres://USER@HOST/DATABASE")
+        .default("")
+        .describe(
+          "PostgreSQL database that several seeders share: postgres://USER@HOST/DATABASE. Empty: seeder.sqlite in the data directory.",
+        ),
+      passwordFile: z
+        .string()
+        .default("")
+        .describe("File with the database's password. Empty: PGPASSWORD, PGPASSFILE or ~/.pgpass."),
+    })
+    .prefault({}),
   zone: z
     .string()
     .refine((name) => name === "" || isZone(name), zoneRule)

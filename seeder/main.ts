@@ -1,7 +1,7 @@
 /** The seeder's process: `node seeder/main.ts`, or `bootswarm seeder`. */
 import { Command, CommanderError } from "commander";
 import { loadConfig } from "../daemon/config.ts";
-import { createLog } from "../daemon/log.ts";
+import { createLog, type Log } from "../daemon/log.ts";
 import { messageOf, Problem } from "../daemon/problem.ts";
 import { runUntilSignal } from "../daemon/shutdown.ts";
 import { exitStatusOf, UsageProblem } from "../daemon/usage-problem.ts";
@@ -11,6 +11,7 @@ interface Flags {
   config?: string;
   data?: string;
   listen?: string;
+  store?: string;
   set: Record<string, string>;
 }
 
@@ -20,6 +21,7 @@ function flagsFrom(args: readonly string[]): Flags {
     .option("--config <file>", "configuration in YAML or JSON")
     .option("--data <directory>", "where images and the database are kept (dataDirectory)")
     .option("--listen <address>", "where the API listens: HOST:PORT, [IPV6]:PORT or unix:/PATH (listen)")
+    .option("--store <url>", "PostgreSQL that several seeders share: postgres://USER@HOST/DATABASE (store.url)")
     .option(
       "--set <key=value>",
       "sets any configuration key, as in --set swarm.port=7401; may be given often",
@@ -53,12 +55,23 @@ async function main(): Promise<void> {
       ...flags.set,
       ...(flags.data === undefined ? {} : { dataDirectory: flags.data }),
       ...(flags.listen === undefined ? {} : { listen: flags.listen }),
+      ...(flags.store === undefined ? {} : { "store.url": flags.store }),
     },
   });
   const log = createLog({ level: config.log.level, name: "bootswarm-seeder" });
+  warnOfShownPassword(log);
   // The program itself is loaded only now: help and faults in the configuration need not wait for it.
   const { openSeeder } = await import("./seeder.ts");
   await runUntilSignal(log, () => openSeeder(config, log));
+}
+
+/** Every user of a machine sees the arguments of its processes. */
+function warnOfShownPassword(log: Log): void {
+  if (!process.argv.some((argument) => /postgres(ql)?:\/\/([^@/]*:[^@/]+@|.*[?&]password=)/.test(argument))) return;
+  log.warn(
+    {},
+    "the database's password is in the arguments, where ps shows it; give it in store.passwordFile, PGPASSWORD or ~/.pgpass",
+  );
 }
 
 main().catch((error: unknown) => {

@@ -27,7 +27,7 @@ import { createSeederMetrics, observeSeeder, type SeederMetrics } from "./metric
 import { openSwarm } from "./open-swarm.ts";
 import { FallbackBudget } from "./origin/fallback-budget.ts";
 import { createOrigin } from "./origin/origin.ts";
-import { openSqliteStore } from "./store/sqlite.ts";
+import { openStore } from "./store/open-store.ts";
 
 export interface Seeder {
   /** Where the API is: http://HOST:PORT, or unix:/PATH. */
@@ -57,7 +57,7 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   await using stack = new AsyncDisposableStack();
   const address = listenAddressFrom(config.listen);
   stack.adopt(await takeDataDirectory(config.dataDirectory), (lock) => lock.close());
-  const store = stack.adopt(await openSqliteStore(join(config.dataDirectory, "seeder.sqlite")), (it) => it.close());
+  const store = stack.adopt(await openStore(config, log), (it) => it.close());
   const swarm = stack.adopt(await openSwarm(config, log), (it) => it.close());
   stack.adopt(await keepDhtTable(swarm, config.dataDirectory, log), (it) => it.close());
   const hasher = stack.adopt(new Hasher(), (it) => it.close());

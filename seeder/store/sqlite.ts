@@ -3,7 +3,8 @@ import { DatabaseSync, type SQLInputValue } from "node:sqlite";
 import { Kysely, type SqliteDatabase, SqliteDialect } from "kysely";
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import { KyselyStore } from "./kysely-store.ts";
-import { type Database, migrate } from "./schema.ts";
+import { migrate } from "./migrate.ts";
+import type { Database } from "./schema.ts";
 import type { Store } from "./store.ts";
 
 /**
@@ -22,6 +23,9 @@ export async function openSqliteStore(path: string): Promise<Store> {
     return new KyselyStore(database);
   } catch (error) {
     await database?.destroy();
+    if (error instanceof Problem && error.kind === "conflict") {
+      throw new Problem("conflict", `cannot use the database ${path}: ${error.message}`);
+    }
     throw new Problem(
       "unavailable",
       `cannot use the database ${path} (${messageOf(error)}); if it is damaged, restore it from a copy, or move it away and publish anew`,

@@ -1,0 +1,66 @@
+/** The store's contract on a real PostgreSQL, and what is said where one cannot be used. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { createLog } from "../../daemon/log.ts";
+import { openStore } from "../../seeder/store/open-store.ts";
+import { storeContract } from "../contract/store-contract.ts";
+import { startPostgres, type TestPostgres } from "../fixtures/postgres.ts";
+import { temporaryDirectory } from "../fixtures/temporary-directory.ts";
+
+const log = createLog({ level: "silent", name: "test" });
+let server: TestPostgres;
+beforeAll(async () => {
+  server = await startPostgres();
+});
+afterAll(() => server.remove());
+
+const open = (url: string, passwordFile = "") => openStore({ store: { url, passwordFile }, dataDirectory: "" }, log);
+
+storeContract("PostgreSQL", async () => {
+  const url = await server.createDatabase();
+  return { open: () => open(url), remove: async () => {} };
+});
+
+describe("a PostgreSQL store", () => {
+  test("gives no password away where the wrong one is given, and says where to give the right one", async () => {
+    const url = (await server.createDatabase()).replace("swordfish", "haddock");
+    const error = await open(url).then(String, String);
+    expect(error).toMatch(/refuses this user; give the right password in PGPASSWORD/);
+    expect(error).toMatch(/postgres:\/\/postgres@\//);
+    expect(error).not.toContain("haddock");
+  });
+
+  test("takes the password from a file", async () => {
+    const url = (await server.createDatabase()).replace(":swordfish", "");
+    const file = join(await temporaryDirectory(), "password");
+    await writeFile(file, "swordfish\n");
+    const store = await open(url, file);
+    expect(await store.listImages()).toEqual([]);
+    await store.close();
+    await expect(open(url)).rejects.toThrow(/asks for a password; give it in PGPASSWORD/);
+  });
+
+  test("says so where there is no such database, or no server", async () => {
+    const url = await server.createDatabase();
+    await expect(open(url.replace(/test_\d+/, "nothing"))).rejects.toThrow(/there is no database .*nothing.*; make it/);
+    await expect(open(url.replace("sockets", "socket"))).rejects.toThrow(/does not answer; see that PostgreSQL runs/);
+  });
+
+  test("refuses a database that a newer version has changed, and leaves it as it is", async () => {
+    const url = await server.createDatabase();
+    await (await open(url)).close();
+    await server.query(url, "insert into kysely_migration values ('999-later', '2030-01-01T00:00:00.000Z')");
+    await expect(open(url)).rejects.toThrow(/newer version of bootswarm has changed it \(999-later\); start that/);
+    expect(await server.query(url, "select name from kysely_migration where name = '999-later'")).toHaveLength(1);
+  });
+
+  test("is made by one of several seeders that start at once on an empty database", async () => {
+    const url = await server.createDatabase();
+    const stores = await Promise.all(Array.from({ length: 6 }, () => open(url)));
+    for (const store of stores) {
+      expect(await store.listImages()).toEqual([]);
+      await store.close();
+    }
+  });
+});
