@@ -7,6 +7,7 @@ import { openListener } from "../daemon/listener.ts";
 import type { Log } from "../daemon/log.ts";
 import { createMetrics } from "../daemon/metrics.ts";
 import { messageOf } from "../daemon/problem.ts";
+import { programVersion } from "../daemon/version.ts";
 import { type Disk, systemDisk } from "../swarm/disk.ts";
 import { isLoopback as isLoopbackHost } from "../swarm/endpoint.ts";
 import type { Swarm } from "../swarm/swarm.ts";
@@ -39,7 +40,6 @@ import { isLoopbackUrl } from "./seeders/seeder-urls.ts";
 import { Seeding } from "./seeding/seeding.ts";
 import { Serial } from "./serial.ts";
 import { Space } from "./space.ts";
-import { programVersion } from "./version.ts";
 
 export interface Agent {
   /** The API's URL. */
@@ -238,7 +238,7 @@ async function runBackground(parts: AgentParts, signal: AbortSignal): Promise<vo
     seeders: seeder.seeders,
     epoch: randomBytes(8).readBigUInt64BE(),
     intervalMs,
-    snapshot: () => nodeSnapshot(identity, cache, fetches, intervalMs),
+    snapshot: () => nodeSnapshot(identity, cache, fetches, intervalMs, swarm.status().verifyFailures),
     triggers: [cache.changes, fetches.stateChanges],
     onSeeders: (urls) => seeder.seeders.learn(urls),
     onBootstrap: (endpoints) => entry.learn(endpoints, swarm),

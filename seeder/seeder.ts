@@ -5,12 +5,15 @@ import { listenAddressFrom } from "../daemon/listen-address.ts";
 import { type Listener, openListener } from "../daemon/listener.ts";
 import type { Log } from "../daemon/log.ts";
 import { createMetrics } from "../daemon/metrics.ts";
+import { programVersion } from "../daemon/version.ts";
 import { ImageSchema } from "../proto/gen/bootswarm/image/v1/image_pb.js";
 import { CatalogService } from "../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
+import { DashboardService } from "../proto/gen/bootswarm/seeder/v1/dashboard_pb.js";
 import { InventoryService } from "../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import type { Swarm } from "../swarm/swarm.ts";
 import { imageMessage } from "./api/catalog-messages.ts";
 import { createCatalogService } from "./api/catalog-service.ts";
+import { createDashboardService } from "./api/dashboard-service.ts";
 import { createInventoryService } from "./api/inventory-service.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { Hasher } from "./catalog/hasher.ts";
@@ -19,13 +22,14 @@ import { ImageShelf } from "./catalog/image-shelf.ts";
 import type { Importer } from "./catalog/importer.ts";
 import { Seeding } from "./catalog/seeding.ts";
 import type { SeederConfig } from "./config.ts";
+import { Dashboard } from "./dashboard/dashboard.ts";
 import { takeDataDirectory } from "./data-directory.ts";
 import { keepDhtTable } from "./dht-table.ts";
 import { createImporter } from "./import/importer.ts";
 import { InventoryKeeper } from "./inventory/inventory-keeper.ts";
 import { createSeederMetrics, observeSeeder, type SeederMetrics } from "./metrics.ts";
 import { openSwarm } from "./open-swarm.ts";
-import { FallbackBudget } from "./origin/fallback-budget.ts";
+import { FallbackBudget, type FallbackMode } from "./origin/fallback-budget.ts";
 import { createOrigin } from "./origin/origin.ts";
 import { openStore } from "./store/open-store.ts";
 
@@ -46,6 +50,7 @@ interface SeederParts {
   importer: Importer;
   metrics: SeederMetrics;
   fallback: FallbackBudget;
+  dashboard: Dashboard;
 }
 
 /**
@@ -89,9 +94,22 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   const fallback = new FallbackBudget({ slots, bytesPerSecond }, () => performance.now(), Math.random);
   const nodeCounts = () => keeper.inventory.counts(Date.now());
   observeSeeder(registry, { catalog, swarm, nodeCounts, fallback });
+  const dashboard = stack.adopt(
+    new Dashboard({
+      version: programVersion(),
+      nodes: (nowMs) => keeper.inventory.nodes(nowMs),
+      swarm,
+      fallback,
+      fallbackSlots: slots,
+      watchCatalog: (signal) => catalog.watch(signal),
+      nowMs: Date.now,
+      log,
+    }),
+    (it) => it.close(),
+  );
   let stopping = false;
   const readiness = () => ({ ready: !stopping, reasons: stopping ? ["the seeder is stopping"] : [] });
-  const serving = servedBy({ swarm, catalog, keeper, importer, metrics, fallback }, config, log);
+  const serving = servedBy({ swarm, catalog, keeper, importer, metrics, fallback, dashboard }, config, log);
   const listener: Listener = stack.adopt(
     await openListener({ address, metrics: registry, readiness, log, ...serving }),
     (it) => it.close(),
@@ -111,7 +129,7 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
 }
 
 function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
-  const { swarm, catalog, keeper, importer, metrics, fallback } = parts;
+  const { swarm, catalog, keeper, importer, metrics, fallback, dashboard } = parts;
   const { advertiseHost } = config.swarm;
   const peers = advertiseHost === "" ? [] : [{ host: advertiseHost, port: swarm.peerPort }];
   const endpoint = { host: advertiseHost, dhtPort: swarm.dhtPort, peerPort: swarm.peerPort };
@@ -123,21 +141,28 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
     nowMs: Date.now,
     random: Math.random,
     onReport: metrics.reported,
+    onNodeReport: (report) => dashboard.reported(report),
+  });
+  const sent = (bytes: number, mode: FallbackMode | undefined) => {
+    dashboard.originSent(bytes);
+    metrics.originSent(bytes, mode);
+  };
+  const origin = createOrigin({
+    catalog,
+    publisher: catalog,
+    toJson: ({ image }) => toJsonString(ImageSchema, imageMessage(image, peers)),
+    upload: { idleTimeoutMs: config.upload.idleTimeoutMs, onEnd: metrics.uploadEnded },
+    download: { idleTimeoutMs: config.download.idleTimeoutMs, onSent: sent },
+    fallback,
+    onAnswered: metrics.originAnswered,
+    log,
   });
   return {
     routes: (router: Parameters<Parameters<typeof openListener>[0]["routes"]>[0]) => {
       router.service(CatalogService, catalogService);
       router.service(InventoryService, inventoryService);
+      router.service(DashboardService, createDashboardService(dashboard));
     },
-    http: createOrigin({
-      catalog,
-      publisher: catalog,
-      toJson: ({ image }) => toJsonString(ImageSchema, imageMessage(image, peers)),
-      upload: { idleTimeoutMs: config.upload.idleTimeoutMs, onEnd: metrics.uploadEnded },
-      download: { idleTimeoutMs: config.download.idleTimeoutMs, onSent: metrics.originSent },
-      fallback,
-      onAnswered: metrics.originAnswered,
-      log,
-    }),
+    http: origin,
   };
 }

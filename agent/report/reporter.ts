@@ -29,6 +29,8 @@ export interface NodeSnapshot {
   holdings: (MessageInitShape<typeof HoldingSchema> & { digest: string })[];
   fetches: MessageInitShape<typeof FetchSchema>[];
   fetchesActive: boolean;
+  /** Pieces that failed their hash since the start. */
+  pieceVerifyFailures: bigint;
 }
 
 export interface ReporterOptions {
@@ -107,6 +109,7 @@ export class Reporter {
           holdings: now.holdings.filter((holding) => tell.has(holding.digest)),
           removedDigests: plan.removed,
           fetches: now.fetches,
+          pieceVerifyFailures: now.pieceVerifyFailures,
         },
         { signal, timeoutMs: reportTimeoutMs },
       );

@@ -24,6 +24,7 @@ export async function nodeSnapshot(
   cache: ImageCache,
   fetches: Fetches,
   intervalMs: number,
+  pieceVerifyFailures: number,
 ): Promise<NodeSnapshot> {
   const { freeBytes, sizeBytes } = await diskSpaceOf(cache.layout.disk, cache.layout.images);
   return {
@@ -45,5 +46,6 @@ export async function nodeSnapshot(
       })),
     fetches: fetches.current().map((fetch) => fetchMessage(fetch.view())),
     fetchesActive: fetches.activeCount > 0,
+    pieceVerifyFailures: BigInt(pieceVerifyFailures),
   };
 }

@@ -5,6 +5,7 @@ import { Problem } from "../../daemon/problem.ts";
 import type { InventoryService } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import type { Catalog } from "../catalog/catalog.ts";
 import { imageRefFrom } from "../catalog/names.ts";
+import type { NodeReport } from "../inventory/facts.ts";
 import type { InventoryKeeper } from "../inventory/inventory-keeper.ts";
 import { holdingMessage, nodeHoldingMessage, nodeStatusMessage, stateAsked } from "./inventory-messages.ts";
 import { nodeAfter, offsetFrom, pageSizeFrom, tokenAfterNode, tokenAtOffset } from "./pages.ts";
@@ -20,6 +21,8 @@ export interface InventoryServiceParts {
   random: () => number;
   /** Told of every report. */
   onReport: (kind: "full" | "delta" | "refused", seconds: number) => void;
+  /** Told of every report that was taken. */
+  onNodeReport: (report: NodeReport) => void;
 }
 
 export function createInventoryService(parts: InventoryServiceParts): ServiceImpl<typeof InventoryService> {
@@ -31,6 +34,7 @@ export function createInventoryService(parts: InventoryServiceParts): ServiceImp
       try {
         const report = nodeReportFrom(request, context.values.get(remoteAddress));
         const { fullReportWanted } = keeper.report(report);
+        parts.onNodeReport(report);
         kind = request.full ? "full" : "delta";
         const imagePeers = keeper.inventory.peersFor(report.node.id, nowMs(), parts.random);
         return { fullReportWanted, bootstrap: [endpoint], imagePeers };

@@ -45,6 +45,7 @@ export function nodeReportFrom(request: ReportRequest, from: string | undefined)
     removedDigests: request.removedDigests.map((digest) => checkedDigest("removed_digests", digest)),
     holdingsChecksum: request.holdingsChecksum,
     peer: peerFrom(request.node.peerPort, from),
+    pieceVerifyFailures: checkedBytes("piece_verify_failures", request.pieceVerifyFailures),
     fetches: request.fetches.filter(({ state }) => underWay.has(state)).map(checkedFetch),
   };
 }

@@ -46,6 +46,8 @@ export interface NodeReport {
   holdingsChecksum: bigint | undefined;
   /** Where the node serves peers; undefined if it does not, or nobody can tell. */
   peer: Endpoint | undefined;
+  /** Pieces that failed their hash since the agent's start. */
+  pieceVerifyFailures: number;
   /** The API's own message: the inventory passes it on and reads its digest, state and bytes only. */
   fetches: Fetch[];
 }

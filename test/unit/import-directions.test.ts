@@ -8,9 +8,10 @@ const allowed: Record<string, string[]> = {
   swarm: [],
   daemon: ["proto"],
   boot: [],
+  figures: [],
   agent: ["swarm", "daemon", "boot", "proto"],
-  seeder: ["swarm", "daemon", "boot", "proto"],
-  cli: ["proto"],
+  seeder: ["swarm", "daemon", "boot", "figures", "proto"],
+  cli: ["figures", "proto"],
 };
 
 const root = join(import.meta.dirname, "../..");

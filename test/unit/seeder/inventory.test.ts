@@ -37,6 +37,7 @@ const report = (id: string, fields: Partial<NodeReport>): NodeReport => ({
   holdingsChecksum: undefined,
   fetches: [],
   peer: undefined,
+  pieceVerifyFailures: 0,
   ...fields,
 });
 const held = (inventory: Inventory, id: string, nowMs = 0) =>
