@@ -2,6 +2,7 @@ import { z } from "zod";
 import { logLevels } from "../daemon/log.ts";
 import { isZone, zoneRule } from "../swarm/zone.ts";
 import { importConfigSchema } from "./import/config.ts";
+import { placementConfigSchema } from "./placement/config.ts";
 import { isPostgresUrl } from "./store/postgres-address.ts";
 
 /** HOST:PORT or [IPV6]:PORT. */
@@ -112,6 +113,7 @@ export const seederConfigSchema = z.strictObject({
     })
     .prefault({}),
   import: importConfigSchema.prefault({}),
+  placement: placementConfigSchema.prefault({}),
   log: z
     .strictObject({
       level: z.enum(logLevels).default("info").describe("Least important level that is logged."),

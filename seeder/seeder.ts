@@ -1,6 +1,7 @@
 /** The wiring of a seeder: which part gets what. Read this first. */
 import { join } from "node:path";
 import { toJsonString } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
 import { listenAddressFrom } from "../daemon/listen-address.ts";
 import { type Listener, openListener } from "../daemon/listener.ts";
 import type { Log } from "../daemon/log.ts";
@@ -10,6 +11,7 @@ import { ImageSchema } from "../proto/gen/bootswarm/image/v1/image_pb.js";
 import { CatalogService } from "../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { DashboardService } from "../proto/gen/bootswarm/seeder/v1/dashboard_pb.js";
 import { InventoryService } from "../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import { PlacementService } from "../proto/gen/bootswarm/seeder/v1/placement_pb.js";
 import type { Swarm } from "../swarm/swarm.ts";
 import { imageMessage } from "./api/catalog-messages.ts";
 import { createCatalogService } from "./api/catalog-service.ts";
@@ -28,6 +30,7 @@ import { keepDhtTable } from "./dht-table.ts";
 import { createImporter } from "./import/importer.ts";
 import { InventoryKeeper } from "./inventory/inventory-keeper.ts";
 import { createSeederMetrics, observeSeeder, type SeederMetrics } from "./metrics.ts";
+import { openPlacement } from "./open-placement.ts";
 import { openSwarm } from "./open-swarm.ts";
 import { FallbackBudget, type FallbackMode } from "./origin/fallback-budget.ts";
 import { createOrigin } from "./origin/origin.ts";
@@ -51,6 +54,7 @@ interface SeederParts {
   metrics: SeederMetrics;
   fallback: FallbackBudget;
   dashboard: Dashboard;
+  placement: ServiceImpl<typeof PlacementService>;
 }
 
 /**
@@ -107,9 +111,11 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
     }),
     (it) => it.close(),
   );
+  const placement = openPlacement({ inventory: keeper.inventory, catalog }, config.placement, registry);
   let stopping = false;
   const readiness = () => ({ ready: !stopping, reasons: stopping ? ["the seeder is stopping"] : [] });
-  const serving = servedBy({ swarm, catalog, keeper, importer, metrics, fallback, dashboard }, config, log);
+  const parts = { swarm, catalog, keeper, importer, metrics, fallback, dashboard, placement };
+  const serving = servedBy(parts, config, log);
   const listener: Listener = stack.adopt(
     await openListener({ address, metrics: registry, readiness, log, ...serving }),
     (it) => it.close(),
@@ -162,6 +168,7 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
       router.service(CatalogService, catalogService);
       router.service(InventoryService, inventoryService);
       router.service(DashboardService, createDashboardService(dashboard));
+      router.service(PlacementService, parts.placement);
     },
     http: origin,
   };

@@ -13,6 +13,8 @@ export interface HostFacts {
   host: string;
   /** "unknown": no agent has ever reported from it. Of a lost one nothing counts. */
   standing: "up" | "lost" | "unknown";
+  /** Why it is unknown, where there is more to say than that. */
+  note?: string;
   part: ImagePart;
   hasBootImage: boolean;
   /** Launches of late, each counting less as time goes by. */
@@ -84,5 +86,9 @@ export function weighHosts<Facts extends HostFacts>(
 }
 
 function byScore(a: Ranked, b: Ranked): number {
-  return b.score - a.score || a.tie - b.tie || (a.facts.host < b.facts.host ? -1 : 1);
+  return b.score - a.score || a.tie - b.tie || compare(a.facts.host, b.facts.host);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -6,6 +6,7 @@ import { loadConfig } from "../../../daemon/config.ts";
 import { createLog, type Log } from "../../../daemon/log.ts";
 import { CatalogService } from "../../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { InventoryService } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import { PlacementService } from "../../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
 import { seederConfigSchema } from "../../../seeder/config.ts";
 import { openSeeder, type Seeder } from "../../../seeder/seeder.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
@@ -17,6 +18,7 @@ export interface RunningSeeder {
   dataDirectory: string;
   catalog: ReturnType<typeof createClient<typeof CatalogService>>;
   inventory: ReturnType<typeof createClient<typeof InventoryService>>;
+  placement: ReturnType<typeof createClient<typeof PlacementService>>;
   /** Closes it and opens another on the same directory. */
   restart(settings?: Record<string, unknown>): Promise<RunningSeeder>;
 }
@@ -44,6 +46,7 @@ export async function startSeeder(
     dataDirectory,
     catalog: createClient(CatalogService, transport),
     inventory: createClient(InventoryService, transport),
+    placement: createClient(PlacementService, transport),
     restart: async (more = {}) => {
       await close();
       return startSeeder({ ...settings, ...more, dataDirectory });

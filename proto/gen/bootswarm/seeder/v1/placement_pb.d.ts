@@ -40,6 +40,14 @@ export declare type WeighHostsRequest = Message<"bootswarm.seeder.v1.WeighHostsR
    * @generated from field: bootswarm.seeder.v1.WeighOptions options = 3;
    */
   options?: WeighOptions | undefined;
+
+  /**
+   * Names and digests to try in turn where the catalog has no such `image`, eight at most: a scheduler may know an image by
+   * an id and by a name. What can be no name is passed over.
+   *
+   * @generated from field: repeated string other_images = 4;
+   */
+  otherImages: string[];
 };
 
 /**
@@ -69,6 +77,14 @@ export declare type WeighHostsRequestJson = {
    * @generated from field: bootswarm.seeder.v1.WeighOptions options = 3;
    */
   options?: WeighOptionsJson;
+
+  /**
+   * Names and digests to try in turn where the catalog has no such `image`, eight at most: a scheduler may know an image by
+   * an id and by a name. What can be no name is passed over.
+   *
+   * @generated from field: repeated string other_images = 4;
+   */
+  otherImages?: string[];
 };
 
 /**
@@ -78,7 +94,8 @@ export declare type WeighHostsRequestJson = {
 export declare const WeighHostsRequestSchema: GenMessage<WeighHostsRequest, {jsonType: WeighHostsRequestJson}>;
 
 /**
- * How hosts are weighed. A host's score is cache_multiplier x N(cache) + spread_multiplier x spread.
+ * How hosts are weighed. A host's score is cache_multiplier x N(cache) + spread_multiplier x spread. What is left out is
+ * as the seeder's configuration says (`placement`); the values given here are those it has by itself.
  *
  * @generated from message bootswarm.seeder.v1.WeighOptions
  */
@@ -156,7 +173,8 @@ export declare type WeighOptions = Message<"bootswarm.seeder.v1.WeighOptions"> &
 };
 
 /**
- * How hosts are weighed. A host's score is cache_multiplier x N(cache) + spread_multiplier x spread.
+ * How hosts are weighed. A host's score is cache_multiplier x N(cache) + spread_multiplier x spread. What is left out is
+ * as the seeder's configuration says (`placement`); the values given here are those it has by itself.
  *
  * @generated from message bootswarm.seeder.v1.WeighOptions
  */

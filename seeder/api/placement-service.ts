@@ -1,0 +1,91 @@
+/** PlacementService: translates and calls. */
+import type { ServiceImpl } from "@connectrpc/connect";
+import { Problem } from "../../daemon/problem.ts";
+import type { PlacementService } from "../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
+import type { Catalog } from "../catalog/catalog.ts";
+import type { Image } from "../catalog/image.ts";
+import { bootNameOf, imageRefFrom } from "../catalog/names.ts";
+import type { PlacementConfig } from "../placement/config.ts";
+import type { Placement } from "../placement/placement.ts";
+import { type HostReason, reasonOf } from "../placement/reasons.ts";
+import {
+  checkWeighRequest,
+  hostCountsMessage,
+  hostWeightMessage,
+  launchReportFrom,
+  weighOptionsFrom,
+} from "./placement-messages.ts";
+
+export interface PlacementServiceParts {
+  placement: Placement;
+  catalog: Pick<Catalog, "get">;
+  config: PlacementConfig;
+  /** A random 64 bits. */
+  randomSeed: () => bigint;
+  /** Told of every answer: how many hosts, what the best had of the image (undefined if there was none), and the time. */
+  onWeighed: (hosts: number, best: HostReason | undefined, seconds: number) => void;
+  /** Told of every launch: what its node had of the image. */
+  onLaunched: (found: HostReason | "told-before", count: number) => void;
+}
+
+export function createPlacementService(parts: PlacementServiceParts): ServiceImpl<typeof PlacementService> {
+  const { placement, catalog, config } = parts;
+  return {
+    weighHosts: async (request) => {
+      const startMs = performance.now();
+      checkWeighRequest(request);
+      const weighOptions = weighOptionsFrom(request.options, config);
+      const { zone = "", count = 0, brief = false, seed = parts.randomSeed() } = request.options ?? {};
+      const image = await imageFrom(catalog, [request.image, ...request.otherImages]);
+      const { hosts, counts } = placement.weigh({ image, hosts: request.hosts, zone, options: weighOptions, seed });
+      const told = count > 0 ? hosts.slice(0, count) : hosts;
+      const answer = {
+        digest: image.digest,
+        hosts: told.map((host) => hostWeightMessage(host, brief)),
+        counts: hostCountsMessage(counts),
+        seed,
+      };
+      const best = hosts[0] && reasonOf(hosts[0].facts);
+      parts.onWeighed(hosts.length, best, (performance.now() - startMs) / 1_000);
+      return answer;
+    },
+    recordLaunch: async (request) => {
+      const report = launchReportFrom(request);
+      const { digest, isKnown } = await imageFrom(catalog, [request.image]);
+      const { nodeId, counted, found } = placement.recordLaunch({ ...report, digest }, isKnown);
+      parts.onLaunched(counted ? found : "told-before", report.count);
+      return { digest, nodeId, counted };
+    },
+  };
+}
+
+/**
+ * The first of the images named that the catalog has. A digest alone will do: nodes keep images that were retired.
+ *
+ * @throws Problem "not-found", or "invalid" for what can be no image's name.
+ */
+async function imageFrom(
+  catalog: Pick<Catalog, "get">,
+  [first = "", ...others]: readonly string[],
+): Promise<{ digest: string; bootDigest: string | undefined; isKnown: boolean }> {
+  const ref = imageRefFrom(first);
+  let image = await known(catalog, first);
+  for (const other of others) image ??= await known(catalog, other);
+  if (image?.boot) throw new Problem("invalid", `${first} is a boot image; name the image that is to be launched`);
+  if (image) {
+    const boot = await known(catalog, bootNameOf(image.digest));
+    return { digest: image.digest, bootDigest: boot?.digest, isKnown: true };
+  }
+  if ("digest" in ref) return { digest: ref.digest, bootDigest: undefined, isKnown: false };
+  throw new Problem("not-found", `there is no image ${[first, ...others].join(", nor ")} in the catalog`);
+}
+
+/** Undefined for an image that the catalog does not have, or that is no image's name. */
+async function known(catalog: Pick<Catalog, "get">, ref: string): Promise<Image | undefined> {
+  try {
+    return await catalog.get(ref);
+  } catch (error) {
+    if (error instanceof Problem && (error.kind === "not-found" || error.kind === "invalid")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,26 @@
+import { randomBytes } from "node:crypto";
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { Registry } from "prom-client";
+import type { PlacementService } from "../proto/gen/bootswarm/seeder/v1/placement_pb.js";
+import { createPlacementService } from "./api/placement-service.ts";
+import type { Catalog } from "./catalog/catalog.ts";
+import type { Inventory } from "./inventory/inventory.ts";
+import type { PlacementConfig } from "./placement/config.ts";
+import { InventoryNodes } from "./placement/inventory-nodes.ts";
+import { createPlacementMetrics } from "./placement/metrics.ts";
+import { Placement } from "./placement/placement.ts";
+import { RecentLaunches } from "./placement/recent-launches.ts";
+
+/** Wires placement to what it reads. */
+export function openPlacement(
+  { inventory, catalog }: { inventory: Inventory; catalog: Pick<Catalog, "get"> },
+  config: PlacementConfig,
+  registry: Registry,
+): ServiceImpl<typeof PlacementService> {
+  const { weighed, launched } = createPlacementMetrics(registry);
+  const recentLaunches = new RecentLaunches(config.launchHalfLifeMs);
+  const nodes = new InventoryNodes(inventory);
+  const placement = new Placement({ nodes, launches: recentLaunches, recentLaunches, nowMs: Date.now });
+  const randomSeed = () => randomBytes(8).readBigUInt64LE();
+  return createPlacementService({ placement, catalog, config, randomSeed, onWeighed: weighed, onLaunched: launched });
+}
