@@ -1,7 +1,7 @@
 /** What the inventory and the launches of late say of a host, as far as it matters to a launch of one image. Pure. */
 import { type Fetch, FetchState } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { NodeFacts } from "../inventory/facts.ts";
-import { isActive } from "../inventory/inventory.ts";
+import { isActive } from "../inventory/node-view.ts";
 import type { ImagePart } from "./readiness.ts";
 import type { RecentLaunches } from "./recent-launches.ts";
 import type { HostFacts } from "./weigh.ts";

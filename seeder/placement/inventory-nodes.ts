@@ -1,41 +1,48 @@
 /** The inventory's nodes as placement asks for them. */
-import type { Inventory, NodeView } from "../inventory/inventory.ts";
+import type { Inventory } from "../inventory/inventory.ts";
+import type { NodeView } from "../inventory/node-view.ts";
 import type { PlacedNode } from "./host-facts.ts";
 import { HostNames } from "./host-names.ts";
 import type { PlacementNodes } from "./placement.ts";
 
+/** How long other spellings of names are believed: making their list takes some milliseconds with thousands of nodes. */
+const spellingsKeptMs = 1_000;
+
 export class InventoryNodes implements PlacementNodes {
   readonly #inventory: Inventory;
-  #names: { atMs: number; names: HostNames<{ id: string; name: string }>; views: Map<string, NodeView> } | undefined;
+  #spellings: { names: HostNames<{ id: string; name: string }>; madeAtMs: number } | undefined;
 
   constructor(inventory: Inventory) {
     this.#inventory = inventory;
   }
 
   *up(nowMs: number): Iterable<PlacedNode> {
-    for (const view of this.#inventory.nodes(nowMs)) if (view.state === "up") yield placed(view);
+    for (const view of this.#inventory.nodes(nowMs)) if (view.state === "up") yield this.#placed(view, nowMs);
   }
 
   find(host: string, nowMs: number): readonly PlacedNode[] {
-    if (this.#names?.atMs !== nowMs) {
-      const views = this.#inventory.nodes(nowMs);
-      this.#names = {
-        atMs: nowMs,
-        names: new HostNames(views.map(({ node }) => node)),
-        views: new Map(views.map((view) => [view.node.id, view])),
-      };
-    }
-    const { names, views } = this.#names;
-    const byId = views.get(host);
-    if (byId) return [placed(byId)];
-    return names.find(host).flatMap(({ id }) => {
-      const view = views.get(id);
-      return view ? [placed(view)] : [];
-    });
+    const view = this.#inventory.lookup(host, nowMs);
+    if (view) return [this.#placed(view, nowMs)];
+    return this.#names(nowMs)
+      .find(host)
+      .flatMap(({ id }) => {
+        const view = this.#inventory.lookup(id, nowMs);
+        return view ? [this.#placed(view, nowMs)] : [];
+      });
   }
-}
 
-function placed(view: NodeView): PlacedNode {
-  const holds = (digest: string) => view.holdings.some((holding) => holding.digest === digest);
-  return { node: view.node, state: view.state, fetches: view.fetches, holds };
+  #names(nowMs: number): HostNames<{ id: string; name: string }> {
+    const ageMs = this.#spellings ? nowMs - this.#spellings.madeAtMs : Number.POSITIVE_INFINITY;
+    if (!this.#spellings || ageMs < 0 || ageMs >= spellingsKeptMs) {
+      const nodes = this.#inventory.nodes(nowMs).map(({ node }) => node);
+      this.#spellings = { names: new HostNames(nodes), madeAtMs: nowMs };
+    }
+    return this.#spellings.names;
+  }
+
+  #placed(view: NodeView, nowMs: number): PlacedNode {
+    const { node, state, fetches } = view;
+    const holds = (digest: string) => this.#inventory.partOf(node.id, digest, nowMs)?.holding !== undefined;
+    return { node, state, fetches, holds };
+  }
 }
