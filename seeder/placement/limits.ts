@@ -1,8 +1,8 @@
 /** Every bound of placement, with its reason: schedulers ask, and one of them may be mad. */
 import { nodesMax } from "../inventory/limits.ts";
 
-/** Hosts in one request: each node by its id and again by its name. */
-export const hostsMax = 2 * nodesMax;
+/** Hosts in one request: as many as there can be nodes. */
+export const hostsMax = nodesMax;
 
 /** A host's name or id; DNS names end at 253. */
 export const hostCharactersMax = 255;

@@ -26,9 +26,11 @@ interface NodeHeat {
 export class RecentLaunches implements Launches {
   readonly #nodes = new Map<string, NodeHeat>();
   readonly #halfLifeMs: number;
+  readonly #nodesMax: number;
 
-  constructor(halfLifeMs: number) {
+  constructor(halfLifeMs: number, heatedNodesMax = nodesMax) {
     this.#halfLifeMs = halfLifeMs;
+    this.#nodesMax = heatedNodesMax;
   }
 
   record({ digest, nodeId, atMs, count }: Launch): void {
@@ -67,7 +69,7 @@ export class RecentLaunches implements Launches {
   #makeRoom(nowMs: number): void {
     for (const [nodeId, heat] of this.#nodes) {
       const isCold = heat.launches * this.#decay(nowMs - heat.atMs) < heatMin && nowMs - heat.atMs > expectedMs;
-      if (!isCold && this.#nodes.size <= nodesMax) return;
+      if (!isCold && this.#nodes.size <= this.#nodesMax) return;
       this.#nodes.delete(nodeId);
     }
   }

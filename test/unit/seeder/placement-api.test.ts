@@ -1,40 +1,73 @@
 import { createHash } from "node:crypto";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { Code } from "@connectrpc/connect";
+import { Code, createClient, createRouterTransport } from "@connectrpc/connect";
+import { Registry } from "prom-client";
 import { expect, test } from "vitest";
-import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
-import { HostReason } from "../../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
-import { startSeeder } from "./running-seeder.ts";
+import { translateErrors } from "../../../daemon/api-errors.ts";
+import { Problem } from "../../../daemon/problem.ts";
+import { FetchSchema, FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
+import { HostReason, PlacementService } from "../../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
+import type { Image } from "../../../seeder/catalog/image.ts";
+import { imageRefFrom } from "../../../seeder/catalog/names.ts";
+import type { NodeFacts, NodeReport } from "../../../seeder/inventory/facts.ts";
+import { Inventory } from "../../../seeder/inventory/inventory.ts";
+import { openPlacement } from "../../../seeder/open-placement.ts";
+import { placementConfigSchema } from "../../../seeder/placement/config.ts";
 
 const digest = createHash("sha256").update("bytes").digest("hex");
-const holding = { digest, allocatedBytes: 5n };
-const fetch = { digest, state: FetchState.ACTIVE, doneBytes: 63n, sizeBytes: 100n, etaSeconds: 12 };
-const other = { ...fetch, digest: "b".repeat(64) };
+const holding = { digest, allocatedBytes: 5, pinned: false, lastUsedAtMs: undefined };
+const fetch = (more: MessageInitShape<typeof FetchSchema> = {}) =>
+  create(FetchSchema, {
+    digest,
+    state: FetchState.ACTIVE,
+    doneBytes: 63n,
+    sizeBytes: 100n,
+    etaSeconds: 12,
+    ...more,
+  });
 
-/** A seeder with an image, and nodes that have it, fetch it and so on. */
-async function startScene() {
-  const seeder = await startSeeder();
-  const tell = (name: string, what: object, node: object = {}) =>
-    seeder.inventory.report({
-      node: { id: `id-of-${name}`, name, version: "0.1.0", reportIntervalMs: 60_000, ...node },
+/** The service as it is wired, on an inventory of nodes that have the image, fetch it and so on. */
+function startScene() {
+  const inventory = new Inventory();
+  const tell = (name: string, what: Partial<NodeReport>, more: Partial<NodeFacts> = {}) => {
+    const node = { id: `id-of-${name}`, name, zone: "", reportIntervalMs: 60_000, ...more } as NodeFacts;
+    const report = {
+      node,
       epoch: 1n,
       sequence: 1n,
       full: true,
+      holdings: [],
+      removedDigests: [],
+      fetches: [],
       ...what,
-    });
-  await globalThis.fetch(`${seeder.url}/images/debian`, { method: "PUT", body: "bytes" });
-  await tell("holder.example.org", { holdings: [holding] }, { zone: "rack-1" });
-  await tell("fetcher", { fetches: [fetch] }, { zone: "rack-1" });
-  await tell("waiter", { fetches: [{ ...fetch, state: FetchState.QUEUED }] });
-  await tell("stuck", { fetches: [{ ...fetch, state: FetchState.PAUSED }] });
-  await tell("checker", { fetches: [{ ...fetch, state: FetchState.VERIFYING }] });
-  await tell("busy", { fetches: [other] });
-  await tell("idle", {});
-  return { ...seeder, tell };
+    };
+    inventory.report(report as unknown as NodeReport, Date.now());
+  };
+  tell("holder.example.org", { holdings: [holding] }, { zone: "rack-1" });
+  tell("fetcher", { fetches: [fetch()] }, { zone: "rack-1" });
+  tell("waiter", { fetches: [fetch({ state: FetchState.QUEUED })] });
+  tell("stuck", { fetches: [fetch({ state: FetchState.PAUSED })] });
+  tell("checker", { fetches: [fetch({ state: FetchState.VERIFYING })] });
+  tell("busy", { fetches: [fetch({ digest: "b".repeat(64) })] });
+  tell("idle", {});
+  const catalog = {
+    get: async (ref: string) => {
+      imageRefFrom(ref);
+      if (ref === "debian" || ref === digest) return { digest, names: ["debian"] } as Image;
+      throw new Problem("not-found", `there is no image ${ref} in the catalog`);
+    },
+  };
+  const config = placementConfigSchema.parse({});
+  const service = openPlacement({ inventory, catalog }, config, new Registry());
+  const transport = createRouterTransport((router) => router.service(PlacementService, service), {
+    router: { interceptors: [translateErrors] },
+  });
+  return { placement: createClient(PlacementService, transport), tell };
 }
 
 test("all nodes that are up are weighed, best first, each with its reason", async () => {
-  const { placement } = await startScene();
+  const { placement } = startScene();
   const answer = await placement.weighHosts({ image: "debian" });
   expect(answer.digest).toBe(digest);
   expect(answer.counts).toMatchObject({ cached: 1, inFlight: 4, absent: 2, lost: 0, unknown: 0 });
@@ -72,9 +105,9 @@ test("all nodes that are up are weighed, best first, each with its reason", asyn
 });
 
 test("hosts are weighed as they are called, known or not", async () => {
-  const { placement, tell } = await startScene();
-  await tell("twin", {}, { id: "twin-1" });
-  await tell("twin", {}, { id: "twin-2" });
+  const { placement, tell } = startScene();
+  tell("twin", {}, { id: "twin-1" });
+  tell("twin", {}, { id: "twin-2" });
   const hosts = ["HOLDER", "nobody", "twin", "id-of-idle"];
   const answer = await placement.weighHosts({ image: "debian", hosts });
   expect(answer.hosts.slice(0, 2).map(({ host }) => host)).toEqual(["HOLDER", "id-of-idle"]);
@@ -91,7 +124,7 @@ test("hosts are weighed as they are called, known or not", async () => {
 });
 
 test("zone, count, brief and seed do what they say", async () => {
-  const { placement } = await startScene();
+  const { placement } = startScene();
   const inZone = await placement.weighHosts({ image: "debian", options: { zone: "rack-1" } });
   expect(inZone.hosts.map(({ host }) => host)).toEqual(["holder.example.org", "fetcher"]);
   const best = await placement.weighHosts({ image: digest, options: { count: 1, brief: true, seed: 7n } });
@@ -105,7 +138,7 @@ test("zone, count, brief and seed do what they say", async () => {
 });
 
 test("what is on its way does not count where the request says so", async () => {
-  const { placement } = await startScene();
+  const { placement } = startScene();
   const options = { countInFlight: false, spreadMultiplier: 0 };
   const { hosts } = await placement.weighHosts({ image: "debian", options });
   expect(hosts.map(({ weight }) => weight)).toEqual([1, 0, 0, 0, 0, 0, 0]);
@@ -113,7 +146,7 @@ test("what is on its way does not count where the request says so", async () => 
 });
 
 test("the first image that the catalog has is the one", async () => {
-  const { placement } = await startScene();
+  const { placement } = startScene();
   const answer = await placement.weighHosts({ image: "glance-id", otherImages: ["Not a name!", "debian"] });
   expect(answer.digest).toBe(digest);
   await expect(placement.weighHosts({ image: "glance-id", otherImages: ["nor-this"] })).rejects.toMatchObject({
@@ -123,7 +156,7 @@ test("the first image that the catalog has is the one", async () => {
 });
 
 test("a launch heats its host, and is expected to bring the image there", async () => {
-  const { placement } = await startScene();
+  const { placement } = startScene();
   const launch = { image: "debian", host: "idle", count: 2, launchId: "vm-1" };
   expect(await placement.recordLaunch(launch)).toMatchObject({ digest, nodeId: "id-of-idle", counted: true });
   expect(await placement.recordLaunch(launch)).toMatchObject({ counted: false });
@@ -136,7 +169,7 @@ test("a launch heats its host, and is expected to bring the image there", async 
 });
 
 test("a launch that nobody can make sense of is refused with what is wrong", async () => {
-  const { placement } = await startScene();
+  const { placement } = startScene();
   const refused = (launch: object) => placement.recordLaunch({ image: "debian", host: "idle", ...launch });
   await expect(refused({ host: "nobody" })).rejects.toMatchObject({ code: Code.NotFound });
   await expect(refused({ host: "" })).rejects.toMatchObject({ code: Code.InvalidArgument });
@@ -152,11 +185,11 @@ test("a launch that nobody can make sense of is refused with what is wrong", asy
 });
 
 test("bounds are kept", async () => {
-  const { placement } = await startScene();
+  const { placement } = startScene();
   const weigh = (request: object) => placement.weighHosts({ image: "debian", ...request });
   const invalid = { code: Code.InvalidArgument };
   await expect(weigh({ hosts: ["x".repeat(256)] })).rejects.toMatchObject(invalid);
-  await expect(weigh({ hosts: Array(20_001).fill("x") })).rejects.toMatchObject(invalid);
+  await expect(weigh({ hosts: Array(100_001).fill("x") })).rejects.toMatchObject(invalid);
   await expect(weigh({ otherImages: Array(9).fill("x") })).rejects.toMatchObject(invalid);
   await expect(weigh({ options: { zone: "no zone!" } })).rejects.toMatchObject(invalid);
   await expect(weigh({ options: { cacheMultiplier: -1 } })).rejects.toMatchObject(invalid);
