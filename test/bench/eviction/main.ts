@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { runFacts } from "../machine.ts";
-import { rounded } from "../statistics.ts";
+import { mean, rounded } from "../statistics.ts";
 import { type EvictionReport, evictionPlot, type Figures } from "./plot.ts";
 import { type PolicyName, policies, replay } from "./replay.ts";
 import { traceOf, type Workload } from "./trace.ts";
@@ -71,8 +71,4 @@ function measure(workload: Workload): EvictionReport["workloads"][number]["runs"
 
 function meansText({ hitRates, byteHitRates }: Figures): string {
   return [hitRates, byteHitRates].map((rates) => `${(mean(rates) * 100).toFixed(1)} %`).join(" / ");
-}
-
-function mean(rates: readonly number[]): number {
-  return rates.reduce((sum, rate) => sum + rate, 0) / rates.length;
 }

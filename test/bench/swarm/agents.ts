@@ -1,162 +1,40 @@
 /** bootswarm as contender: a real seeder and real agents. With images that have no magnet link, plain HTTP. */
-import { execFile } from "node:child_process";
-import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { type Client, createClient } from "@connectrpc/connect";
-import { createConnectTransport } from "@connectrpc/connect-node";
-import { AgentService } from "../../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
-import { toolEnv } from "../../fixtures/tools.ts";
-import type { BenchImage, ContenderOptions, Field, Ready, SeederPayload } from "./contender.ts";
-import type { LabHost } from "./lab-plan.ts";
-import { LabProcess } from "./lab-process.ts";
+import type { BenchImage, ContenderOptions, Field, Ready } from "./contender.ts";
+import { type LabAgent, seederPayload, startDaemons, stateDirectoryOf } from "./daemons.ts";
 
-const seederUrlPort = 7400;
-const peerPorts = { seeder: 7401, agent: 7411 };
-/** Agents that start at the same time: more than the machine's cores only take longer each. */
-const startsAtOnce = 4;
 /** How often an agent that is not ready yet is asked. The times measured are its own, so this costs no accuracy. */
 const pollMs = 1_000;
 
-interface Agent {
-  host: LabHost;
-  process: LabProcess;
-  service: Client<typeof AgentService>;
-}
-
 /** Starts the seeder, publishes the images with or without torrents, and starts the agents. */
 export async function startAgents(options: ContenderOptions, torrents: boolean): Promise<Field> {
-  const { lab, images, signal } = options;
-  const processes: LabProcess[] = [];
-  const killAll = async () => {
-    await Promise.all(processes.map((each) => each.kill()));
+  const { images } = options;
+  const daemons = await startDaemons(options, torrents);
+  const { seeder, agents } = daemons;
+  const end = () => daemons[Symbol.asyncDispose]();
+  const fetchAll = async (wanted: BenchImage[], onReady: (ready: Ready) => void) => {
+    await Promise.all(agents.map((agent) => fetchOn(agent, options, wanted, onReady)));
   };
   try {
-    const seeder = await startSeeder(options, processes);
-    const warmUp = options.agents.warmUp;
-    for (const image of warmUp ? [warmUp, ...images] : images) await publish(options, image, torrents);
-    const agents: Agent[] = [];
-    const waiting = [...lab.plan.nodes];
-    const startSome = async () => {
-      for (let host = waiting.shift(); host; host = waiting.shift()) {
-        agents.push(await startAgent(options, host, processes));
-      }
-    };
-    await Promise.all(Array.from({ length: startsAtOnce }, startSome));
-    for (const agent of agents) await untilJoined(agent, options.agents.noDht, signal);
-    const fetchAll = async (wanted: BenchImage[], onReady: (ready: Ready) => void) => {
-      await Promise.all(agents.map((agent) => fetchOn(agent, options, wanted, onReady)));
-    };
-    if (warmUp) await fetchAll([warmUp], () => {});
-    return {
-      seederPid: seeder.pid,
-      nodePids: agents.map((agent) => agent.process.pid),
-      fetchAll: (onReady) => fetchAll(images, onReady),
-      seederPayload: () => seederPayload(options),
-      [Symbol.asyncDispose]: killAll,
-    };
+    if (options.agents.warmUp) await fetchAll([options.agents.warmUp], () => {});
   } catch (error) {
-    await killAll();
+    await end();
     throw error;
   }
-}
-
-async function startSeeder(options: ContenderOptions, processes: LabProcess[]): Promise<LabProcess> {
-  const { seeder } = options.lab.plan;
-  const { noDht, seederSettings } = options.agents;
-  const process = spawnDaemon(options, "seeder", seeder, [
-    `listen=0.0.0.0:${seederUrlPort}`,
-    `dataDirectory=${stateDirectoryOf(options, seeder)}`,
-    // Bound to its own loopback, nobody else reaches its peers' port and its DHT.
-    `swarm.host=${noDht ? "127.0.0.1" : seeder.address}`,
-    `swarm.advertiseHost=${seeder.address}`,
-    `swarm.port=${peerPorts.seeder}`,
-    `dht.port=${peerPorts.seeder}`,
-    ...zoneOf(options, seeder),
-    ...seederSettings,
-  ]);
-  processes.push(process);
-  await process.says("peerPort");
-  return process;
-}
-
-async function startAgent(options: ContenderOptions, host: LabHost, processes: LabProcess[]): Promise<Agent> {
-  const { lab, directory, agents } = options;
-  const socketPath = join(directory, `${host.name}.sock`);
-  const process = spawnDaemon(options, "agent", host, [
-    `listen=unix:${socketPath}`,
-    `stateDirectory=${stateDirectoryOf(options, host)}`,
-    `name=${host.name}`,
-    `seeder.url=http://${lab.plan.seeder.address}:${seederUrlPort}`,
-    `swarm.host=${host.address}`,
-    `swarm.port=${peerPorts.agent}`,
-    `dht.port=${peerPorts.agent}`,
-    ...zoneOf(options, host),
-    ...agents.settings,
-  ]);
-  processes.push(process);
-  await process.says("peerPort");
-  const transport = createConnectTransport({
-    baseUrl: "http://localhost",
-    httpVersion: "1.1",
-    nodeOptions: { socketPath },
-  });
-  return { host, process, service: createClient(AgentService, transport) };
-}
-
-function zoneOf({ lab, agents }: ContenderOptions, host: LabHost): string[] {
-  return lab.plan.zones.length > 1 && agents.knowZones ? [`zone=${host.zone}`] : [];
-}
-
-function programOf({ agents }: ContenderOptions): string {
-  return join(agents.checkout, "bin/bootswarm.js");
-}
-
-function spawnDaemon(options: ContenderOptions, kind: "seeder" | "agent", host: LabHost, settings: string[]) {
-  const command = [process.execPath, programOf(options), kind, ...settings.flatMap((setting) => ["--set", setting])];
-  const log = options.logDirectory && join(options.logDirectory, `${host.name}.log`);
-  return new LabProcess(host.name, options.lab.commandOn(host, command), log);
-}
-
-function stateDirectoryOf({ directory }: ContenderOptions, host: LabHost): string {
-  const path = join(directory, host.name);
-  mkdirSync(path, { recursive: true });
-  return path;
-}
-
-/** Publishes from the seeder's own namespace, so that nothing of it goes through a link. */
-async function publish(options: ContenderOptions, image: BenchImage, torrent: boolean): Promise<void> {
-  const wanted = ["publish", image.path, "--name", image.name, "--sha256", image.sha256];
-  await onSeeder(options, [
-    programOf(options),
-    "--seeder",
-    localSeederUrl,
-    ...wanted,
-    ...(torrent ? [] : ["--no-torrent"]),
-  ]);
-}
-
-const localSeederUrl = `http://127.0.0.1:${seederUrlPort}`;
-
-async function onSeeder({ lab, signal }: ContenderOptions, args: string[]): Promise<string> {
-  const [command, ...rest] = lab.commandOn(lab.plan.seeder, [process.execPath, ...args]) as [string, ...string[]];
-  return (await promisify(execFile)(command, rest, { env: toolEnv, signal })).stdout;
-}
-
-/** Waits until an agent has spoken with the seeder and knows its DHT, as an agent does that has run for a while. */
-async function untilJoined({ service }: Agent, noDht: boolean, signal: AbortSignal): Promise<void> {
-  for (;;) {
-    const status = await service.getStatus({}, { signal });
-    if (status.seederReachable && (noDht || status.dhtNodes > 0)) return;
-    await sleep(100, undefined, { signal });
-  }
+  return {
+    seederPid: seeder.pid,
+    nodePids: agents.map((agent) => agent.process.pid),
+    fetchAll: (onReady) => fetchAll(images, onReady),
+    seederPayload: () => seederPayload(options),
+    [Symbol.asyncDispose]: end,
+  };
 }
 
 async function fetchOn(
-  { host, service }: Agent,
+  { host, service }: LabAgent,
   options: ContenderOptions,
   images: BenchImage[],
   onReady: (ready: Ready) => void,
@@ -180,17 +58,6 @@ async function fetchOn(
 }
 
 /** Asks for an image and looks no further: a call that ends early leaves the fetch as it is. */
-async function askFor(service: Agent["service"], image: string, signal: AbortSignal): Promise<void> {
+async function askFor(service: LabAgent["service"], image: string, signal: AbortSignal): Promise<void> {
   for await (const _first of service.ensureImage({ image }, { signal })) return;
-}
-
-const printMetrics = `process.stdout.write(await (await fetch("${localSeederUrl}/metrics")).text())`;
-
-async function seederPayload(options: ContenderOptions): Promise<SeederPayload> {
-  const text = await onSeeder(options, ["--input-type=module", "--eval", printMetrics]);
-  const counter = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1] ?? Number.NaN);
-  return {
-    swarmBytes: counter("bootswarm_seeder_sent_bytes_total"),
-    httpBytes: counter("bootswarm_seeder_origin_sent_bytes_total"),
-  };
 }

@@ -50,6 +50,20 @@ export function bridgeOf(zone: string): string {
   return `br-${zone}`;
 }
 
+/** What the namespaces' names of a process's lab begin with. */
+export function labPrefix(pid: number, name: string): string {
+  return `bootswarm-${pid}${name}`;
+}
+
+/** Prefixes of the labs whose process is no more. A pid that is in use again keeps its lab: better that than another's end. */
+export function labsLeftBehind(namespaces: readonly string[], isAlive: (pid: number) => boolean): string[] {
+  const prefixes = namespaces.flatMap((name) => {
+    const match = /^(bootswarm-(\d+)[a-z]*)-/.exec(name);
+    return match && !isAlive(Number(match[2])) ? [match[1] as string] : [];
+  });
+  return [...new Set(prefixes)];
+}
+
 /** Lays out a lab. */
 export function planLab(prefix: string, options: LabOptions): LabPlan {
   if (options.nodes < 1 || options.nodes > hostsMax) throw new Error(`a lab has 1 to ${hostsMax} nodes`);

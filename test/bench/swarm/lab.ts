@@ -8,7 +8,16 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { requireTool, toolEnv } from "../../fixtures/tools.ts";
-import { bridgeOf, type LabHost, type LabOptions, type LabPlan, planLab, zonePort } from "./lab-plan.ts";
+import {
+  bridgeOf,
+  type LabHost,
+  type LabOptions,
+  type LabPlan,
+  labPrefix,
+  labsLeftBehind,
+  planLab,
+  zonePort,
+} from "./lab-plan.ts";
 
 /** Bytes that tbf lets through at once: room for one large segment of the sender, so that none has to be split. */
 const burst = "64kb";
@@ -26,12 +35,26 @@ export class Lab {
     process.once("exit", this.takeDown);
   }
 
-  /** Makes the lab. @throws Error saying what is missing: root, or a Debian package. */
-  static make(options: LabOptions): Lab {
+  /**
+   * Makes the lab.
+   *
+   * @param name lower-case letters that tell it from other labs of this process
+   * @throws Error saying what is missing: root, or a Debian package.
+   */
+  static make(options: LabOptions, name = ""): Lab {
     requireTools();
-    const lab = new Lab(planLab(`bootswarm-${process.pid}`, options));
+    const lab = new Lab(planLab(labPrefix(process.pid, name), options));
     makeLab(lab.plan, options);
     return lab;
+  }
+
+  /** Takes down labs whose process has ended by SIGKILL, with what still runs in them. */
+  static takeDownLeftBehind(): void {
+    requireTools();
+    for (const prefix of labsLeftBehind(namespaces(), isAlive)) {
+      console.error(`taking down the lab ${prefix}, whose process has been killed`);
+      takeDownLab(prefix);
+    }
   }
 
   /** The command line that runs a command on a host. */
@@ -127,10 +150,7 @@ function ip(args: string[]): string {
 
 /** Kills what runs in the lab's namespaces, and removes them; their links go with them. */
 function takeDownLab(prefix: string): void {
-  const names = ip(["netns", "list"])
-    .split("\n")
-    .map((line) => line.split(" ")[0] as string)
-    .filter((name) => name.startsWith(`${prefix}-`));
+  const names = namespaces().filter((name) => name.startsWith(`${prefix}-`));
   const deadlineMs = performance.now() + killTimeoutMs;
   let pids = names.flatMap(pidsIn);
   for (const pid of pids) kill(pid);
@@ -142,7 +162,13 @@ function takeDownLab(prefix: string): void {
     [],
     names.map((name) => `netns del ${name}`),
   );
-  if (pids.length > 0) console.error(`bench:swarm: could not end the processes ${pids.join(", ")}`);
+  if (pids.length > 0) console.error(`the lab: could not end the processes ${pids.join(", ")}`);
+}
+
+function namespaces(): string[] {
+  return ip(["netns", "list"])
+    .split("\n")
+    .map((line) => line.split(" ")[0] as string);
 }
 
 function pidsIn(namespace: string): number[] {

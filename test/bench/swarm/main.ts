@@ -1,11 +1,12 @@
 /** npm run bench:swarm: the time until every node has every image, contender against contender. See options.ts. */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { setPriority } from "node:os";
 import { join } from "node:path";
 import { startAgents } from "./agents.ts";
 import type { AgentOptions, BenchImage, Contender } from "./contender.ts";
 import { makeImage } from "./images.ts";
 import { Lab } from "./lab.ts";
+import { makeLabDirectory } from "./lab-directory.ts";
 import { startLibtorrent } from "./libtorrent.ts";
 import { singleStreamShare } from "./link-check.ts";
 import { type BenchOptions, optionsFrom, type Scenario, usage } from "./options.ts";
@@ -49,9 +50,9 @@ async function bench(options: BenchOptions): Promise<void> {
   // Every process of the bench inherits it.
   setPriority(options.nice);
   // Listeners run in the order in which they were added: the lab's processes end before their files go.
+  Lab.takeDownLeftBehind();
   const lab = Lab.make(options);
-  const directory = mkdtempSync(join(options.directory, "bootswarm-lab-"));
-  process.once("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 3 }));
+  const directory = makeLabDirectory(options.directory);
   const share = await singleStreamShare(lab, options.linkBitsPerSecond);
   const congestionControl = lab.congestionControl();
   console.log(`one TCP stream (${congestionControl}) reaches ${share.toFixed(3)} of a link's nominal rate`);

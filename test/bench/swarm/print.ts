@@ -1,3 +1,4 @@
+import { markdownTable } from "../markdown-table.ts";
 import type { Summary } from "./summary.ts";
 
 type Column = [head: string, cell: (summary: Summary) => string];
@@ -26,11 +27,13 @@ const zoneColumn: Column = ["between zones / images", (each) => each.zoneLinkOve
 /** Prints a Markdown table, one scenario and contender a row. */
 export function printSummaries(summaries: Summary[]): void {
   const shown = summaries.some((each) => each.zoneLinkOverImages > 0) ? [...columns, zoneColumn] : columns;
-  const rows = [shown.map(([head]) => head), ...summaries.map((each) => shown.map(([, cell]) => cell(each)))];
-  const widths = shown.map((_, index) => Math.max(...rows.map((row) => row[index]!.length)));
-  const line = (cells: string[]) => `| ${cells.map((cell, index) => cell.padEnd(widths[index]!)).join(" | ")} |`;
-  const [head, ...body] = rows.map(line);
-  console.log([head, line(widths.map((width) => "-".repeat(width))), ...body].join("\n"));
+  const body = summaries.map((each) => shown.map(([, cell]) => cell(each)));
+  console.log(
+    markdownTable(
+      shown.map(([head]) => head),
+      body,
+    ),
+  );
 }
 
 function spreadOf({ rounds, allSecondsRange: [least, most] }: Summary): string {

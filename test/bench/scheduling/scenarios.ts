@@ -1,0 +1,59 @@
+/** What is compared: the paper's four scenarios, and ours. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { WeighOptionsSchema } from "../../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
+
+export type Weighing = MessageInitShape<typeof WeighOptionsSchema>;
+
+/** Which of the hosts with room a VM is started on: any, or the best by the seeder's weights. */
+export type Scheduling = { kind: "random" } | { kind: "weighed"; options: Weighing; recordLaunches: boolean };
+
+export interface Scenario {
+  /** As in --scenarios. */
+  key: string;
+  /** For people. */
+  name: string;
+  /** Whether images have magnet links; without, agents have them by HTTP. */
+  torrents: boolean;
+  scheduling: Scheduling;
+  seederSettings: string[];
+  agentSettings: string[];
+}
+
+/** WeighHosts' own half-life of an image on its way, in seconds, and the least that it takes. */
+const inFlightHalfSeconds = { usual: 30, least: 1 };
+
+/** The paper's w: 1 where the image is cached, else 0; what is on its way does not count, nor how busy a host is. */
+const papersRule: Scheduling = {
+  kind: "weighed",
+  options: { cacheMultiplier: 1, spreadMultiplier: 0, countInFlight: false },
+  recordLaunches: false,
+};
+
+/**
+ * All scenarios, in the order in which they are shown.
+ *
+ * @param timeScale what is told in seconds is divided by it
+ */
+export function scenariosFor(timeScale: number): Scenario[] {
+  const plain = { seederSettings: [], agentSettings: [] };
+  const random: Scheduling = { kind: "random" };
+  const ours = oursWith({}, timeScale);
+  return [
+    { key: "http-default", name: "HTTP, default", torrents: false, scheduling: random, ...plain },
+    { key: "http-cache", name: "HTTP, cache-aware", torrents: false, scheduling: papersRule, ...plain },
+    { key: "swarm-default", name: "BitTorrent, default", torrents: true, scheduling: random, ...plain },
+    { key: "swarm-cache", name: "BitTorrent, cache-aware", torrents: true, scheduling: papersRule, ...plain },
+    { key: "in-flight", name: "in-flight-aware", torrents: true, scheduling: ours, ...plain },
+  ];
+}
+
+/** The in-flight-aware scenario with other weights: `--try LABEL=JSON`. */
+export function triedScenario(label: string, options: Weighing, timeScale: number): Scenario {
+  const scheduling = oursWith(options, timeScale);
+  return { key: label, name: label, torrents: true, scheduling, seederSettings: [], agentSettings: [] };
+}
+
+function oursWith(options: Weighing, timeScale: number): Scheduling {
+  const halfSeconds = Math.max(inFlightHalfSeconds.usual / timeScale, inFlightHalfSeconds.least);
+  return { kind: "weighed", options: { inFlightHalfSeconds: halfSeconds, ...options }, recordLaunches: true };
+}
