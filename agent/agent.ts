@@ -23,12 +23,14 @@ import type { AgentConfig } from "./config.ts";
 import { keepSavingDhtNodes, loadDhtNodes, saveDhtNodes } from "./dht-nodes.ts";
 import { Demand } from "./disk/demand.ts";
 import { type Disks, openDisks } from "./disk/disks.ts";
+import type { Fetch } from "./fetch/fetch.ts";
 import { Fetches } from "./fetch/fetches.ts";
 import { Images } from "./images.ts";
 import { Leases } from "./leases.ts";
 import { type AgentMetrics, createAgentMetrics } from "./metrics.ts";
 import { openState } from "./open-state.ts";
 import { openSwarm } from "./open-swarm.ts";
+import { Prefetcher } from "./prefetch/prefetcher.ts";
 import { Reporter } from "./report/reporter.ts";
 import { type NodeIdentity, nodeSnapshot } from "./report/snapshot.ts";
 import { nameImagePeers, SwarmEntry } from "./report/swarm-entry.ts";
@@ -65,6 +67,7 @@ interface AgentParts {
   repairs: Repairs;
   scrubber: Scrubber;
   space: Space;
+  prefetcher: Prefetcher;
   disks: Disks;
   metrics: AgentMetrics;
   identity: NodeIdentity;
@@ -144,10 +147,11 @@ async function openParts(
   const seeding = new Seeding({ cache, swarm, seederPeers, clock, log });
   opened.defer(() => seeding.close());
   const inUse = new InUse();
-  const onEvicted = metrics.evicted;
-  const space = new Space({ cache, inUse, rules: config.cache, seeding, onEvicted, clock, now, log });
+  const { evicted: onEvicted, prefetchUsed: onPrefetchUsed } = metrics;
+  const space = new Space({ cache, inUse, rules: config.cache, seeding, onEvicted, onPrefetchUsed, clock, now, log });
   const changing = new Serial();
   let imageCame = (_digest: string) => {};
+  let prefetchEnded = (_fetch: Fetch) => {};
   const demand = new Demand(clock);
   cache.onDoubt = (digest) => demand.doubt(digest);
   const rules = { ...config.fetch, demandPatienceMs: config.disk.httpPatienceMs };
@@ -155,11 +159,14 @@ async function openParts(
     tools: { cache, swarm, origin, rules, seederPeers, readers: demand, clock, now, random, log },
     concurrency: config.fetch.concurrency,
     queueMax: config.fetch.queueMax,
+    prefetchBytesPerSecondMax: config.fetch.prefetchBytesPerSecondMax,
     whenFull: config.cache.whenFull,
     space,
     changing,
+    onYielded: metrics.prefetchYielded,
     onEnded: (fetch) => {
       metrics.fetchEnded(fetch);
+      prefetchEnded(fetch);
       if (fetch.state !== "ready") return;
       seeding.consider(fetch.digest);
       imageCame(fetch.digest);
@@ -175,6 +182,14 @@ async function openParts(
   const images = new Images({
     ...{ cache, fetches, seeding, space, inUse, leases, repairs, changing, catalog, seeders, now, log },
   });
+  const { prefetch: isEnabled, prefetchShare: share, prefetchBytesPerSecondMax: bytesPerSecondMax } = config.fetch;
+  const prefetcher = new Prefetcher({
+    ...{ cache, fetches, images, clock, log },
+    rules: { ...config.cache, isEnabled, share, bytesPerSecondMax },
+    onEnded: metrics.prefetchEnded,
+  });
+  prefetchEnded = (fetch) => prefetcher.fetchEnded(fetch);
+  metrics.observePrefetches(prefetcher);
   const boot = {
     config: config.boot,
     seeders,
@@ -223,6 +238,7 @@ async function openParts(
     repairs,
     scrubber,
     space,
+    prefetcher,
     disks,
     metrics,
     identity: node,
@@ -232,14 +248,16 @@ async function openParts(
 /** What goes on until the signal aborts: reports, a look at the catalog, and keeping the DHT's nodes. Never rejects. */
 async function runBackground(parts: AgentParts, signal: AbortSignal): Promise<void> {
   const { config, log, clock, random, seeder, cache, swarm, entry, seeding, fetches, metrics, identity } = parts;
+  const { prefetcher } = parts;
   const { intervalMs } = config.report;
   const reporter = new Reporter({
     transport: seeder.transport,
     seeders: seeder.seeders,
     epoch: randomBytes(8).readBigUInt64BE(),
     intervalMs,
-    snapshot: () => nodeSnapshot(identity, cache, fetches, intervalMs, swarm.status().verifyFailures),
-    triggers: [cache.changes, fetches.stateChanges],
+    snapshot: () => nodeSnapshot(identity, cache, fetches, prefetcher, intervalMs, swarm.status().verifyFailures),
+    triggers: [cache.changes, fetches.stateChanges, prefetcher.changes],
+    onDirectives: (directives) => prefetcher.take(directives),
     onSeeders: (urls) => seeder.seeders.learn(urls),
     onBootstrap: (endpoints) => entry.learn(endpoints, swarm),
     onImagePeers: (told) => nameImagePeers(told, (digest) => cache.get(digest)?.record.infohash, swarm),

@@ -111,6 +111,25 @@ export const agentConfigSchema = z.strictObject({
         .max(64)
         .default(3)
         .describe("Most fetches that are active at once, besides those of attached disks."),
+      prefetch: z
+        .boolean()
+        .default(true)
+        .describe(
+          "Whether the node fetches images ahead of need because they are popular, where the seeder plans that (prefetch.mode). What operators ask for by `bootswarm prefetch` is fetched in any case.",
+        ),
+      prefetchShare: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.25)
+        .describe(
+          "Most of the cache for images that were brought because they are popular and that nobody has asked for yet, as a share of it.",
+        ),
+      prefetchBytesPerSecondMax: byteRate
+        .default(0)
+        .describe(
+          "Bytes per second of all fetches ahead of need together, while nothing that is asked for is being fetched; 0 is no limit. Otherwise they are left 128 KiB/s.",
+        ),
       queueMax: z.int().min(1).max(100_000).default(1_000).describe("Most fetches that wait; more are refused."),
       swarmPatienceMs: z
         .int()

@@ -2,7 +2,7 @@ import type { Log } from "../daemon/log.ts";
 import { messageOf, Problem, systemCodeOf } from "../daemon/problem.ts";
 import type { CacheEntry, ImageCache } from "./cache/image-cache.ts";
 import type { InUse } from "./cache/in-use.ts";
-import type { FetchPriority, ImageFacts } from "./cache/records.ts";
+import type { AheadTerms, FetchPriority, ImageFacts } from "./cache/records.ts";
 import type { Catalog } from "./catalog/catalog.ts";
 import type { FetchView } from "./fetch/fetch-view.ts";
 import { type Fetches, factsOf } from "./fetch/fetches.ts";
@@ -51,6 +51,8 @@ export interface EnsureOptions {
   check?: (facts: ImageFacts) => void;
   /** Takes hold of the image, here or on its way, before another can have it evicted. */
   take?: (entry: CacheEntry) => Promise<void>;
+  /** On what terms the seeder has it brought ahead of need. */
+  ahead?: AheadTerms;
 }
 
 /** An image that a lease keeps. */
@@ -87,7 +89,7 @@ export class Images {
         await options.take?.(cache.get(digest) as CacheEntry);
         return this.#here(digest, ref.name ?? "");
       }
-      const fetch = await fetches.ensure(facts, ref.name ?? "", priority, now());
+      const fetch = await fetches.ensure(facts, ref.name ?? "", priority, now(), { ahead: options.ahead });
       await options.take?.(cache.get(digest) as CacheEntry);
       return { digest, view: () => fetch.view(), path: (cache.get(digest) as CacheEntry).paths.data };
     });

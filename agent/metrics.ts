@@ -10,6 +10,7 @@ import type { Fetch } from "./fetch/fetch.ts";
 import type { Fetches } from "./fetch/fetches.ts";
 import type { HttpOrigin } from "./fetch/http-origin.ts";
 import type { Leases } from "./leases.ts";
+import type { Prefetcher } from "./prefetch/prefetcher.ts";
 import type { Seeders } from "./seeders/seeders.ts";
 
 /** From a piece on a quick link to a read that fails. */
@@ -37,6 +38,11 @@ export interface AgentMetrics {
   fetchEnded: (fetch: Fetch) => void;
   reported: (result: "ok" | "failed") => void;
   evicted: (freedBytes: number) => void;
+  prefetchEnded: (result: "ready" | "failed" | "stopped") => void;
+  /** An image that was brought ahead of need was asked for, the first time. */
+  prefetchUsed: () => void;
+  /** A fetch ahead of need gave its place to another. */
+  prefetchYielded: () => void;
   scrub: {
     onBytes: (bytes: number) => void;
     onDamage: (kind: "hash" | "read") => void;
@@ -49,6 +55,7 @@ export interface AgentMetrics {
   };
   /** Adds the figures that are read at each scrape. */
   observe: (sources: MetricsSources) => void;
+  observePrefetches: (prefetcher: Pick<Prefetcher, "aheadBytes" | "budgetBytes">) => void;
   observeDisks: (disks: DiskSources) => void;
   observeBoots: (boots: BootSources) => void;
 }
@@ -90,11 +97,52 @@ export function createAgentMetrics(registry: Registry): AgentMetrics {
       evictions.inc();
       evictedBytes.inc(freedBytes);
     },
+    ...prefetchMetrics(registers),
     scrub: scrubMetrics(registers),
     disks: demandMetrics(registers),
     observe: (sources) => observe(registry, sources),
     observeDisks: (disks) => observeDisks(registers, disks),
     observeBoots: (boots) => observeBoots(registers, boots),
+  };
+}
+
+function prefetchMetrics(registers: Registry[]) {
+  const ended = new Counter({
+    name: "bootswarm_agent_prefetches_total",
+    help: "Prefetches that the seeder directed and that have ended, by result: ready, failed or stopped.",
+    labelNames: ["result"] as const,
+    registers,
+  });
+  const used = new Counter({
+    name: "bootswarm_agent_prefetch_used_total",
+    help: "Images brought ahead of need that were asked for later.",
+    registers,
+  });
+  const yielded = new Counter({
+    name: "bootswarm_agent_prefetch_yielded_total",
+    help: "Times that a fetch ahead of need gave its place to one that was asked for.",
+    registers,
+  });
+  for (const result of ["ready", "failed", "stopped"] as const) ended.inc({ result }, 0);
+  return {
+    prefetchEnded: (result: "ready" | "failed" | "stopped") => ended.inc({ result }),
+    prefetchUsed: () => used.inc(),
+    prefetchYielded: () => yielded.inc(),
+    observePrefetches: (prefetcher: Pick<Prefetcher, "aheadBytes" | "budgetBytes">) => {
+      for (const [name, help, read] of [
+        ["ahead_bytes", "Bytes of images brought ahead of need and not asked for yet.", () => prefetcher.aheadBytes],
+        ["budget_bytes", "Bytes that those may have that popularity brings.", () => prefetcher.budgetBytes],
+      ] as const) {
+        new Gauge({
+          name: `bootswarm_agent_prefetch_${name}`,
+          help,
+          registers,
+          collect() {
+            this.set(read());
+          },
+        });
+      }
+    },
   };
 }
 

@@ -10,11 +10,11 @@ import {
   type SpaceRules,
 } from "./cache/admission.ts";
 import { allocatedBytesOf, diskSpaceOf, formatBytes } from "./cache/disk-space.ts";
-import { afterUse, type EvictionCandidate, evictionBar, worthOf } from "./cache/eviction.ts";
+import { afterUse, type EvictionCandidate, evictionBar, worthOf, worthWhenBrought } from "./cache/eviction.ts";
 import type { CacheEntry, ImageCache } from "./cache/image-cache.ts";
 import type { InUse } from "./cache/in-use.ts";
 import { imagePaths } from "./cache/layout.ts";
-import type { FetchPriority } from "./cache/records.ts";
+import type { AheadTerms, FetchPriority } from "./cache/records.ts";
 import { wait } from "./clock.ts";
 
 /**
@@ -32,6 +32,8 @@ export interface SpaceOptions {
   seeding: { stop: (digest: string) => Promise<void>; consider: (digest: string) => void };
   /** Told of every image evicted. */
   onEvicted: (freedBytes: number) => void;
+  /** Told of the first use of an image that was brought ahead of need, here or on its way. */
+  onPrefetchUsed: (entry: CacheEntry) => void;
   clock: Clock;
   now: () => Date;
   log: Log;
@@ -64,15 +66,23 @@ export class Space {
     this.#level = Math.max(0, ...options.cache.list().map(({ used }) => used.level));
   }
 
-  /** Notes that an image, whole or on its way, was asked for. */
-  async noteUse(digest: string, priority: FetchPriority): Promise<void> {
-    const { cache, now } = this.#options;
+  /**
+   * Notes that an image, whole or on its way, was asked for.
+   *
+   * @param expectedUses of one brought ahead of need: how often it will be used here, as the seeder reckons
+   */
+  async noteUse(digest: string, priority: FetchPriority, expectedUses = 0): Promise<void> {
+    const { cache, now, onPrefetchUsed } = this.#options;
     const entry = cache.get(digest);
     if (!entry) return;
-    if (priority !== "prefetch") await cache.touch(digest, (used) => afterUse(used, this.#level, now()));
+    if (priority !== "prefetch") {
+      if (entry.used.prefetched) onPrefetchUsed(entry);
+      await cache.touch(digest, (used) => afterUse(used, this.#level, now()));
+    }
     // Nobody has used it yet. If anybody did before, it is no news.
     else if (!entry.complete && entry.used.uses === 0) {
-      await cache.touch(digest, (used) => ({ ...used, level: Math.max(used.level, this.#level), prefetched: true }));
+      const level = Math.max(entry.used.level, this.#level);
+      await cache.touch(digest, (used) => ({ ...used, level, prefetched: true, expectedUses }));
     }
   }
 
@@ -80,13 +90,17 @@ export class Space {
    * Finds room for a fetch, evicting what has to go.
    *
    * @param claims of all fetches; its own is not counted
+   * @param priority why it is wanted. For what somebody asks for, also what was just brought ahead of need may go
+   * @param ahead terms on which the seeder has it brought: unless an operator wants that, only what is worth less goes for it
    * @returns undefined once there is room; else a Problem "exhausted", and whether it may come to fit.
    */
   async admit(
     wanted: { digest: string; sizeBytes: number },
     claims: readonly Claim[],
+    priority: FetchPriority,
+    ahead?: AheadTerms,
   ): Promise<{ problem: Problem; isHopeless: boolean } | undefined> {
-    const decision = await this.#decide(wanted, claims);
+    const decision = await this.#decide(wanted, claims, priority, ahead);
     if (decision.kind === "admit") return undefined;
     if (decision.kind === "full") {
       return { problem: this.#fullProblem(wanted.digest, decision.reason), isHopeless: decision.isHopeless };
@@ -95,20 +109,29 @@ export class Space {
     for (const victim of decision.victims) freedBytes += await this.#evict(victim, wanted.digest);
     const { clock } = this.#options;
     for (const startedMs = clock.now(); ; await wait(clock, lookIntervalMs, new AbortController().signal)) {
-      if ((await this.#decide(wanted, claims)).kind === "admit") return undefined;
+      if ((await this.#decide(wanted, claims, priority, ahead)).kind === "admit") return undefined;
       if (clock.now() - startedMs > givenBackMsMax) break;
     }
     const reason = `${formatBytes(freedBytes)} were evicted for it, but the disk has not got them back; the files are open or copied elsewhere`;
     return { problem: this.#fullProblem(wanted.digest, reason), isHopeless: false };
   }
 
-  async #decide(wanted: { digest: string; sizeBytes: number }, claims: readonly Claim[]): Promise<Admission> {
+  async #decide(
+    wanted: { digest: string; sizeBytes: number },
+    claims: readonly Claim[],
+    priority: FetchPriority,
+    ahead: AheadTerms | undefined,
+  ): Promise<Admission> {
     const { now, rules, candidates } = await this.#measure(claims, wanted.digest);
     const { layout } = this.#options.cache;
     const hereBytes = await allocatedBytesOf(layout.disk, imagePaths(layout, wanted.digest).data);
     const neededBytes = Math.max(0, footprintOf(wanted.sizeBytes) - hereBytes);
     const nowMs = this.#options.now().getTime();
-    return decideAdmission({ sizeBytes: wanted.sizeBytes, neededBytes }, now, candidates, rules, nowMs);
+    const isAsked = priority !== "prefetch";
+    const worth =
+      ahead?.prefetchId === "" ? worthWhenBrought(wanted.sizeBytes, ahead.expectedUses, this.#level) : undefined;
+    const asked = { sizeBytes: wanted.sizeBytes, neededBytes, isAsked, ...(worth !== undefined && { worth }) };
+    return decideAdmission(asked, now, candidates, rules, nowMs);
   }
 
   /** How the space is shared now. */
@@ -174,6 +197,7 @@ export class Space {
       lastUsedMs: Date.parse(used.lastUsedAt),
       uses: used.uses,
       level: used.level,
+      popularity: used.expectedUses,
       ...(used.prefetched && record.completedAt !== null && { prefetchedMs: Date.parse(record.completedAt) }),
     };
   }

@@ -10,7 +10,7 @@ import { DemandRequests } from "./demand-requests.ts";
 import { keyOf } from "./endpoint.ts";
 import { HaveLog } from "./have-log.ts";
 import { Hedges, type Helper } from "./hedge.ts";
-import { badPiecesMax, blockBytesMax, requestAgeMsMax, retractionsMax, suggestedMax } from "./limits.ts";
+import { badPiecesMax, blockBytes, blockBytesMax, requestAgeMsMax, retractionsMax, suggestedMax } from "./limits.ts";
 import type { Locality } from "./locality.ts";
 import { pieceBytesOf } from "./metainfo.ts";
 import type { Peer } from "./peer.ts";
@@ -20,7 +20,7 @@ import { isRareNews, listenersAmong } from "./rare-news.ts";
 import { RequestRoom } from "./request-room.ts";
 import { type FeedTarget, type Requester, SourceFeed } from "./source-feed.ts";
 import { Suspicions } from "./suspicions.ts";
-import type { Clock, PieceSource, PieceStorage, SwarmLog, TorrentInfo } from "./types.ts";
+import type { Clock, Pace, PieceSource, PieceStorage, SwarmLog, TorrentInfo } from "./types.ts";
 import { type Block, encodeBitfield, encodeSignal } from "./wire.ts";
 
 /** Requests are sent in groups: once this part of a peer's queue has room. */
@@ -56,6 +56,8 @@ export interface PieceExchangeOptions {
   onDemanded: (bytes: number, from: "peer" | "source") => void;
   /** Whether late pieces are asked of others, too; a simulation shows what it would be like without. */
   hedging?: boolean | undefined;
+  /** How fast peers may be asked; what somebody waits for is not held back. */
+  pace?: Pace | undefined;
   /** A piece was verified and is on disk. */
   onPiece: (index: number) => void;
   /** The disk failed. */
@@ -373,7 +375,8 @@ export class PieceExchange implements FeedTarget {
     // What a peer suggests is what it deems rare: that is asked for in any case.
     const isUnbound = peer.suggested.length > 0 && !bound;
     const left = isUnbound ? Number.POSITIVE_INFINITY : this.#room.leftFor(peer, nowMs, bound);
-    const room = Math.min(depth - peer.requestsLive, left);
+    const { pace } = this.#options;
+    const room = Math.min(depth - peer.requestsLive, left, Math.ceil((pace?.roomBytes() ?? left) / blockBytes));
     if (room <= 0 || room < Math.min(depth / refillShare, peer.requestsLive)) return;
     const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
     const { mayOpen } = this.#buffers;
@@ -387,6 +390,7 @@ export class PieceExchange implements FeedTarget {
     else this.#spare.delete(peer);
     peer.request(blocks);
     this.#room.take(blocks.length);
+    pace?.took(blocks.length * blockBytes);
   }
 
   /** Asks one more peer for what is late, of those that there is nothing else to ask for. */

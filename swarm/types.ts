@@ -173,6 +173,16 @@ export interface AddTorrentOptions {
   expectedLengthBytes?: number;
   /** Peers known beforehand, such as a magnet link's x.pe. */
   peers?: readonly Endpoint[];
+  /** How fast it may be fetched, beside the limits of all torrents together. */
+  pace?: Pace | undefined;
+}
+
+/** How fast bytes may be asked for, where that is bounded; it may change at any time. */
+export interface Pace {
+  /** Bytes that may be asked for now; infinite where there is no bound. */
+  roomBytes(): number;
+  /** So many were asked for. */
+  took(bytes: number): void;
 }
 
 export interface TorrentStatus {

@@ -3,7 +3,14 @@
  * Pure: figures in, a decision out.
  */
 import { formatBytes } from "./disk-space.ts";
-import { chooseVictims, type EvictionCandidate, type EvictionRules, evictionBar } from "./eviction.ts";
+import {
+  chooseVictims,
+  type EvictionCandidate,
+  type EvictionRules,
+  evictionBar,
+  type Lack,
+  worthOf,
+} from "./eviction.ts";
 
 /** Filesystems give space in blocks of this size. */
 const blockBytes = 4_096;
@@ -49,6 +56,10 @@ export interface SpaceWanted {
   sizeBytes: number;
   /** Bytes that it has yet to write. */
   neededBytes: number;
+  /** Whether somebody asks for it; otherwise it is brought ahead of need. */
+  isAsked: boolean;
+  /** What it will be worth: only what is worth less goes for it. Absent where anything may go. */
+  worth?: number;
 }
 
 export type Admission =
@@ -73,19 +84,34 @@ export function decideAdmission(
     diskBytes: now.reservedBytes + neededBytes + rules.freeFloorBytes - now.freeBytes,
   };
   if (lack.quotaBytes <= 0 && lack.diskBytes <= 0) return { kind: "admit" };
+  const { worth } = wanted;
+  const lesser = worth === undefined ? candidates : candidates.filter((each) => worthOf(each, nowMs) < worth);
   const sizeBytes = footprintOf(wanted.sizeBytes);
   const overQuota = rules.quotaBytes !== 0 && sizeBytes > rules.quotaBytes;
   const overDisk = sizeBytes + rules.freeFloorBytes > now.diskBytes;
   if (!overQuota && !overDisk) {
-    const victims = chooseVictims(candidates, lack, rules, nowMs);
+    const victims = victimsFor(wanted, lesser, lack, rules, nowMs);
     if (victims) return { kind: "evict", victims };
   }
-  const reason = reasonOf(wanted, now, candidates, rules, nowMs, lack.quotaBytes > 0, lack.diskBytes > 0);
+  const reason = reasonOf(wanted, now, lesser, rules, nowMs, lack.quotaBytes > 0, lack.diskBytes > 0);
   return { kind: "full", isHopeless: overQuota || overDisk, reason };
 }
 
+/** What was just brought ahead of need goes last, but it goes for what somebody asks for. */
+function victimsFor(
+  { isAsked }: SpaceWanted,
+  candidates: readonly EvictionCandidate[],
+  lack: Lack,
+  rules: EvictionRules,
+  nowMs: number,
+): EvictionCandidate[] | undefined {
+  const victims = chooseVictims(candidates, lack, rules, nowMs);
+  if (victims || !isAsked) return victims;
+  return chooseVictims(candidates, lack, { ...rules, prefetchGraceMs: 0 }, nowMs);
+}
+
 function reasonOf(
-  { neededBytes }: SpaceWanted,
+  { neededBytes, worth }: SpaceWanted,
   now: SpaceNow,
   candidates: readonly EvictionCandidate[],
   rules: SpaceRules,
@@ -106,7 +132,8 @@ function reasonOf(
   }
   if (now.reservedBytes > 0) parts.push(`${formatBytes(now.reservedBytes)} are promised to fetches under way`);
   const evictable = candidates.filter((candidate) => evictionBar(candidate, rules, nowMs) === undefined);
-  parts.push(`${formatBytes(sum(evictable))} can be evicted${keptBack(candidates, rules, nowMs)}`);
+  const lesser = worth === undefined ? "" : " of what is worth less than it";
+  parts.push(`${formatBytes(sum(evictable))}${lesser} can be evicted${keptBack(candidates, rules, nowMs)}`);
   return parts.join(", ");
 }
 

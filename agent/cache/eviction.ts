@@ -33,7 +33,7 @@ export interface EvictionCandidate {
   lastUsedMs: number;
   uses: number;
   level: number;
-  /** Uses that other nodes' let expect, where the inventory tells of them. */
+  /** Uses expected of it when it was brought ahead of need, for as long as it has not been asked for. */
   popularity?: number;
   /** When it came, if it was brought ahead of need and nobody has asked for it since. */
   prefetchedMs?: number;
@@ -65,10 +65,16 @@ export function worthOf(candidate: EvictionCandidate, nowMs: number): number {
   return candidate.level + (uses * (candidate.sizeBytes + fetchCostBytes)) / Math.max(candidate.sizeBytes, 1);
 }
 
+/** What an image will be worth that is brought ahead of need, where so many uses are expected of it. */
+export function worthWhenBrought(sizeBytes: number, expectedUses: number, level: number): number {
+  return level + (expectedUses * (sizeBytes + fetchCostBytes)) / Math.max(sizeBytes, 1);
+}
+
 /** An image's record after one more use. */
 export function afterUse(used: UsedRecord, level: number, now: Date): UsedRecord {
   const uses = decayed(used.uses, now.getTime() - Date.parse(used.lastUsedAt)) + 1;
-  return { ...used, lastUsedAt: now.toISOString(), uses, level: Math.max(used.level, level), prefetched: false };
+  const usedAt = { lastUsedAt: now.toISOString(), uses, level: Math.max(used.level, level) };
+  return { ...used, ...usedAt, prefetched: false, expectedUses: 0 };
 }
 
 /** What is wanted of the images that go: both figures may be zero or less. */

@@ -20,6 +20,18 @@ export type FetchPriority = (typeof fetchPriorities)[number];
 const sizeBytes = z.int().min(0).max(imageBytesMax);
 const moment = z.iso.datetime();
 
+/** On what terms the seeder has an image brought ahead of need. */
+export const aheadTermsSchema = z.object({
+  /** The prefetch that an operator has started; empty if it is because of the image's popularity. */
+  prefetchId: z.string().max(64),
+  /** Launches that the seeder expects here within the half-life of popularity. */
+  expectedUses: z.number().min(0),
+  /** 0 is no limit but the node's own. */
+  bytesPerSecondMax: z.int().min(0),
+});
+
+export type AheadTerms = z.infer<typeof aheadTermsSchema>;
+
 export const imageFactsSchema = z.object({
   digest: z.string().regex(/^[0-9a-f]{64}$/),
   names: z.array(z.string().min(1).max(nameCharactersMax)).max(namesMax),
@@ -58,6 +70,8 @@ export const imageRecordSchema = imageFactsSchema.extend({
       name: z.string().max(nameCharactersMax),
       priority: z.enum(fetchPriorities),
       requestedAt: moment,
+      /** What the seeder said, of one that it has had brought ahead of need. */
+      ahead: aheadTermsSchema.optional(),
     })
     .nullable(),
   /** Written only after the whole file's sha256 was found right and its bytes were flushed: the mark of a ready image. */
@@ -78,13 +92,15 @@ export const usedRecordSchema = z.object({
   level: z.number().min(0).default(0),
   /** Brought ahead of need, and not asked for since. */
   prefetched: z.boolean().default(false),
+  /** Of such a one: uses that were expected of it when it was brought. */
+  expectedUses: z.number().min(0).default(0),
 });
 
 export type UsedRecord = z.infer<typeof usedRecordSchema>;
 
 /** The record of an image that nobody has used yet. */
 export function unusedRecord(now: Date, pinned = false): UsedRecord {
-  return { version: 1, lastUsedAt: now.toISOString(), pinned, uses: 0, level: 0, prefetched: false };
+  return { version: 1, lastUsedAt: now.toISOString(), pinned, uses: 0, level: 0, prefetched: false, expectedUses: 0 };
 }
 
 /** Leases of one image: far more than a node has VMs. */

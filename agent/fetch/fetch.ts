@@ -2,18 +2,19 @@ import { messageOf, Problem } from "../../daemon/problem.ts";
 import { type DiskFault, diskFaultOf } from "../cache/disk-fault.ts";
 import { diskProblem } from "../cache/disk-space.ts";
 import { imagePaths } from "../cache/layout.ts";
-import type { FetchPriority, ImageFacts } from "../cache/records.ts";
+import type { AheadTerms, FetchPriority, ImageFacts } from "../cache/records.ts";
 import { sha256OfFile } from "../hash-file.ts";
 import { untilDiskTakesMore } from "./disk-recovery.ts";
 import { etaSeconds, type FetchState, type FetchView, hasEnded } from "./fetch-view.ts";
 import { HttpTransfer } from "./http-transfer.ts";
+import { FetchPace, RatePace, type WaitingPace } from "./pace.ts";
 import { higherPriority } from "./queue.ts";
 import { RateMeter } from "./rate-meter.ts";
 import { SwarmTransfer } from "./swarm-transfer.ts";
 import type { FetchTools, Transfer } from "./transfer.ts";
 
-/** Why a fetch is made to end before its time. */
-type Interruption = "cancelled" | "suspended";
+/** Why a fetch is made to end before its time, or to wait for its turn again. */
+type Interruption = "cancelled" | "suspended" | "yielded";
 
 export interface FetchOptions {
   facts: ImageFacts;
@@ -21,6 +22,11 @@ export interface FetchOptions {
   name: string;
   priority: FetchPriority;
   requestedAt: Date;
+  /** On what terms the seeder has it brought ahead of need, if it does. */
+  ahead: AheadTerms | undefined;
+  /** Of all that is brought ahead of need, together; and whether that leaves the link to others now. */
+  pace: WaitingPace;
+  isHeldBack: () => boolean;
   /** Told of every change of state. */
   onState: () => void;
   /** Finds room for what is missing, or says why there is none. */
@@ -43,6 +49,11 @@ export class Fetch {
   readonly #onState: () => void;
   readonly #lacksRoom: () => Promise<Problem | undefined>;
   readonly #abort = new AbortController();
+  /** Ends when it gives its place to others; new with each start. */
+  #turn = new AbortController();
+  readonly #pace: WaitingPace;
+  readonly #isHeldBack: () => boolean;
+  #ahead: AheadTerms | undefined;
   readonly #rate = new RateMeter();
   readonly #httpRate = new RateMeter();
   readonly #markEnded: () => void;
@@ -73,6 +84,10 @@ export class Fetch {
     this.#priority = asked.priority;
     this.#onState = asked.onState;
     this.#lacksRoom = asked.lacksRoom;
+    this.#ahead = asked.ahead;
+    this.#isHeldBack = asked.isHeldBack;
+    const own = new RatePace(tools.clock, () => this.#ahead?.bytesPerSecondMax ?? 0);
+    this.#pace = new FetchPace([asked.pace, own], () => this.#priority === "prefetch");
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#markEnded = resolve;
@@ -93,6 +108,16 @@ export class Fetch {
 
   get priority(): FetchPriority {
     return this.#priority;
+  }
+
+  /** On what terms the seeder has it brought ahead of need; undefined if it does not, or somebody has asked for it since. */
+  get ahead(): AheadTerms | undefined {
+    return this.#priority === "prefetch" ? this.#ahead : undefined;
+  }
+
+  /** The seeder has it brought ahead of need on these terms from now on. */
+  setAhead(terms: AheadTerms): void {
+    this.#ahead = terms;
   }
 
   /** Seconds from the moment it became active to now or its end; undefined if it never did. */
@@ -133,8 +158,10 @@ export class Fetch {
     if (this.#state !== "queued") return;
     this.#startedAt ??= this.#tools.now();
     this.#startedMs ??= this.#tools.clock.now();
+    this.#turn = new AbortController();
+    this.#delay = "";
     this.#become("active");
-    this.#run().then(
+    this.#run(AbortSignal.any([this.#abort.signal, this.#turn.signal])).then(
       () => this.#end("ready"),
       (error: unknown) => this.#settle(error),
     );
@@ -150,6 +177,11 @@ export class Fetch {
   /** Ends it for good; what has arrived stays on disk. Resolves when nothing writes any more. */
   cancel(): Promise<void> {
     return this.#interrupt("cancelled");
+  }
+
+  /** Gives its place to others: it stops, and is queued again once nothing writes any more. What has arrived stays. */
+  yieldPlace(): void {
+    if (this.#state === "active") this.#turn.abort("yielded" satisfies Interruption);
   }
 
   /** Stops it because the agent stops: the next start resumes it. */
@@ -208,8 +240,12 @@ export class Fetch {
     switch (this.#state) {
       case "queued":
         return this.#delay || "waiting for an active fetch to end";
-      case "active":
-        return this.#transfer?.progress().activity ?? "starting";
+      case "active": {
+        const activity = this.#transfer?.progress().activity ?? "starting";
+        return this.#priority === "prefetch" && this.#isHeldBack()
+          ? `${activity}; slowly, since others are asked for`
+          : activity;
+      }
       case "paused":
         return this.#waitingFor || "waiting for the disk";
       case "verifying": {
@@ -221,8 +257,7 @@ export class Fetch {
     }
   }
 
-  async #run(): Promise<void> {
-    const { signal } = this.#abort;
+  async #run(signal: AbortSignal): Promise<void> {
     for (let tries = 1; ; tries++) {
       const { by, resumed } = await this.#receive(signal);
       this.#verifiedBytes = 0;
@@ -257,7 +292,7 @@ export class Fetch {
     for (;;) {
       signal.throwIfAborted();
       if (useSwarm) {
-        const transfer = new SwarmTransfer(this.#tools, this.facts, await cache.metainfo(this.digest));
+        const transfer = new SwarmTransfer(this.#tools, this.facts, await cache.metainfo(this.digest), this.#pace);
         const outcome = await this.#with(transfer, () => transfer.run(signal));
         if (outcome === "complete") {
           this.#closeTorrent = () => transfer.close();
@@ -266,7 +301,7 @@ export class Fetch {
         }
         useSwarm = false;
       } else {
-        const transfer = new HttpTransfer(this.#tools, this.facts);
+        const transfer = new HttpTransfer(this.#tools, this.facts, this.#pace);
         const outcome = await this.#with(transfer, () => transfer.run(signal));
         if (outcome.kind === "complete") return { by: "http", resumed: outcome.resumed };
         await cache.keepMetainfo(this.digest, outcome.info);
@@ -369,6 +404,13 @@ export class Fetch {
     if (fault === "suspended") {
       await this.#closeTorrent();
       return this.#markEnded();
+    }
+    if (fault === "yielded") {
+      await this.#dropTorrent();
+      // It may have been ended meanwhile.
+      if (this.#abort.signal.aborted) return this.#settle(this.#abort.signal.reason);
+      this.#delay = "it gave its place to one that is asked for";
+      return this.#become("queued");
     }
     this.#error = fault === "cancelled" ? "" : messageOf(fault);
     await this.#closeTorrent();

@@ -2,12 +2,13 @@ import { messageOf, Problem } from "../../daemon/problem.ts";
 import { type DiskFault, diskFaultOf } from "../cache/disk-fault.ts";
 import type { CacheEntry } from "../cache/image-cache.ts";
 import { imagePaths } from "../cache/layout.ts";
-import type { FetchPriority, ImageFacts } from "../cache/records.ts";
+import type { AheadTerms, FetchPriority, ImageFacts } from "../cache/records.ts";
 import { ChangeSignal } from "../change-signal.ts";
 import type { Serial } from "../serial.ts";
 import type { Claim, Space } from "../space.ts";
 import { Fetch } from "./fetch.ts";
 import { type FetchView, hasEnded } from "./fetch-view.ts";
+import { RatePace, trickleBytesPerSecond } from "./pace.ts";
 import { comparePriorities, FetchQueue } from "./queue.ts";
 import type { FetchTools } from "./transfer.ts";
 
@@ -22,6 +23,8 @@ export interface FetchesOptions {
   tools: FetchTools;
   concurrency: number;
   queueMax: number;
+  /** Bytes per second of all that is brought ahead of need, together; 0 is no limit. */
+  prefetchBytesPerSecondMax: number;
   space: Space;
   /** Whether a fetch that finds no room waits for it, instead of being refused. */
   whenFull: "refuse" | "wait";
@@ -29,6 +32,16 @@ export interface FetchesOptions {
   changing: Serial;
   /** Told of every fetch that ends, once. */
   onEnded: (fetch: Fetch) => void;
+  /** Told when one that is brought ahead of need gives its place to another. */
+  onYielded: () => void;
+}
+
+/** What goes with a fetch that somebody does not ask for now. */
+export interface FetchReason {
+  /** Why it is fetched though nobody asks for it now. */
+  unasked?: "resumed" | "repair";
+  /** On what terms the seeder has it brought ahead of need. */
+  ahead?: AheadTerms | undefined;
 }
 
 /** All fetches of the node: one per digest whoever asks, at most so many active but for those that VMs wait for, the rest in a queue by priority. */
@@ -52,11 +65,17 @@ export class Fetches {
   readonly #displaced = new Set<string>();
   #cancelTick: (() => void) | undefined;
   #closing = false;
+  /** Somebody waits for an active fetch: what is brought ahead of need leaves the link to it. */
+  #isUrgentActive = false;
+  readonly #prefetchPace: RatePace;
 
   constructor(options: FetchesOptions) {
     this.#options = options;
     this.#tools = options.tools;
     this.#queue = new FetchQueue(options.concurrency);
+    const limit = options.prefetchBytesPerSecondMax;
+    const held = Math.min(trickleBytesPerSecond, limit || trickleBytesPerSecond);
+    this.#prefetchPace = new RatePace(options.tools.clock, () => (this.#isUrgentActive ? held : limit));
   }
 
   get activeCount(): number {
@@ -112,9 +131,9 @@ export class Fetches {
   /**
    * Fetches an image, unless that is under way. To be called within `changing`.
    *
-   * @param unasked why it is fetched though nobody asks for it now. A fetch that is resumed or repaired waits for room:
-   * nobody is there to be told. Otherwise it counts as a use of the image, and what finds no room waits or is refused as
-   * configured; what can never fit is refused.
+   * @param reason a fetch that is resumed or repaired waits for room: nobody is there to be told. Otherwise it counts as a
+   * use of the image, and what finds no room waits or is refused as configured; what can never fit is refused, and what
+   * the seeder has brought ahead of need never waits.
    * @throws Problem "exhausted" if the queue is full or the disk has no room.
    */
   async ensure(
@@ -122,13 +141,16 @@ export class Fetches {
     name: string,
     priority: FetchPriority,
     requestedAt: Date,
-    unasked?: "resumed" | "repair",
+    reason: FetchReason = {},
   ): Promise<Fetch> {
+    const { unasked, ahead } = reason;
     if (this.#closing) throw new Problem("unavailable", "the agent is stopping");
     const running = this.#current.get(facts.digest);
     if (running) {
       running.raise(priority);
+      if (ahead) running.setAhead(ahead);
       this.#queue.raise(facts.digest, priority);
+      this.#lookForUrgent();
       // One that a VM waits for does not wait for others.
       this.#startNext();
       if (unasked === undefined) await this.#options.space.noteUse(facts.digest, priority);
@@ -143,11 +165,13 @@ export class Fetches {
     }
     const { space, whenFull } = this.#options;
     const isInPlace = unasked === "repair" && (await this.#hasItsLength(facts));
-    const full = isInPlace ? undefined : await space.admit(facts, this.claims());
-    if (full && (full.isHopeless || (whenFull === "refuse" && unasked === undefined))) throw full.problem;
-    await this.#tools.cache.begin(facts, { name, priority, requestedAt: requestedAt.toISOString() });
-    if (unasked === undefined) await space.noteUse(facts.digest, priority);
-    const fetch = this.#take(facts, name, priority, requestedAt);
+    const full = isInPlace ? undefined : await space.admit(facts, this.claims(), priority, ahead);
+    const isWaiting = unasked !== undefined || (whenFull === "wait" && ahead === undefined);
+    if (full && (full.isHopeless || !isWaiting)) throw full.problem;
+    const wanted = { name, priority, requestedAt: requestedAt.toISOString(), ...(ahead && { ahead }) };
+    await this.#tools.cache.begin(facts, wanted);
+    if (unasked === undefined) await space.noteUse(facts.digest, priority, ahead?.expectedUses);
+    const fetch = this.#take(facts, name, priority, requestedAt, ahead);
     if (full) this.#awaitSpace(fetch, full.problem);
     else this.#queue.add(facts.digest, priority);
     this.#startNext();
@@ -163,9 +187,17 @@ export class Fetches {
     return size === sizeBytes;
   }
 
-  #take(facts: ImageFacts, name: string, priority: FetchPriority, requestedAt: Date): Fetch {
+  #take(
+    facts: ImageFacts,
+    name: string,
+    priority: FetchPriority,
+    requestedAt: Date,
+    ahead: AheadTerms | undefined,
+  ): Fetch {
     const fetch = new Fetch(this.#tools, {
-      ...{ facts, name, priority, requestedAt },
+      ...{ facts, name, priority, requestedAt, ahead },
+      pace: this.#prefetchPace,
+      isHeldBack: () => this.#isUrgentActive,
       onState: () => this.#onState(fetch),
       lacksRoom: () => this.#lacksRoom(fetch),
     });
@@ -193,18 +225,18 @@ export class Fetches {
     const wanted = this.#tools.cache
       .list()
       .filter((entry) => !entry.complete && entry.record.wanted !== null)
-      .map((entry) => ({ record: entry.record, ...(entry.record.wanted as NonNullable<typeof entry.record.wanted>) }))
+      .map(({ record, used }) => ({ record, ...askedAs(record.wanted as NonNullable<typeof record.wanted>, used) }))
       .sort((a, b) => (a.requestedAt < b.requestedAt ? -1 : 1));
-    for (const { record, name, priority, requestedAt } of wanted) {
+    for (const { record, name, priority, requestedAt, ahead } of wanted) {
       try {
         const { changing } = this.#options;
-        const unasked = record.damage === undefined ? "resumed" : "repair";
-        await changing.run(() => this.ensure(factsOf(record), name, priority, new Date(requestedAt), unasked));
+        const reason: FetchReason = { unasked: record.damage === undefined ? "resumed" : "repair", ahead };
+        await changing.run(() => this.ensure(factsOf(record), name, priority, new Date(requestedAt), reason));
         this.#tools.log.info({ digest: record.digest }, "going on with a fetch from before the restart");
       } catch (error) {
         const fault = diskFaultOf(error);
         if (fault) {
-          const fetch = this.#take(factsOf(record), name, priority, new Date(requestedAt));
+          const fetch = this.#take(factsOf(record), name, priority, new Date(requestedAt), ahead);
           fetch.startPaused(fault, error, this.#tools.cache.get(record.digest)?.allocatedBytes ?? 0);
         } else {
           this.#tools.log.warn({ digest: record.digest, error: messageOf(error) }, "cannot go on with a fetch");
@@ -258,7 +290,7 @@ export class Fetches {
 
   async #admitLater(fetch: Fetch): Promise<Problem | undefined> {
     try {
-      return (await this.#options.space.admit(fetch.facts, this.claims()))?.problem;
+      return (await this.#options.space.admit(fetch.facts, this.claims(), fetch.priority, fetch.ahead))?.problem;
     } catch (error) {
       return new Problem("exhausted", messageOf(error));
     }
@@ -268,10 +300,31 @@ export class Fetches {
     for (let digest = this.#queue.takeNext(); digest !== undefined; digest = this.#queue.takeNext()) {
       this.#current.get(digest)?.start();
     }
+    const mayYield = (digest: string) => this.#current.get(digest)?.state === "active";
+    for (
+      let digest = this.#queue.takeYielding(mayYield);
+      digest !== undefined;
+      digest = this.#queue.takeYielding(mayYield)
+    ) {
+      const { name, doneBytes } = (this.#current.get(digest) as Fetch).view();
+      this.#tools.log.info(
+        { digest, name, doneBytes },
+        "a fetch ahead of need gives its place to one that is asked for",
+      );
+      this.#options.onYielded();
+      this.#current.get(digest)?.yieldPlace();
+    }
     this.#tick();
   }
 
+  #lookForUrgent(): void {
+    this.#isUrgentActive = [...this.#current.values()].some(
+      ({ state, priority }) => state === "active" && priority !== "prefetch",
+    );
+  }
+
   #onState(fetch: Fetch): void {
+    this.#lookForUrgent();
     if (hasEnded(fetch.state)) {
       this.#current.delete(fetch.digest);
       this.#queue.remove(fetch.digest);
@@ -301,6 +354,10 @@ export class Fetches {
       }
       this.#paused.add(digest);
       this.#queue.remove(digest);
+    } else if (!this.#paused.has(digest)) {
+      // It gave its place to another.
+      this.#queue.remove(digest);
+      this.#queue.add(digest, fetch.priority, true);
     } else {
       this.#paused.delete(digest);
       this.#displaced.delete(digest);
@@ -327,6 +384,13 @@ export class Fetches {
       if (!this.#closing) this.#tick();
     });
   }
+}
+
+/** What was wanted, but that nobody waits any more for somebody to ask: what was brought ahead of need has been asked for. */
+function askedAs(wanted: NonNullable<CacheEntry["record"]["wanted"]>, used: CacheEntry["used"]): typeof wanted {
+  const { ahead, ...asked } = wanted;
+  if (!ahead || used.prefetched) return wanted;
+  return { ...asked, priority: "ensure" };
 }
 
 /** The facts that a record was made of. */

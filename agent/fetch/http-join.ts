@@ -5,6 +5,7 @@ import type { Torrent } from "../../swarm/torrent.ts";
 import type { Clock, PieceSource } from "../../swarm/types.ts";
 import type { ImageFacts } from "../cache/records.ts";
 import type { HttpOrigin } from "./http-origin.ts";
+import type { WaitingPace } from "./pace.ts";
 import { OriginBusy } from "./range-answer.ts";
 import type { FallbackMode } from "./source-policy.ts";
 
@@ -25,6 +26,7 @@ export class HttpJoin {
   readonly #origin: HttpOrigin;
   readonly #facts: ImageFacts;
   readonly #torrent: Torrent;
+  readonly #pace: WaitingPace;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #random: () => number;
@@ -41,6 +43,7 @@ export class HttpJoin {
     origin: HttpOrigin;
     facts: ImageFacts;
     torrent: Torrent;
+    pace: WaitingPace;
     fallback: FallbackMode;
     /** How long a read waits for peers before the origin is asked. */
     wantedAfterMs: number;
@@ -54,6 +57,7 @@ export class HttpJoin {
     this.#origin = options.origin;
     this.#facts = options.facts;
     this.#torrent = options.torrent;
+    this.#pace = options.pace;
     this.#clock = options.clock;
     this.#log = options.log;
     this.#torrent.on("sourceError", (_source, error) => this.#failed(error));
@@ -94,7 +98,7 @@ export class HttpJoin {
     return {
       name: this.#origin.urlOf(this.#facts),
       requestsMax: this.#requestsMax,
-      readyInMs: () => Math.max(0, this.#busyUntilMs - this.#clock.now()),
+      readyInMs: () => Math.max(0, this.#busyUntilMs - this.#clock.now(), this.#pace.waitMs()),
       wantedAfterMs: this.#wantedAfterMs,
       isForWantedOnly: () => this.#scope === "wanted",
       isForLackingOnly: () => this.#scope === "lacking",
@@ -103,6 +107,7 @@ export class HttpJoin {
   }
 
   async #read(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    this.#pace.took(length);
     const bytes = await this.#origin.read(this.#facts, offset, length, signal);
     this.#trouble = "";
     return bytes;

@@ -9,11 +9,15 @@ import { type ImagePaths, imagePaths } from "../cache/layout.ts";
 import type { ImageFacts } from "../cache/records.ts";
 import { wait } from "../clock.ts";
 import { findTorrentInfo } from "../seeding/metadata-probe.ts";
+import type { WaitingPace } from "./pace.ts";
 import { OriginBusy } from "./range-answer.ts";
 import { quietMsMax } from "./source-policy.ts";
 import { type FetchTools, nothingArrives, type Transfer, type TransferProgress } from "./transfer.ts";
 
 const retryLimits: BackoffLimits = { firstMs: 250, longestMs: 15_000 };
+
+/** How often a transfer that is held back looks whether it still is. */
+const paceStepMs = 100;
 
 /** How an HTTP transfer ended. */
 export type HttpOutcome =
@@ -32,14 +36,16 @@ export class HttpTransfer implements Transfer {
   readonly #facts: ImageFacts;
   readonly #disk: Disk;
   readonly #paths: ImagePaths;
+  readonly #pace: WaitingPace;
   #doneBytes = 0;
   #httpBytes = 0;
   #bytesAtMs: number;
   #resumed = false;
   #trouble = "";
 
-  constructor(tools: FetchTools, facts: ImageFacts) {
+  constructor(tools: FetchTools, facts: ImageFacts, pace: WaitingPace) {
     this.#tools = tools;
+    this.#pace = pace;
     this.#facts = facts;
     this.#disk = tools.cache.layout.disk;
     this.#paths = imagePaths(tools.cache.layout, facts.digest);
@@ -154,6 +160,11 @@ export class HttpTransfer implements Transfer {
         );
       }
       await this.#append(file, chunk);
+      this.#pace.took(chunk.length);
+      // In short steps: somebody may come to wait for the image.
+      for (let waitMs = this.#pace.waitMs(); waitMs > 0; waitMs = this.#pace.waitMs()) {
+        await wait(this.#tools.clock, Math.min(waitMs, paceStepMs), signal);
+      }
     }
     if (this.#doneBytes < sizeBytes) throw new Problem("unavailable", "the origin ended the download early");
   }

@@ -13,7 +13,9 @@ const rank: Record<FetchPriority, number> = { demand: 0, ensure: 1, prefetch: 2 
  */
 export class FetchQueue {
   readonly #activeMax: number;
-  readonly #active = new Set<string>();
+  readonly #active = new Map<string, FetchPriority>();
+  /** Those of `#active` that have been told to give their place to others. */
+  readonly #yielding = new Set<string>();
   readonly #waiting: { digest: string; priority: FetchPriority }[] = [];
 
   /** @param activeMax fetches active at once, but for those that VMs wait for */
@@ -30,14 +32,21 @@ export class FetchQueue {
     return this.#waiting.map(({ digest }) => digest);
   }
 
-  /** Puts a fetch in its place. The caller has looked that the digest is not in the queue, and bounds its length. */
-  add(digest: string, priority: FetchPriority): void {
-    const behind = this.#waiting.findIndex((other) => rank[other.priority] > rank[priority]);
+  /**
+   * Puts a fetch in its place. The caller has looked that the digest is not in the queue, and bounds its length.
+   *
+   * @param isFirst whether it goes before its equals, as one does that had begun
+   */
+  add(digest: string, priority: FetchPriority, isFirst = false): void {
+    const least = isFirst ? rank[priority] : rank[priority] + 1;
+    const behind = this.#waiting.findIndex((other) => rank[other.priority] >= least);
     this.#waiting.splice(behind === -1 ? this.#waiting.length : behind, 0, { digest, priority });
   }
 
-  /** Moves a waiting fetch up if `priority` is higher than it had; never down. */
+  /** Moves a waiting fetch up if `priority` is higher than it had; never down. An active one yields no more if it is. */
   raise(digest: string, priority: FetchPriority): void {
+    const active = this.#active.get(digest);
+    if (active) this.#active.set(digest, higherPriority(active, priority));
     const index = this.#waiting.findIndex((entry) => entry.digest === digest);
     const entry = this.#waiting[index];
     if (!entry || rank[entry.priority] <= rank[priority]) return;
@@ -50,13 +59,30 @@ export class FetchQueue {
     const beyond = this.#waiting[0]?.priority === "demand" ? demandActiveMax : 0;
     if (this.#active.size >= this.#activeMax + beyond) return undefined;
     const next = this.#waiting.shift();
-    if (next) this.#active.add(next.digest);
+    if (next) this.#active.set(next.digest, next.priority);
     return next?.digest;
+  }
+
+  /**
+   * An active fetch that is ahead of need and must give its place to one that waits and is not: the last that began. To
+   * be taken out and added again once it has stopped.
+   *
+   * @param mayYield whether a fetch can stop now
+   */
+  takeYielding(mayYield: (digest: string) => boolean): string | undefined {
+    const urgent = this.#waiting.filter(({ priority }) => priority !== "prefetch").length;
+    if (this.#active.size < this.#activeMax || this.#yielding.size >= urgent) return undefined;
+    const last = [...this.#active]
+      .reverse()
+      .find(([digest, priority]) => priority === "prefetch" && !this.#yielding.has(digest) && mayYield(digest));
+    if (last) this.#yielding.add(last[0]);
+    return last?.[0];
   }
 
   /** Takes a fetch out, waiting or active. */
   remove(digest: string): void {
     this.#active.delete(digest);
+    this.#yielding.delete(digest);
     const index = this.#waiting.findIndex((entry) => entry.digest === digest);
     if (index !== -1) this.#waiting.splice(index, 1);
   }

@@ -8,6 +8,7 @@ import type { ImageFacts } from "../cache/records.ts";
 import { wait } from "../clock.ts";
 import { magnetPeersFrom } from "../endpoint.ts";
 import { HttpJoin, type HttpScope } from "./http-join.ts";
+import type { WaitingPace } from "./pace.ts";
 import { OriginBusy } from "./range-answer.ts";
 import { RateMeter } from "./rate-meter.ts";
 import { chooseSource, quietMsMax, type SourceChoice } from "./source-policy.ts";
@@ -66,7 +67,7 @@ export class SwarmTransfer implements Transfer {
    *
    * @param info the torrent's info dictionary, where it is known from an earlier try
    */
-  constructor(tools: FetchTools, facts: ImageFacts, info: TorrentInfo | undefined) {
+  constructor(tools: FetchTools, facts: ImageFacts, info: TorrentInfo | undefined, pace: WaitingPace) {
     this.#tools = tools;
     this.#facts = facts;
     this.#startedMs = this.#swarmBytesAtMs = this.#anyBytesAtMs = this.#doneBytesAtMs = tools.clock.now();
@@ -81,11 +82,12 @@ export class SwarmTransfer implements Transfer {
       havePath: have,
       expectedLengthBytes: facts.sizeBytes,
       peers: this.#knownPeers(),
+      pace,
     });
     const { origin, clock, random, log, rules } = tools;
     const { fallback, demandPatienceMs: wantedAfterMs } = rules;
     const torrent = this.#torrent;
-    this.#http = new HttpJoin({ origin, facts, torrent, fallback, wantedAfterMs, clock, random, log });
+    this.#http = new HttpJoin({ origin, facts, torrent, pace, fallback, wantedAfterMs, clock, random, log });
   }
 
   /**

@@ -9,6 +9,7 @@ import {
   type NodeSchema,
   type SwarmEndpoint,
 } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import type { Directive, ReportedPrefetchSchema } from "../../proto/gen/bootswarm/seeder/v1/prefetch_pb.js";
 import type { Clock } from "../../swarm/types.ts";
 import { type BackoffLimits, backoffMs } from "../backoff.ts";
 import type { ChangeSignal } from "../change-signal.ts";
@@ -28,6 +29,7 @@ export interface NodeSnapshot {
   node: MessageInitShape<typeof NodeSchema>;
   holdings: (MessageInitShape<typeof HoldingSchema> & { digest: string })[];
   fetches: MessageInitShape<typeof FetchSchema>[];
+  prefetches: MessageInitShape<typeof ReportedPrefetchSchema>[];
   fetchesActive: boolean;
   /** Pieces that failed their hash since the start. */
   pieceVerifyFailures: bigint;
@@ -48,6 +50,8 @@ export interface ReporterOptions {
   onSeeders: (urls: string[]) => void;
   /** Told of peers of images that are being fetched. */
   onImagePeers: (told: ImagePeers[]) => void;
+  /** Told what the seeder asks of this node. */
+  onDirectives: (directives: Directive[]) => void;
   onResult: (result: "ok" | "failed") => void;
   clock: Clock;
   random: () => number;
@@ -94,7 +98,7 @@ export class Reporter {
 
   /** One report. "again": the inventory wants a full one at once. "active": fetches are under way. */
   async #report(signal: AbortSignal): Promise<"idle" | "active" | "again" | "failed"> {
-    const { snapshot, epoch, onBootstrap, onImagePeers, onSeeders, onResult } = this.#options;
+    const { snapshot, epoch, onBootstrap, onImagePeers, onSeeders, onDirectives, onResult } = this.#options;
     try {
       const now = await snapshot();
       const held = new Map(now.holdings.map((holding) => [holding.digest, fingerprint(holding)]));
@@ -110,6 +114,7 @@ export class Reporter {
           removedDigests: plan.removed,
           fetches: now.fetches,
           pieceVerifyFailures: now.pieceVerifyFailures,
+          prefetches: now.prefetches,
         },
         { signal, timeoutMs: reportTimeoutMs },
       );
@@ -118,6 +123,7 @@ export class Reporter {
       onSeeders(answer.seederUrls);
       onBootstrap(answer.bootstrap);
       onImagePeers(answer.imagePeers);
+      onDirectives(answer.directives);
       // A full report that is answered by a wish for a full report must not become a busy loop.
       if (answer.fullReportWanted && !plan.full) return "again";
       return now.fetchesActive ? "active" : "idle";

@@ -3,6 +3,7 @@ import { diskSpaceOf } from "../cache/disk-space.ts";
 import type { ImageCache } from "../cache/image-cache.ts";
 import { fetchMessage } from "../fetch/fetch-view.ts";
 import type { Fetches } from "../fetch/fetches.ts";
+import type { Prefetcher } from "../prefetch/prefetcher.ts";
 import type { NodeSnapshot } from "./reporter.ts";
 
 /** Who the node is. */
@@ -23,6 +24,7 @@ export async function nodeSnapshot(
   identity: NodeIdentity,
   cache: ImageCache,
   fetches: Fetches,
+  prefetcher: Prefetcher,
   intervalMs: number,
   pieceVerifyFailures: number,
 ): Promise<NodeSnapshot> {
@@ -34,6 +36,7 @@ export async function nodeSnapshot(
       diskFreeBytes: BigInt(freeBytes),
       diskSizeBytes: BigInt(sizeBytes),
       reportIntervalMs: intervalMs,
+      prefetch: prefetcher.allowance({ freeBytes, sizeBytes }),
     },
     holdings: cache
       .list()
@@ -42,9 +45,11 @@ export async function nodeSnapshot(
         digest: record.digest,
         allocatedBytes: BigInt(allocatedBytes),
         pinned: used.pinned,
-        lastUsedAt: timestampFromDate(new Date(used.lastUsedAt)),
+        // Nobody has asked yet for what was brought ahead of need.
+        ...(!used.prefetched && { lastUsedAt: timestampFromDate(new Date(used.lastUsedAt)) }),
       })),
     fetches: fetches.current().map((fetch) => fetchMessage(fetch.view())),
+    prefetches: prefetcher.reported(),
     fetchesActive: fetches.activeCount > 0,
     pieceVerifyFailures: BigInt(pieceVerifyFailures),
   };

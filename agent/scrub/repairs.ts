@@ -85,7 +85,9 @@ export class Repairs {
     const { cache, fetches, onRepair, now } = this.#options;
     const record = cache.get(digest)?.record;
     if (!record) return undefined;
-    const fetch = await fetches.ensure(factsOf(record), record.names[0] ?? "", "ensure", now(), "repair");
+    const fetch = await fetches.ensure(factsOf(record), record.names[0] ?? "", "ensure", now(), {
+      unasked: "repair",
+    });
     void fetch.ended.then(() => {
       if (fetch.state === "ready") onRepair("repaired");
       else if (fetch.state === "failed") onRepair("failed");

@@ -70,7 +70,17 @@ export async function bootAgent(world: SimWorld): Promise<SimAgent> {
   const seeding = new Seeding({ cache, swarm, seederPeers, clock, log });
   const inUse = new InUse();
   const rules = { ...config.cache, quotaBytes: world.quotaBytes ?? 0, freeFloorBytes: 0, prefetchGraceMs };
-  const space = new Space({ cache, inUse, rules, seeding, onEvicted: () => {}, clock, now, log });
+  const space = new Space({
+    cache,
+    inUse,
+    rules,
+    seeding,
+    onEvicted: () => {},
+    onPrefetchUsed: () => {},
+    clock,
+    now,
+    log,
+  });
   const changing = new Serial();
   const origin = originOf(catalogue, clock) as unknown as HttpOrigin;
   const fetches = new Fetches({
@@ -80,7 +90,8 @@ export async function bootAgent(world: SimWorld): Promise<SimAgent> {
       rules: { ...config.fetch, swarmPatienceMs: 1e9, stallMs: 1e9, demandPatienceMs: 1e9 },
       random: () => random.next(),
     },
-    ...{ concurrency: 3, queueMax: 10, whenFull: "refuse", space, changing },
+    ...{ concurrency: 3, queueMax: 10, prefetchBytesPerSecondMax: 0, whenFull: "refuse", space, changing },
+    onYielded: () => {},
     onEnded: (fetch) => {
       if (fetch.state === "ready") seeding.consider(fetch.digest);
     },

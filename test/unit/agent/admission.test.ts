@@ -7,6 +7,7 @@ import {
   freeFloorOf,
   type SpaceNow,
   type SpaceRules,
+  type SpaceWanted,
 } from "../../../agent/cache/admission.ts";
 import { type EvictionCandidate, evictionBar } from "../../../agent/cache/eviction.ts";
 
@@ -38,8 +39,9 @@ function decide(
   now: Partial<SpaceNow> = {},
   candidates: EvictionCandidate[] = [],
   more: Partial<SpaceRules> = {},
+  ahead: Partial<SpaceWanted> = {},
 ) {
-  const wanted = { sizeBytes: bytes, neededBytes: bytes };
+  const wanted = { sizeBytes: bytes, neededBytes: bytes, isAsked: false, ...ahead };
   return decideAdmission(wanted, { ...roomy, ...now }, candidates, { ...rules, ...more }, nowMs);
 }
 
@@ -58,7 +60,32 @@ describe("a fetch is admitted", () => {
 
   test("whatever the figures, if all its bytes are on disk", () => {
     const now = { ...roomy, freeBytes: 0, allocatedBytes: 20 * GiB };
-    expect(decideAdmission({ sizeBytes: GiB, neededBytes: 0 }, now, [], rules, nowMs).kind).toBe("admit");
+    expect(decideAdmission({ sizeBytes: GiB, neededBytes: 0, isAsked: true }, now, [], rules, nowMs).kind).toBe(
+      "admit",
+    );
+  });
+
+  test("in the place of what was just brought ahead of need, if somebody asks for it and nothing else can go", () => {
+    const ahead = candidate({ digest: "ahead", sizeBytes: 4 * GiB, prefetchedMs: nowMs });
+    const plain = candidate({ digest: "plain", sizeBytes: 4 * GiB, uses: 100 });
+    const now = { allocatedBytes: 10 * GiB };
+    const asked = (bytes: number, isAsked: boolean) => {
+      const decision = decide(bytes, now, [ahead, plain], {}, { isAsked });
+      return decision.kind === "evict" ? decision.victims.map(({ digest }) => digest) : decision.kind;
+    };
+    expect(asked(GiB, true)).toEqual(["plain"]);
+    expect(asked(5 * GiB, false)).toBe("full");
+    expect(asked(5 * GiB, true)).toEqual(["ahead", "plain"]);
+  });
+
+  test("ahead of need in the place of what is worth less, never of what is worth more", () => {
+    const seldom = candidate({ digest: "seldom", uses: 1, lastUsedMs: nowMs });
+    const often = candidate({ digest: "often", uses: 8, lastUsedMs: nowMs });
+    const now = { allocatedBytes: 10 * GiB };
+    const at = (worth: number) => decide(GiB, now, [often, seldom], {}, { worth });
+    expect(at(4)).toMatchObject({ kind: "evict", victims: [{ digest: "seldom" }] });
+    const refused = at(1);
+    expect(refused.kind === "full" && refused.reason).toContain("0 B of what is worth less than it can be evicted");
   });
 
   test("once others have gone, where that is enough", () => {
@@ -143,7 +170,7 @@ test("whatever the figures: what is admitted fits the quota and leaves the floor
       const now = { allocatedBytes, reservedBytes, freeBytes, diskBytes: 20_000 };
       const neededBytes = Math.max(0, sizeBytes - hereBytes);
       const all: SpaceRules = { ...limits, prefetchGraceMs: 1_000 };
-      const decision = decideAdmission({ sizeBytes, neededBytes }, now, candidates, all, nowMs);
+      const decision = decideAdmission({ sizeBytes, neededBytes, isAsked: false }, now, candidates, all, nowMs);
       if (decision.kind === "full" || neededBytes === 0) return;
       const gone = decision.kind === "evict" ? decision.victims : [];
       const ours = allocatedBytes - gone.reduce((sum, each) => sum + each.allocatedBytes, 0);

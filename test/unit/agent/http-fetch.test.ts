@@ -257,13 +257,14 @@ describe("many requests", () => {
       await answers.next();
       ends.push(drain(answers));
     }
-    await expect.poll(() => gate.waiting.length).toBe(3);
+    // One that is ahead of need has given its place to the one that is not.
+    await expect.poll(() => gate.waiting.length).toBe(4);
     const { fetches } = await agent.service.listFetches({});
     expect(fetches.map(({ state }) => state)).toEqual([
       ...Array(3).fill(FetchState.ACTIVE),
       ...Array(5).fill(FetchState.QUEUED),
     ]);
-    expect(fetches.map(({ name }) => name).slice(3)).toEqual(["image-7", "image-3", "image-4", "image-5", "image-6"]);
+    expect(fetches.map(({ name }) => name).slice(3)).toEqual(["image-2", "image-3", "image-4", "image-5", "image-6"]);
     expect(await agent.service.getStatus({})).toMatchObject({
       fetchesActive: 3,
       fetchesActiveMax: 3,

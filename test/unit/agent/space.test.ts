@@ -123,16 +123,29 @@ test("the least used image gives way: it is no longer served, the inventory is t
   await expect.poll(held).toEqual(digests);
 });
 
-test("what was prefetched is not evicted before its grace has passed, a restart notwithstanding", async () => {
-  const seeder = await startScriptedSeeder([image("ahead"), image("new")]);
+test("what was prefetched does not give way to another prefetch before its grace has passed, a restart notwithstanding", async () => {
+  const seeder = await startScriptedSeeder([image("ahead"), image("more"), image("new")]);
   const quota = { "cache.quotaBytes": 6 * MiB };
   const agent = await startAgent(seeder.url, quota);
-  for await (const _ of agent.service.ensureImage({ image: "ahead", priority: FetchPriority.PREFETCH }));
-  const refused = await problemOf(fetchToEnd(agent, "new"));
+  const prefetch = async (image: string, by = agent) => {
+    for await (const _ of by.service.ensureImage({ image, priority: FetchPriority.PREFETCH }));
+  };
+  await prefetch("ahead");
+  const refused = await problemOf(prefetch("more"));
   expect(refused.rawMessage).toContain("just prefetched: 4.0 MiB");
-  const later = await agent.restart({ "cache.prefetchGraceMs": 0 });
-  await fetchToEnd(later, "new");
-  expect(await cached(later)).toEqual(["new"]);
+  const again = await agent.restart();
+  await expect(prefetch("more", again)).rejects.toThrow("just prefetched");
+  const later = await again.restart({ "cache.prefetchGraceMs": 0 });
+  await prefetch("more", later);
+  expect(await cached(later)).toEqual(["more"]);
+});
+
+test("what was prefetched gives way to what somebody asks for", async () => {
+  const seeder = await startScriptedSeeder([image("ahead"), image("new")]);
+  const agent = await startAgent(seeder.url, { "cache.quotaBytes": 6 * MiB });
+  for await (const _ of agent.service.ensureImage({ image: "ahead", priority: FetchPriority.PREFETCH }));
+  await fetchToEnd(agent, "new");
+  expect(await cached(agent)).toEqual(["new"]);
 });
 
 test("a prefetched image that was asked for is evicted like any other", async () => {

@@ -1,0 +1,82 @@
+/**
+ * How fast images are fetched that are brought ahead of need: at the operator's rate while the link has nothing better to
+ * do, and at next to nothing while somebody waits for another image. The connections stay, so that it goes on at once.
+ */
+import type { Clock, Pace } from "../../swarm/types.ts";
+
+/**
+ * What is left to all prefetches together while others are active: a thousandth of a gigabit link, and enough for a
+ * transfer not to look dead.
+ */
+export const trickleBytesPerSecond = 128 * 1024;
+/** What may come at once, in seconds: torrents look for what to ask for four times a second. */
+const burstSeconds = 0.5;
+
+/** A bucket of bytes that fills at a rate which may change. */
+export class RatePace implements Pace {
+  readonly #clock: Clock;
+  readonly #bytesPerSecond: () => number;
+  #allowance = 0;
+  #filledAtMs: number;
+
+  /** @param bytesPerSecond as of now; 0 is no limit */
+  constructor(clock: Clock, bytesPerSecond: () => number) {
+    this.#clock = clock;
+    this.#bytesPerSecond = bytesPerSecond;
+    this.#filledAtMs = clock.now();
+  }
+
+  roomBytes(): number {
+    const rate = this.#fill();
+    return rate === 0 ? Number.POSITIVE_INFINITY : Math.max(0, this.#allowance);
+  }
+
+  took(bytes: number): void {
+    if (this.#fill() !== 0) this.#allowance -= bytes;
+  }
+
+  /** Milliseconds until anything may be asked for; 0 if now. */
+  waitMs(): number {
+    const rate = this.#fill();
+    return rate === 0 || this.#allowance > 0 ? 0 : Math.ceil((-this.#allowance * 1_000) / rate) + 1;
+  }
+
+  #fill(): number {
+    const rate = this.#bytesPerSecond();
+    const nowMs = this.#clock.now();
+    const earned = ((nowMs - this.#filledAtMs) * rate) / 1_000;
+    this.#filledAtMs = nowMs;
+    this.#allowance = rate === 0 ? 0 : Math.min(this.#allowance + earned, rate * burstSeconds);
+    return rate;
+  }
+}
+
+/** A pace that can be waited for. */
+export interface WaitingPace extends Pace {
+  /** Milliseconds until anything may be asked for; 0 if now. */
+  waitMs(): number;
+}
+
+/** Several paces at once, for as long as `isBound` says so; no bound otherwise. */
+export class FetchPace implements WaitingPace {
+  readonly #paces: readonly WaitingPace[];
+  readonly #isBound: () => boolean;
+
+  constructor(paces: readonly WaitingPace[], isBound: () => boolean) {
+    this.#paces = paces;
+    this.#isBound = isBound;
+  }
+
+  roomBytes(): number {
+    if (!this.#isBound()) return Number.POSITIVE_INFINITY;
+    return Math.min(...this.#paces.map((pace) => pace.roomBytes()));
+  }
+
+  took(bytes: number): void {
+    if (this.#isBound()) for (const pace of this.#paces) pace.took(bytes);
+  }
+
+  waitMs(): number {
+    return this.#isBound() ? Math.max(...this.#paces.map((pace) => pace.waitMs())) : 0;
+  }
+}
