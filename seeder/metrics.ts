@@ -2,6 +2,7 @@ import { Counter, Gauge, Histogram, type Registry } from "prom-client";
 import type { Swarm } from "../swarm/swarm.ts";
 import type { Catalog } from "./catalog/catalog.ts";
 import type { Image } from "./catalog/image.ts";
+import type { ReportPacing } from "./inventory/pacing.ts";
 import type { FallbackBudget, FallbackMode } from "./origin/fallback-budget.ts";
 import type { UploadResult } from "./origin/upload.ts";
 
@@ -13,6 +14,7 @@ export interface SeederMetrics {
   originSent(bytes: number, mode: FallbackMode | undefined): void;
   originAnswered(status: number): void;
   reported(kind: "full" | "delta" | "refused", seconds: number): void;
+  diverged(): void;
 }
 
 /** What is read when metrics are asked for. */
@@ -20,6 +22,7 @@ export interface MetricSources {
   catalog: Pick<Catalog, "list">;
   swarm: Pick<Swarm, "status">;
   nodeCounts: () => { up: number; lost: number };
+  pacing: Pick<ReportPacing, "stretch" | "waiting">;
   fallback: Pick<FallbackBudget, "slotsInUse" | "waiting" | "refused">;
 }
 
@@ -73,6 +76,11 @@ export function createSeederMetrics(registry: Registry): SeederMetrics {
     buckets: [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3],
     registers,
   });
+  const diverged = new Counter({
+    name: "bootswarm_seeder_reports_diverged_total",
+    help: "Reports whose checksum disagreed with what had been told; each is healed by a full report",
+    registers,
+  });
   return {
     uploadEnded: (result, receivedBytes) => {
       uploads.inc({ result });
@@ -88,11 +96,15 @@ export function createSeederMetrics(registry: Registry): SeederMetrics {
       reports.inc({ kind });
       reportSeconds.observe(seconds);
     },
+    diverged: () => diverged.inc(),
   };
 }
 
 /** Makes the metrics that are read from the seeder's parts when they are asked for. */
-export function observeSeeder(registry: Registry, { catalog, swarm, nodeCounts, fallback }: MetricSources): void {
+export function observeSeeder(
+  registry: Registry,
+  { catalog, swarm, nodeCounts, pacing, fallback }: MetricSources,
+): void {
   const registers = [registry];
   const catalogGauge = (name: string, help: string, read: (images: Image[]) => number) =>
     new Gauge({
@@ -130,6 +142,12 @@ export function observeSeeder(registry: Registry, { catalog, swarm, nodeCounts, 
   counter("bootswarm_seeder_sent_bytes_total", "Image bytes sent to peers", () => swarm.status().sentBytes);
   gauge("bootswarm_seeder_peers", "Connected peers", () => swarm.status().peers);
   gauge("bootswarm_seeder_dht_nodes", "Nodes in the DHT's routing table", () => swarm.status().dhtNodes);
+  gauge(
+    "bootswarm_seeder_report_stretch",
+    "How many times longer nodes rest as the seeder is busy",
+    () => pacing.stretch,
+  );
+  gauge("bootswarm_seeder_full_reports_waiting", "Nodes told to wait with a full report", () => pacing.waiting);
   gauge("bootswarm_seeder_fallback_slots_in_use", "Slots in use (origin.fallbackSlots)", () => fallback.slotsInUse);
   gauge("bootswarm_seeder_fallback_nodes_waiting", "Nodes told to ask again for a slot", () => fallback.waiting);
   counter(

@@ -97,7 +97,7 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   const { fallbackSlots: slots, fallbackBytesPerSecond: bytesPerSecond } = config.origin;
   const fallback = new FallbackBudget({ slots, bytesPerSecond }, () => performance.now(), Math.random);
   const nodeCounts = () => keeper.inventory.counts(Date.now());
-  observeSeeder(registry, { catalog, swarm, nodeCounts, fallback });
+  observeSeeder(registry, { catalog, swarm, nodeCounts, pacing: keeper.pacing, fallback });
   const dashboard = stack.adopt(
     new Dashboard({
       version: programVersion(),
@@ -147,6 +147,7 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
     nowMs: Date.now,
     random: Math.random,
     onReport: metrics.reported,
+    onDiverged: metrics.diverged,
     onNodeReport: (report) => dashboard.reported(report),
   });
   const sent = (bytes: number, mode: FallbackMode | undefined) => {

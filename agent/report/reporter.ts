@@ -1,5 +1,7 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { TimestampSchema, timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { holdingHash } from "../../daemon/holdings-checksum.ts";
 import type { Log } from "../../daemon/log.ts";
 import type { FetchSchema } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import {
@@ -16,18 +18,21 @@ import type { ChangeSignal } from "../change-signal.ts";
 import { wait } from "../clock.ts";
 import { moveSpreadMsMax, type Seeders } from "../seeders/seeders.ts";
 import { ReportLedger } from "./ledger.ts";
+import { type NextReport, nextReport } from "./pace.ts";
 
 /** Changes within this time of a report go together in the next. */
 const coalesceMs = 250;
-/** Longest between reports while fetches are active, so that the inventory knows how far they are. */
-const progressIntervalMsMax = 2_000;
 const reportTimeoutMs = 10_000;
-const retryLimits: BackoffLimits = { firstMs: 500, longestMs: 15_000 };
+const retryFirstMs = 500;
+/** Longest between tries, where the interval is longer: a seeder that is back hears of its nodes soon. */
+const retryLongestMs = 15_000;
+
+type HoldingMessage = MessageInitShape<typeof HoldingSchema> & { digest: string };
 
 /** The node as of now. */
 export interface NodeSnapshot {
   node: MessageInitShape<typeof NodeSchema>;
-  holdings: (MessageInitShape<typeof HoldingSchema> & { digest: string })[];
+  holdings: HoldingMessage[];
   fetches: MessageInitShape<typeof FetchSchema>[];
   prefetches: MessageInitShape<typeof ReportedPrefetchSchema>[];
   fetchesActive: boolean;
@@ -63,6 +68,8 @@ export class Reporter {
   readonly #options: ReporterOptions;
   readonly #client: Client<typeof InventoryService>;
   readonly #ledger = new ReportLedger();
+  /** No full report before this time of the clock. */
+  #fullDueAtMs = 0;
 
   constructor(options: ReporterOptions) {
     this.#options = options;
@@ -72,6 +79,10 @@ export class Reporter {
   /** Reports at once, on every change, and at the interval, until the signal aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, intervalMs, triggers, log, seeders } = this.#options;
+    const retryLimits: BackoffLimits = {
+      firstMs: retryFirstMs,
+      longestMs: Math.max(retryFirstMs, Math.min(retryLongestMs, intervalMs)),
+    };
     for (let failures = 0; !signal.aborted; ) {
       const versions = triggers.map((trigger) => trigger.version);
       const { url } = seeders;
@@ -87,8 +98,7 @@ export class Reporter {
         } else {
           if (failures > 0) log.info({ url: seeders.url }, "a seeder answers again");
           failures = 0;
-          const restMs = outcome === "active" ? Math.min(intervalMs, progressIntervalMsMax) : intervalMs;
-          if (outcome !== "again") await this.#untilChange(versions, restMs, signal);
+          if (outcome.restMs > 0) await this.#untilChange(versions, outcome.restMs, signal);
         }
       } catch {
         return;
@@ -96,13 +106,14 @@ export class Reporter {
     }
   }
 
-  /** One report. "again": the inventory wants a full one at once. "active": fetches are under way. */
-  async #report(signal: AbortSignal): Promise<"idle" | "active" | "again" | "failed"> {
-    const { snapshot, epoch, onBootstrap, onImagePeers, onSeeders, onDirectives, onResult } = this.#options;
+  /** One report; says when the next is due. */
+  async #report(signal: AbortSignal): Promise<NextReport | "failed"> {
+    const { snapshot, epoch, intervalMs, clock, random, onBootstrap, onImagePeers, onSeeders, onDirectives, onResult } =
+      this.#options;
     try {
       const now = await snapshot();
-      const held = new Map(now.holdings.map((holding) => [holding.digest, fingerprint(holding)]));
-      const plan = this.#ledger.next(held);
+      const held = new Map(now.holdings.map((holding) => [holding.digest, hashOf(holding)]));
+      const plan = this.#ledger.next(held, clock.now() >= this.#fullDueAtMs);
       const tell = new Set(plan.tell);
       const answer = await this.#client.report(
         {
@@ -112,6 +123,7 @@ export class Reporter {
           full: plan.full,
           holdings: now.holdings.filter((holding) => tell.has(holding.digest)),
           removedDigests: plan.removed,
+          holdingsChecksum: plan.checksum,
           fetches: now.fetches,
           pieceVerifyFailures: now.pieceVerifyFailures,
           prefetches: now.prefetches,
@@ -124,9 +136,9 @@ export class Reporter {
       onBootstrap(answer.bootstrap);
       onImagePeers(answer.imagePeers);
       onDirectives(answer.directives);
-      // A full report that is answered by a wish for a full report must not become a busy loop.
-      if (answer.fullReportWanted && !plan.full) return "again";
-      return now.fetchesActive ? "active" : "idle";
+      const next = nextReport(answer, intervalMs, now.fetchesActive, plan.full, random);
+      this.#fullDueAtMs = clock.now() + next.fullAfterMs;
+      return next;
     } catch {
       // The transport has taken note of why.
       this.#ledger.lost();
@@ -152,6 +164,7 @@ export class Reporter {
   }
 }
 
-function fingerprint(holding: MessageInitShape<typeof HoldingSchema>): string {
-  return JSON.stringify(holding, (_key, value: unknown) => (typeof value === "bigint" ? value.toString() : value));
+function hashOf({ digest, allocatedBytes = 0n, pinned = false, lastUsedAt }: HoldingMessage): bigint {
+  const lastUsedAtMs = lastUsedAt && timestampMs(create(TimestampSchema, lastUsedAt));
+  return holdingHash({ digest, allocatedBytes, pinned, lastUsedAtMs });
 }

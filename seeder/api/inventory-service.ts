@@ -23,6 +23,8 @@ export interface InventoryServiceParts {
   onReport: (kind: "full" | "delta" | "refused", seconds: number) => void;
   /** Told of every report that was taken. */
   onNodeReport: (report: NodeReport) => void;
+  /** Told of reports whose checksum disagrees with what was told. */
+  onDiverged: () => void;
 }
 
 export function createInventoryService(parts: InventoryServiceParts): ServiceImpl<typeof InventoryService> {
@@ -33,11 +35,12 @@ export function createInventoryService(parts: InventoryServiceParts): ServiceImp
       let kind: "full" | "delta" | "refused" = "refused";
       try {
         const report = nodeReportFrom(request, context.values.get(remoteAddress));
-        const { fullReportWanted } = keeper.report(report);
+        const { diverged, ...answer } = keeper.report(report);
         parts.onNodeReport(report);
         kind = request.full ? "full" : "delta";
+        if (diverged) parts.onDiverged();
         const imagePeers = keeper.inventory.peersFor(report.node.id, nowMs(), parts.random);
-        return { fullReportWanted, bootstrap: [endpoint], imagePeers };
+        return { ...answer, bootstrap: [endpoint], imagePeers };
       } finally {
         parts.onReport(kind, (performance.now() - startMs) / 1_000);
       }

@@ -4,15 +4,28 @@ import { messageOf } from "../../daemon/problem.ts";
 import type { InventoryStore } from "../store/store.ts";
 import type { NodeReport } from "./facts.ts";
 import { Inventory } from "./inventory.ts";
+import { isActive } from "./node-view.ts";
+import { type Pace, ReportPacing } from "./pacing.ts";
 
 /**
  * Changes wait this long for others to be written with them. A crash loses no more than this, and full reports bring
  * it back.
  */
 const saveDelayMs = 1_000;
+/** Between looks at how busy this process is. */
+const loadIntervalMs = 1_000;
+
+/** What a node is told in answer to its report. */
+export interface ReportAnswer extends Pace {
+  fullReportWanted: boolean;
+  fullReportAfterMs: number;
+  /** Whether the node's reports and its checksum disagreed. */
+  diverged: boolean;
+}
 
 export class InventoryKeeper {
   readonly inventory = new Inventory();
+  readonly pacing = new ReportPacing();
   readonly #store: InventoryStore;
   readonly #log: Log;
   readonly #nowMs: () => number;
@@ -20,6 +33,7 @@ export class InventoryKeeper {
   #changed = new Map<string, boolean>();
   #removed = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
+  #loadTimer: NodeJS.Timeout | undefined;
   #saving: Promise<void> = Promise.resolve();
 
   private constructor(store: InventoryStore, log: Log, nowMs: () => number) {
@@ -32,17 +46,24 @@ export class InventoryKeeper {
   static async open(store: InventoryStore, log: Log, nowMs: () => number): Promise<InventoryKeeper> {
     const keeper = new InventoryKeeper(store, log, nowMs);
     keeper.inventory.restore(await store.loadNodes());
+    keeper.#watchLoad();
     return keeper;
   }
 
   /**
-   * Takes a report in and says whether the node must send a full one next.
+   * Takes a report in and says what the node is to do next.
    *
    * @throws Problem "exhausted" if a bound is reached.
    */
-  report(report: NodeReport): { fullReportWanted: boolean } {
-    const { id, name } = report.node;
-    const outcome = this.inventory.report(report, this.#nowMs());
+  report(report: NodeReport): ReportAnswer {
+    const { id, name, reportIntervalMs } = report.node;
+    const nowMs = this.#nowMs();
+    const pace = this.pacing.paceOf(reportIntervalMs, report.fetches.some(isActive));
+    const outcome = this.inventory.report(report, nowMs, pace.leaseMs);
+    if (report.full) this.pacing.fullReportCame(id);
+    if (outcome.diverged) {
+      this.#log.warn({ node: id, name, full: report.full }, "a node's holdings were not what its reports had told");
+    }
     if (outcome.idShared) {
       this.#log.warn({ node: id, name }, "two agents report under one node id; was a state directory copied?");
     }
@@ -54,13 +75,31 @@ export class InventoryKeeper {
     this.#removed.delete(id);
     this.#changed.set(id, outcome.holdingsChanged || this.#changed.get(id) === true);
     this.#timer ??= setTimeout(() => this.#save(), saveDelayMs);
-    return { fullReportWanted: outcome.fullReportWanted };
+    const { fullReportWanted, diverged } = outcome;
+    return {
+      ...pace,
+      fullReportWanted,
+      fullReportAfterMs: fullReportWanted ? this.pacing.fullReportAfterMs(id, nowMs) : 0,
+      diverged,
+    };
   }
 
   /** Writes what is not yet written. */
   async close(): Promise<void> {
+    clearInterval(this.#loadTimer);
     this.#save();
     await this.#saving;
+  }
+
+  /** Has the pace follow how busy this process is. */
+  #watchLoad(): void {
+    let last = performance.eventLoopUtilization();
+    this.#loadTimer = setInterval(() => {
+      const now = performance.eventLoopUtilization();
+      const { utilization } = performance.eventLoopUtilization(now, last);
+      last = now;
+      this.pacing.observe(utilization, this.inventory.counts(this.#nowMs()).up, this.#nowMs());
+    }, loadIntervalMs);
   }
 
   #save(): void {

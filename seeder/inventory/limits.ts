@@ -35,5 +35,26 @@ export const imagesToldMax = 16;
 /** Nodes told in one answer: some 2 MiB of what clients take in one message, and what fits on no screen. */
 export const nodesPerPageMax = 10_000;
 
-/** A node is lost when it has been silent for so many of its intervals: one or two reports may go astray. */
+/** A node's lease is so many times what it is told to rest between reports: one or two reports may go astray. */
 export const silentIntervalsMax = 3;
+
+/** Longest between reports of a node that fetches, unless it is told to rest longer: progress a person can watch. */
+export const progressIntervalMsMax = 2_000;
+
+/**
+ * Reports asked for per second, over all nodes: about half of what one core takes (docs/scale.md). With more nodes than
+ * that at their own intervals, all are asked less often.
+ */
+export const reportsPerSecondMax = 2_000;
+
+/** A busy seeder asks for reports so many times less often, at most: progress must still be seen. */
+export const busyStretchMax = 8;
+
+/** Full reports asked for per second, over all nodes; 10,000 nodes of which nothing is known take ten seconds. */
+export const fullReportsPerSecondMax = 1_000;
+
+/** So many are asked for at once when none were lately: a rack of nodes need not wait. */
+export const fullReportBurst = 100;
+
+/** A node that has not come this long after its time has lost its place. */
+export const fullReportSlotKeptMs = 60_000;

@@ -86,7 +86,7 @@ async function watchActive(agent: TestAgent, signal: AbortSignal): Promise<numbe
   return counts;
 }
 
-test("a restarted seeder gets full reports and knows the nodes and what they have", async () => {
+test("a restarted seeder hears of its nodes again and knows the nodes and what they have", async () => {
   const directory = await temporaryDirectory();
   const data = join(directory, "seeder");
   const ports = {
@@ -101,9 +101,10 @@ test("a restarted seeder gets full reports and knows the nodes and what they hav
   await seeder.process.kill("SIGKILL");
   const again = await startSeeder(data, ports);
   expect((await again.catalog.getImage({ image: "image" })).image?.digest).toBe(image.digest);
+  const reports = async (kind: string) => await metric(again, `bootswarm_seeder_reports_total{kind="${kind}"}`);
   await eventually(
-    async () => ((await metric(again, 'bootswarm_seeder_reports_total{kind="full"}')) >= 2 ? true : undefined),
-    "both nodes report in full",
+    async () => ((await reports("full")) + (await reports("delta")) >= 4 ? true : undefined),
+    "both nodes report, and those of which not all is known in full",
   );
   const { nodes } = await again.inventory.listHoldings({ image: "image" });
   expect(nodes.filter((node) => node.holding && node.nodeState === NodeState.UP)).toHaveLength(2);

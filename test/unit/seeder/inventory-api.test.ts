@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { Code } from "@connectrpc/connect";
 import { expect, test } from "vitest";
+import { holdingsChecksum as holdingsChecksumOf } from "../../../daemon/holdings-checksum.ts";
 import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import { NodeState } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import { startSeeder } from "./running-seeder.ts";
@@ -42,6 +43,45 @@ test("a restarted seeder shows what it knew, asks for a full report, and believe
   const full = await again.inventory.report({ node, epoch: 1n, sequence: 3n, full: true });
   expect(full.fullReportWanted).toBe(false);
   expect((await again.inventory.getNode({ node: "node-1" })).holdings).toEqual([]);
+});
+
+test("a node is told how long it counts as up, and one in doubt learns whether all that it holds is known", async () => {
+  const seeder = await startSeeder();
+  const holdingsChecksum = holdingsChecksumOf([{ digest, allocatedBytes: 5, pinned: true, lastUsedAtMs: undefined }]);
+  const ask = { node, epoch: 1n, sequence: 2n, holdingsChecksum };
+  expect(await seeder.inventory.report(ask)).toMatchObject({ fullReportWanted: true, leaseMs: 180_000 });
+  const full = { ...ask, sequence: 3n, full: true, holdings: [holding] };
+  expect((await seeder.inventory.report(full)).fullReportWanted).toBe(false);
+  const again = await seeder.restart();
+  expect((await again.inventory.report({ ...ask, sequence: 5n })).fullReportWanted).toBe(false);
+});
+
+test("lists come page by page", async () => {
+  const { inventory } = await startSeeder();
+  for (const name of ["c", "a", "b"]) {
+    const zone = name === "b" ? "east" : "west";
+    const told = { node: { ...node, id: `id-${name}`, name, zone }, holdings: name === "c" ? [] : [holding] };
+    await inventory.report({ ...told, epoch: 1n, sequence: 1n, full: true, fetches: [{ ...fetch, digest }] });
+  }
+  const names = async (query: object) => {
+    const { nodes, nextPageToken, up, lost } = await inventory.listNodes(query);
+    return { names: nodes.map((status) => status.node?.name).join(""), nextPageToken, up, lost };
+  };
+  const first = await names({ pageSize: 2 });
+  expect(first).toMatchObject({ names: "ab", up: 3, lost: 0 });
+  expect(await names({ pageSize: 2, pageToken: first.nextPageToken })).toMatchObject({ names: "c", nextPageToken: "" });
+  expect(await names({ zone: "west" })).toEqual({ names: "ac", nextPageToken: "", up: 2, lost: 0 });
+  expect(await names({ state: NodeState.LOST })).toMatchObject({ names: "", nextPageToken: "" });
+  const holders = await inventory.listHoldings({ image: digest, pageSize: 2 });
+  expect(holders).toMatchObject({ nodes: [{ nodeName: "a" }, { nodeName: "b" }], holdingNodes: 2, fetchingNodes: 1 });
+  const others = await inventory.listHoldings({ image: digest, pageSize: 2, pageToken: holders.nextPageToken });
+  expect(others).toMatchObject({ nodes: [{ nodeName: "c" }], nextPageToken: "" });
+  for (const pageToken of ["?", "W10", "x".repeat(9_999)]) {
+    await expect(inventory.listNodes({ pageToken })).rejects.toMatchObject({ code: Code.InvalidArgument });
+    await expect(inventory.listHoldings({ image: digest, pageToken })).rejects.toMatchObject({
+      code: Code.InvalidArgument,
+    });
+  }
 });
 
 test("a node that has few peers of what it fetches is told where others are that have it or fetch it", async () => {
