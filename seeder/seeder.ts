@@ -35,6 +35,7 @@ import { openSwarm } from "./open-swarm.ts";
 import { FallbackBudget, type FallbackMode } from "./origin/fallback-budget.ts";
 import { createOrigin } from "./origin/origin.ts";
 import { openStore } from "./store/open-store.ts";
+import { createStoreMetrics, observeStore } from "./store-metrics.ts";
 
 export interface Seeder {
   /** Where the API is: http://HOST:PORT, or unix:/PATH. */
@@ -84,7 +85,15 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   });
   stack.defer(() => catalog.close());
   await catalog.start();
-  const keeper = stack.adopt(await InventoryKeeper.open(store, log, Date.now), (it) => it.close());
+  const keeper = stack.adopt(
+    await InventoryKeeper.open({
+      store: store.inventory,
+      observer: createStoreMetrics(registry),
+      log,
+      nowMs: Date.now,
+    }),
+    (it) => it.close(),
+  );
   const importer = stack.adopt(
     await createImporter({
       config: config.import,
@@ -97,6 +106,7 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   const { fallbackSlots: slots, fallbackBytesPerSecond: bytesPerSecond } = config.origin;
   const fallback = new FallbackBudget({ slots, bytesPerSecond }, () => performance.now(), Math.random);
   const nodeCounts = () => keeper.inventory.counts(Date.now());
+  observeStore(registry, keeper.saving);
   observeSeeder(registry, { catalog, swarm, nodeCounts, pacing: keeper.pacing, fallback });
   const dashboard = stack.adopt(
     new Dashboard({
@@ -113,7 +123,7 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   );
   const placement = openPlacement({ inventory: keeper.inventory, catalog }, config.placement, registry);
   let stopping = false;
-  const readiness = () => ({ ready: !stopping, reasons: stopping ? ["the seeder is stopping"] : [] });
+  const readiness = () => readinessOf(stopping, keeper);
   const parts = { swarm, catalog, keeper, importer, metrics, fallback, dashboard, placement };
   const serving = servedBy(parts, config, log);
   const listener: Listener = stack.adopt(
@@ -132,6 +142,15 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
       await running.disposeAsync();
     },
   };
+}
+
+function readinessOf(stopping: boolean, keeper: InventoryKeeper) {
+  const { trouble } = keeper.saving;
+  const reasons = [
+    ...(stopping ? ["the seeder is stopping"] : []),
+    ...(trouble === undefined ? [] : [`the inventory cannot be saved: ${trouble}`]),
+  ];
+  return { ready: reasons.length === 0, reasons };
 }
 
 function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {

@@ -27,12 +27,24 @@ export interface HoldingFacts {
   lastUsedAtMs: number | undefined;
 }
 
-/** What is remembered of a node through a restart of the seeder. */
-export interface KnownNode {
+/** What a node's last report said of it, holdings aside, as seeders tell each other and remember it. */
+export interface SharedNode {
   node: NodeFacts;
+  epoch: bigint;
+  sequence: bigint;
   reportedAtMs: number;
-  holdings: HoldingFacts[];
+  /** How long after that the node counts as up. */
+  leaseMs: number;
+  peer: Endpoint | undefined;
+  fetches: Fetch[];
+  /** The seeder that took the report. */
+  seederId: string;
 }
+
+/** What has changed of a node's holdings, or all of them in the place of what was there. */
+export type HoldingsChange =
+  | { all: readonly HoldingFacts[] }
+  | { changed: readonly HoldingFacts[]; removed: readonly string[] };
 
 /** A report, checked. */
 export interface NodeReport {

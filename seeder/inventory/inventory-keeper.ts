@@ -1,19 +1,23 @@
-/** The inventory with its memory: what reports change is written to the store shortly after, many nodes at a time. */
+/** The inventory with its memory: what reports change goes to the store, and what others were told comes from there. */
+import { randomBytes } from "node:crypto";
 import type { Log } from "../../daemon/log.ts";
-import { messageOf } from "../../daemon/problem.ts";
-import type { InventoryStore } from "../store/store.ts";
+import type { InventoryStore } from "../store/inventory-store.ts";
 import type { NodeReport } from "./facts.ts";
-import { Inventory } from "./inventory.ts";
+import { Inventory, type ReportOutcome } from "./inventory.ts";
 import { isActive } from "./node-view.ts";
 import { type Pace, ReportPacing } from "./pacing.ts";
+import { type StoreObserver, StoreSync } from "./store-sync.ts";
 
-/**
- * Changes wait this long for others to be written with them. A crash loses no more than this, and full reports bring
- * it back.
- */
-const saveDelayMs = 1_000;
 /** Between looks at how busy this process is. */
 const loadIntervalMs = 1_000;
+
+export interface InventoryKeeperParts {
+  store: InventoryStore;
+  observer: StoreObserver;
+  log: Log;
+  /** The time since 1970. */
+  nowMs: () => number;
+}
 
 /** What a node is told in answer to its report. */
 export interface ReportAnswer extends Pace {
@@ -26,28 +30,28 @@ export interface ReportAnswer extends Pace {
 export class InventoryKeeper {
   readonly inventory = new Inventory();
   readonly pacing = new ReportPacing();
-  readonly #store: InventoryStore;
   readonly #log: Log;
   readonly #nowMs: () => number;
-  /** Nodes to save, and whether their holdings have changed. */
-  #changed = new Map<string, boolean>();
-  #removed = new Set<string>();
-  #timer: NodeJS.Timeout | undefined;
+  #sync!: StoreSync;
   #loadTimer: NodeJS.Timeout | undefined;
-  #saving: Promise<void> = Promise.resolve();
 
-  private constructor(store: InventoryStore, log: Log, nowMs: () => number) {
-    this.#store = store;
+  private constructor({ log, nowMs }: InventoryKeeperParts) {
     this.#log = log;
     this.#nowMs = nowMs;
   }
 
-  /** Opens the inventory as it was remembered. `nowMs` gives the time since 1970. */
-  static async open(store: InventoryStore, log: Log, nowMs: () => number): Promise<InventoryKeeper> {
-    const keeper = new InventoryKeeper(store, log, nowMs);
-    keeper.inventory.restore(await store.loadNodes());
+  /** Opens the inventory as it was remembered. */
+  static async open(parts: InventoryKeeperParts): Promise<InventoryKeeper> {
+    const keeper = new InventoryKeeper(parts);
+    const seederId = randomBytes(8).toString("hex");
+    keeper.#sync = await StoreSync.open({ ...parts, inventory: keeper.inventory, seederId });
     keeper.#watchLoad();
     return keeper;
+  }
+
+  /** The inventory's store, as far as others need to know of it. */
+  get saving(): Pick<StoreSync, "trouble" | "unsavedNodes" | "behindMs"> {
+    return this.#sync;
   }
 
   /**
@@ -69,12 +73,9 @@ export class InventoryKeeper {
     }
     if (outcome.forgottenId !== undefined) {
       this.#log.info({ node: outcome.forgottenId }, "forgot the node that was lost for longest, to make room");
-      this.#changed.delete(outcome.forgottenId);
-      this.#removed.add(outcome.forgottenId);
+      this.#sync.forgotten(outcome.forgottenId);
     }
-    this.#removed.delete(id);
-    this.#changed.set(id, outcome.holdingsChanged || this.#changed.get(id) === true);
-    this.#timer ??= setTimeout(() => this.#save(), saveDelayMs);
+    this.#sync.changed(id, holdingsTouched(report, outcome));
     const { fullReportWanted, diverged } = outcome;
     return {
       ...pace,
@@ -87,8 +88,7 @@ export class InventoryKeeper {
   /** Writes what is not yet written. */
   async close(): Promise<void> {
     clearInterval(this.#loadTimer);
-    this.#save();
-    await this.#saving;
+    await this.#sync.close();
   }
 
   /** Has the pace follow how busy this process is. */
@@ -98,31 +98,14 @@ export class InventoryKeeper {
       const now = performance.eventLoopUtilization();
       const { utilization } = performance.eventLoopUtilization(now, last);
       last = now;
-      this.pacing.observe(utilization, this.inventory.counts(this.#nowMs()).up, this.#nowMs());
+      this.pacing.observe(utilization, this.inventory.countHere(this.#nowMs()), this.#nowMs());
     }, loadIntervalMs);
   }
+}
 
-  #save(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const changed = this.#changed;
-    const removed = this.#removed;
-    this.#changed = new Map();
-    this.#removed = new Set();
-    if (changed.size === 0 && removed.size === 0) return;
-    const changes = [...changed].flatMap(([id, withHoldings]) => {
-      const known = this.inventory.known(id);
-      return known ? [{ ...known, holdings: withHoldings ? known.holdings : undefined }] : [];
-    });
-    this.#saving = this.#saving
-      .then(() => this.#store.saveNodes(changes, [...removed]))
-      .catch((error: unknown) => {
-        this.#log.error({ error: messageOf(error) }, "cannot save the inventory; it lives on in memory");
-        // Holdings must come along with the node's next report.
-        for (const [id, withHoldings] of changed) {
-          if (this.inventory.known(id)) this.#changed.set(id, withHoldings || this.#changed.get(id) === true);
-        }
-        for (const id of removed) if (!this.inventory.known(id)) this.#removed.add(id);
-      });
-  }
+/** Which holdings in the store are not what they are here any more. */
+function holdingsTouched(report: NodeReport, outcome: ReportOutcome): "all" | string[] {
+  // What came from the store may have changed there since: it is only sure where the node's checksum said so.
+  if (report.full) return outcome.holdingsChanged || outcome.tookOver ? "all" : [];
+  return outcome.holdingsChanged ? [...report.holdings.map(({ digest }) => digest), ...report.removedDigests] : [];
 }

@@ -7,19 +7,22 @@ import { holdingHash, holdingsChecksum, withHash, withoutHash } from "../../daem
 import { Problem } from "../../daemon/problem.ts";
 import type { Fetch } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { Endpoint } from "../../swarm/types.ts";
-import type { HoldingFacts, KnownNode, NodeFacts, NodeReport } from "./facts.ts";
+import type { HoldingFacts, HoldingsChange, NodeFacts, NodeReport, SharedNode } from "./facts.ts";
 import { HeldImages } from "./held-images.ts";
 import { ImageIndex } from "./image-index.ts";
 import { someImagePeers } from "./image-peers.ts";
 import { holdingsPerNodeMax, imagesToldMax, nodesMax, peersEnough, peersTold, silentIntervalsMax } from "./limits.ts";
 import { NodeNames } from "./node-names.ts";
 import { byProgress, isActive, type NodePart, type NodeRecord, NodeView, stateOf } from "./node-view.ts";
+import { supersedes } from "./supersedes.ts";
 
 export interface ReportOutcome {
   /** Whether the node must send a full report next. */
   fullReportWanted: boolean;
   /** Whether what is known of the node's holdings has changed. */
   holdingsChanged: boolean;
+  /** Whether what was known of the node came from the store. */
+  tookOver: boolean;
   /** Whether the checksum speaks against what was told: reports were all taken, and yet it is not what the node holds. */
   diverged: boolean;
   /** A node that had to be forgotten to make room. */
@@ -43,6 +46,8 @@ export class Inventory {
   readonly #images = new ImageIndex<NodeRecord>();
   /** No node is lost before this time, as far as was seen when room was last looked for. */
   #nobodyLostUntilMs = Number.NEGATIVE_INFINITY;
+  /** When other seeders' nodes were last heard of. */
+  readonly #others = { heardAtMs: Number.NEGATIVE_INFINITY };
   readonly #nodesMax: number;
 
   /** @param max nodes known at once */
@@ -51,17 +56,33 @@ export class Inventory {
   }
 
   /**
-   * Knows nodes as they were remembered, from before a restart. What is known is believed once the node's checksum says
-   * the same; else the node is asked for a full report when it reports.
+   * Takes in what the store tells of a node, from before a restart or from another seeder; a later report that came here
+   * stands. What is learned is believed once the node's checksum says the same; else the node is asked for a full report
+   * when it reports here.
+   *
+   * @param elsewhere whether another seeder has it now: it counts as up as of the time for which `heard` was called last
+   * @returns whether it was taken
+   * @throws Problem "exhausted" if there are too many nodes, none of them lost.
    */
-  restore(known: readonly KnownNode[]): void {
-    for (const { node, reportedAtMs, holdings } of known) {
-      this.#forget(node.id);
-      const record = { ...newRecord(node), reportedAtMs, leaseMs: silentIntervalsMax * node.reportIntervalMs };
-      this.#images.replace(record, holdings);
-      this.#nodes.set(node.id, record);
-      this.#names.add(record);
-    }
+  learn(shared: SharedNode, holdings: HoldingsChange | undefined, elsewhere: boolean, nowMs: number): boolean {
+    const { node, reportedAtMs, leaseMs, peer, fetches, seederId, epoch, sequence } = shared;
+    const known = this.#nodes.get(node.id);
+    if (known && !supersedes(shared, { ...known.told, reportedAtMs: known.reportedAtMs })) return false;
+    if (!known) this.#makeRoom(nowMs);
+    const record = known ?? newRecord(node);
+    if (holdings) this.#learnHoldings(record, holdings);
+    Object.assign(record, { reportedAtMs, leaseMs, peer, told: { epoch, sequence }, seederId });
+    Object.assign(record, { epoch: undefined, previousEpoch: undefined, sequence: -1n });
+    record.elsewhere = elsewhere ? this.#others : undefined;
+    this.#takeFetches(record, fetches);
+    this.#rename(record, node, known !== undefined);
+    this.#nodes.set(node.id, record);
+    return true;
+  }
+
+  /** All that others were told until then has been learned. */
+  heard(atMs: number): void {
+    this.#others.heardAtMs = atMs;
   }
 
   /**
@@ -93,16 +114,20 @@ export class Inventory {
     }
     // One doubt lasts until it is resolved, even if later deltas seem to follow.
     record.sequence = inStep ? report.sequence : -1n;
+    const tookOver = record.seederId !== "";
+    record.told = { epoch: report.epoch, sequence: report.sequence };
+    record.seederId = "";
+    record.elsewhere = undefined;
     record.reportedAtMs = nowMs;
     record.leaseMs = leaseMs;
     record.peer = report.peer;
-    this.#images.fetch(record, record.fetches.map(digestOf), report.fetches.map(digestOf));
-    record.fetches = report.fetches;
+    this.#takeFetches(record, report.fetches);
     this.#rename(record, report.node, known !== undefined);
     this.#nodes.set(id, record);
     return {
       fullReportWanted: !inStep,
       holdingsChanged,
+      tookOver,
       diverged: (report.full || follows) && !agrees,
       forgottenId,
       idShared,
@@ -187,11 +212,38 @@ export class Inventory {
     return [...records].flatMap((record) => this.#partOf(record, digest, nowMs) ?? []).sort(byProgress);
   }
 
-  /** What must be remembered of a node through a restart; undefined if it is not known. */
-  known(id: string): KnownNode | undefined {
+  /** What other seeders are to know of a node, holdings aside; undefined if it is not known. */
+  shared(id: string): SharedNode | undefined {
     const record = this.#nodes.get(id);
     if (!record) return undefined;
-    return { node: record.node, reportedAtMs: record.reportedAtMs, holdings: [...this.#images.holdingsOf(record)] };
+    const { node, told, reportedAtMs, leaseMs, peer, fetches, seederId } = record;
+    return { node, ...told, reportedAtMs, leaseMs, peer, fetches, seederId };
+  }
+
+  /** What a node holds of these images, or of all. */
+  holdings(id: string, digests?: Iterable<string>): HoldingFacts[] {
+    const record = this.#nodes.get(id);
+    if (!record) return [];
+    if (!digests) return [...this.#images.holdingsOf(record)];
+    return [...digests].flatMap((digest) => {
+      const image = this.#images.find(digest);
+      return (image && this.#images.holding(record, image)) ?? [];
+    });
+  }
+
+  /** Ids of all nodes. */
+  ids(): IterableIterator<string> {
+    return this.#nodes.keys();
+  }
+
+  /** Forgets a node, if it is known. */
+  forget(id: string): void {
+    const record = this.#nodes.get(id);
+    if (!record) return;
+    this.#images.replace(record, []);
+    this.#images.fetch(record, record.fetches.map(digestOf), []);
+    this.#names.remove(record, record.node.name);
+    this.#nodes.delete(id);
   }
 
   /** How many nodes are in each state, of all or of one zone. */
@@ -201,6 +253,13 @@ export class Inventory {
       if (zone === "" || record.node.zone === zone) counts[stateOf(record, nowMs)] += 1;
     }
     return counts;
+  }
+
+  /** How many nodes report to this seeder. */
+  countHere(nowMs: number): number {
+    let count = 0;
+    for (const record of this.#nodes.values()) if (!record.elsewhere && stateOf(record, nowMs) === "up") count++;
+    return count;
   }
 
   /** How many nodes are known. */
@@ -271,6 +330,21 @@ export class Inventory {
     checkCount(record.held.count + added.length - gone.length);
   }
 
+  #learnHoldings(record: NodeRecord, holdings: HoldingsChange): void {
+    record.checksum = undefined;
+    if ("all" in holdings) {
+      this.#images.replace(record, holdings.all);
+      return;
+    }
+    for (const digest of holdings.removed) this.#images.drop(record, digest);
+    for (const holding of holdings.changed) this.#images.hold(record, holding);
+  }
+
+  #takeFetches(record: NodeRecord, fetches: Fetch[]): void {
+    this.#images.fetch(record, record.fetches.map(digestOf), fetches.map(digestOf));
+    record.fetches = fetches;
+  }
+
   #checksumOf(record: NodeRecord): bigint {
     record.checksum ??= holdingsChecksum(this.#images.holdingsOf(record));
     return record.checksum;
@@ -297,17 +371,8 @@ export class Inventory {
       }
     }
     if (!oldest) throw new Problem("exhausted", `${this.#nodesMax} nodes report already; this one cannot be taken on`);
-    this.#forget(oldest.node.id);
+    this.forget(oldest.node.id);
     return oldest.node.id;
-  }
-
-  #forget(id: string): void {
-    const record = this.#nodes.get(id);
-    if (!record) return;
-    this.#images.replace(record, []);
-    this.#images.fetch(record, record.fetches.map(digestOf), []);
-    this.#names.remove(record, record.node.name);
-    this.#nodes.delete(id);
   }
 }
 
@@ -323,6 +388,9 @@ function newRecord(node: NodeFacts): NodeRecord {
     epoch: undefined,
     previousEpoch: undefined,
     sequence: -1n,
+    told: { epoch: 0n, sequence: 0n },
+    seederId: "",
+    elsewhere: undefined,
   };
 }
 

@@ -20,6 +20,12 @@ export interface NodeRecord {
   epoch: bigint | undefined;
   previousEpoch: bigint | undefined;
   sequence: bigint;
+  /** The last report, whether its changes were taken or not. */
+  told: { epoch: bigint; sequence: bigint };
+  /** The seeder that took it; empty for this one. */
+  seederId: string;
+  /** Of a node that reports to another seeder: when that was last heard of. The time since then says nothing of it. */
+  elsewhere: { heardAtMs: number } | undefined;
 }
 
 /** A node as it is at one time; reads the inventory's own record, so it is for use at once. */
@@ -56,8 +62,9 @@ export interface NodePart {
   fetch: Fetch | undefined;
 }
 
-export function stateOf({ reportedAtMs, leaseMs }: NodeRecord, nowMs: number): "up" | "lost" {
-  return nowMs - reportedAtMs > leaseMs ? "lost" : "up";
+export function stateOf({ reportedAtMs, leaseMs, elsewhere }: NodeRecord, nowMs: number): "up" | "lost" {
+  const asOfMs = elsewhere ? Math.min(nowMs, elsewhere.heardAtMs) : nowMs;
+  return asOfMs - reportedAtMs > leaseMs ? "lost" : "up";
 }
 
 /** Whether a fetch takes one of its node's active places. */

@@ -1,21 +1,22 @@
 /** The store's contract in Kysely's words, for any engine that Kysely speaks. */
 import type { Kysely, Selectable, Transaction } from "kysely";
 import type { Image, ImageTorrent } from "../catalog/image.ts";
-import type { HoldingFacts, KnownNode, NodeFacts } from "../inventory/facts.ts";
+import type { InventoryStore } from "./inventory-store.ts";
+import type { Engine } from "./json-rows.ts";
+import { KyselyInventoryStore } from "./kysely-inventory-store.ts";
 import { count, KyselyReplicaStore } from "./kysely-replica-store.ts";
 import type { ReplicaStore } from "./replica-store.ts";
 import type { Database } from "./schema.ts";
-import type { NodeChange, Store } from "./store.ts";
-
-/** Rows and values in one statement: engines bound the parameters of one (SQLite 32 766, PostgreSQL 65 535). */
-const rowsPerStatementMax = 1_000;
+import type { Store } from "./store.ts";
 
 export class KyselyStore implements Store {
+  readonly inventory: InventoryStore;
   readonly replicas: ReplicaStore;
   readonly #database: Kysely<Database>;
 
-  constructor(database: Kysely<Database>) {
+  constructor(database: Kysely<Database>, engine: Engine) {
     this.#database = database;
+    this.inventory = new KyselyInventoryStore(database, engine);
     this.replicas = new KyselyReplicaStore(database);
   }
 
@@ -111,39 +112,6 @@ export class KyselyStore implements Store {
       await change(transaction);
     });
   }
-
-  async loadNodes(): Promise<KnownNode[]> {
-    const nodes = await this.#database.selectFrom("nodes").selectAll().execute();
-    const holdings = await this.#database.selectFrom("holdings").selectAll().execute();
-    const holdingsByNode = Map.groupBy(holdings, (row) => row.node_id);
-    return nodes.map((row) => ({
-      node: nodeFrom(row),
-      reportedAtMs: row.reported_at_ms,
-      holdings: (holdingsByNode.get(row.id) ?? []).map(holdingFrom),
-    }));
-  }
-
-  async saveNodes(changes: readonly NodeChange[], removedIds: readonly string[]): Promise<void> {
-    await this.#database.transaction().execute(async (transaction) => {
-      for (const ids of chunksOf(removedIds)) await transaction.deleteFrom("nodes").where("id", "in", ids).execute();
-      for (const change of changes) await saveNode(transaction, change);
-    });
-  }
-}
-
-async function saveNode(transaction: Transaction<Database>, change: NodeChange): Promise<void> {
-  const { id, ...facts } = nodeRow(change.node, change.reportedAtMs);
-  await transaction
-    .insertInto("nodes")
-    .values({ id, ...facts })
-    .onConflict((conflict) => conflict.column("id").doUpdateSet(facts))
-    .execute();
-  if (!change.holdings) return;
-  await transaction.deleteFrom("holdings").where("node_id", "=", id).execute();
-  for (const holdings of chunksOf(change.holdings)) {
-    const rows = holdings.map((holding) => holdingRow(id, holding));
-    await transaction.insertInto("holdings").values(rows).execute();
-  }
 }
 
 async function insertName(transaction: Transaction<Database>, digest: string, name: string): Promise<void> {
@@ -174,60 +142,6 @@ function imageFrom(row: Selectable<Database["images"]>, names: string[]): Image 
       boot: { of: row.boot_of, sources: (row.boot_sources ?? "").split(" ").filter((digest) => digest !== "") },
     }),
   };
-}
-
-function nodeFrom(row: Selectable<Database["nodes"]>): NodeFacts {
-  return {
-    id: row.id,
-    name: row.name,
-    apiUrl: row.api_url,
-    version: row.version,
-    zone: row.zone,
-    cacheBytes: row.cache_bytes,
-    diskFreeBytes: row.disk_free_bytes,
-    diskSizeBytes: row.disk_size_bytes,
-    reportIntervalMs: row.report_interval_ms,
-  };
-}
-
-function nodeRow(node: NodeFacts, reportedAtMs: number): Database["nodes"] {
-  return {
-    id: node.id,
-    name: node.name,
-    api_url: node.apiUrl,
-    version: node.version,
-    zone: node.zone,
-    cache_bytes: node.cacheBytes,
-    disk_free_bytes: node.diskFreeBytes,
-    disk_size_bytes: node.diskSizeBytes,
-    report_interval_ms: node.reportIntervalMs,
-    reported_at_ms: reportedAtMs,
-  };
-}
-
-function holdingFrom(row: Selectable<Database["holdings"]>): HoldingFacts {
-  return {
-    digest: row.digest,
-    allocatedBytes: row.allocated_bytes,
-    pinned: row.pinned !== 0,
-    lastUsedAtMs: row.last_used_at_ms ?? undefined,
-  };
-}
-
-function holdingRow(nodeId: string, holding: HoldingFacts): Database["holdings"] {
-  return {
-    node_id: nodeId,
-    digest: holding.digest,
-    allocated_bytes: holding.allocatedBytes,
-    pinned: holding.pinned ? 1 : 0,
-    last_used_at_ms: holding.lastUsedAtMs ?? null,
-  };
-}
-
-function* chunksOf<T>(items: readonly T[]): Iterable<readonly T[]> {
-  for (let start = 0; start < items.length; start += rowsPerStatementMax) {
-    yield items.slice(start, start + rowsPerStatementMax);
-  }
 }
 
 function compare(a: string, b: string): number {

@@ -4,6 +4,7 @@ import { messageOf, Problem } from "../../daemon/problem.ts";
 import { catalogAndInventory } from "./migrations/001-catalog-and-inventory.ts";
 import { nodeZones } from "./migrations/002-node-zones.ts";
 import { bootImages } from "./migrations/003-boot-images.ts";
+import { sharedInventory } from "./migrations/004-shared-inventory.ts";
 import { replicas } from "./migrations/006-replicas.ts";
 import type { Database } from "./schema.ts";
 
@@ -12,6 +13,7 @@ const migrations: Record<string, Migration> = {
   "001-catalog-and-inventory": catalogAndInventory,
   "002-node-zones": nodeZones,
   "003-boot-images": bootImages,
+  "004-shared-inventory": sharedInventory,
   "006-replicas": replicas,
 };
 

@@ -39,7 +39,7 @@ export async function openPostgresStore(address: PostgresAddress, log: Log): Pro
     idle_in_transaction_session_timeout: idleInTransactionMs,
   });
   log.info({ database: shown }, "using PostgreSQL");
-  return new KyselyStore(new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }));
+  return new KyselyStore(new Kysely<Database>({ dialect: new PostgresDialect({ pool }) }), "postgres");
 }
 
 async function migrated(address: PostgresAddress, log: Log): Promise<void> {

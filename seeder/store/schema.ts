@@ -21,17 +21,34 @@ export interface Database extends ReplicaTables {
     /** Orders an image's names: greater is younger. */
     ordinal: number;
   };
+  /** One row: what the next change of nodes is counted from. */
+  inventory_state: {
+    id: number;
+    /** Made with the row, at random. */
+    generation: string;
+    /** The last change: whoever makes one counts it here first, and so waits for who is about to. */
+    change: number;
+    /** The last change that removed a node. */
+    removals_change: number;
+  };
   nodes: {
     id: string;
-    name: string;
-    api_url: string;
-    version: string;
-    zone: string;
-    cache_bytes: number;
-    disk_free_bytes: number;
-    disk_size_bytes: number;
-    report_interval_ms: number;
+    /** JSON of NodeFacts. */
+    facts: string;
+    epoch: string;
+    sequence: number;
     reported_at_ms: number;
+    lease_ms: number;
+    /** JSON of where the node serves peers; empty if it does not. */
+    peer: string;
+    /** JSON: a list of fetch messages in base64. */
+    fetches: string;
+    /** The seeder that took the report. */
+    seeder_id: string;
+    /** The last change of this row, of any of its holdings, and the last that took one away. */
+    change: number;
+    holdings_change: number;
+    removals_change: number;
   };
   holdings: {
     node_id: string;
@@ -40,5 +57,6 @@ export interface Database extends ReplicaTables {
     /** 0 or 1: SQLite has no booleans. */
     pinned: number;
     last_used_at_ms: number | null;
+    change: number;
   };
 }

@@ -20,7 +20,7 @@ export async function openSqliteStore(path: string): Promise<Store> {
     file.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
     database = new Kysely<Database>({ dialect: new SqliteDialect({ database: adapted(file) }) });
     await migrate(database);
-    return new KyselyStore(database);
+    return new KyselyStore(database, "sqlite");
   } catch (error) {
     await database?.destroy();
     if (error instanceof Problem && error.kind === "conflict") {

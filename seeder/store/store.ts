@@ -3,7 +3,7 @@
  * contract pass the tests in test/contract.
  */
 import type { Image, ImageTorrent } from "../catalog/image.ts";
-import type { HoldingFacts, KnownNode, NodeFacts } from "../inventory/facts.ts";
+import type { InventoryStore } from "./inventory-store.ts";
 import type { ReplicaStore } from "./replica-store.ts";
 
 /** Each call is atomic, and durable once it resolves. */
@@ -24,22 +24,9 @@ export interface CatalogStore {
   removeImage(digest: string): Promise<void>;
 }
 
-/** What is to be remembered of a node from now on. */
-export interface NodeChange {
-  node: NodeFacts;
-  reportedAtMs: number;
-  /** All it holds; undefined leaves its holdings as they are remembered. */
-  holdings: readonly HoldingFacts[] | undefined;
-}
-
-/** Each call is atomic. */
-export interface InventoryStore {
-  loadNodes(): Promise<KnownNode[]>;
-  /** Adds or changes some nodes and removes others, with their holdings. */
-  saveNodes(changes: readonly NodeChange[], removedIds: readonly string[]): Promise<void>;
-}
-
-export interface Store extends CatalogStore, InventoryStore {
+export interface Store extends CatalogStore {
+  /** What seeders tell each other of nodes, and remember of them. */
+  readonly inventory: InventoryStore;
   /** What seeders that share the database tell each other. */
   readonly replicas: ReplicaStore;
   close(): Promise<void>;

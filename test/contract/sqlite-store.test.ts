@@ -3,15 +3,19 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { openSqliteStore } from "../../seeder/store/sqlite.ts";
-import { storeContract } from "./store-contract.ts";
+import { inventoryContract } from "./inventory-contract.ts";
+import { type StorePlace, storeContract } from "./store-contract.ts";
 
-storeContract("SQLite", async () => {
+async function makePlace(): Promise<StorePlace> {
   const directory = await mkdtemp(join(tmpdir(), "bootswarm-store-"));
   return {
     open: () => openSqliteStore(join(directory, "seeder.sqlite")),
     remove: () => rm(directory, { recursive: true }),
   };
-});
+}
+
+storeContract("SQLite", makePlace);
+inventoryContract("SQLite", makePlace);
 
 test("a file that is no database is refused with its path and what to do, and left as it is", async () => {
   const directory = await mkdtemp(join(tmpdir(), "bootswarm-store-"));

@@ -1,6 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Image } from "../../seeder/catalog/image.ts";
-import type { HoldingFacts, NodeFacts } from "../../seeder/inventory/facts.ts";
 import type { Store } from "../../seeder/store/store.ts";
 
 import { replicaContract } from "./replica-contract.ts";
@@ -21,25 +20,6 @@ const imageOf = (letter: string, ...names: string[]): Image => ({
   virtualSizeBytes: 2 ** 40,
   torrent: { infohash: "1".repeat(40), pieceLengthBytes: 2_097_152 },
   createdAtMs: 1_790_000_000_123,
-});
-
-const nodeOf = (id: string): NodeFacts => ({
-  id,
-  name: `name of ${id}`,
-  apiUrl: "http://10.0.0.1:7410",
-  version: "0.1.0",
-  zone: "rack-1",
-  cacheBytes: 1,
-  diskFreeBytes: Number.MAX_SAFE_INTEGER,
-  diskSizeBytes: Number.MAX_SAFE_INTEGER,
-  reportIntervalMs: 10_000,
-});
-
-const holdingOf = (letter: string, lastUsedAtMs?: number): HoldingFacts => ({
-  digest: digestOf(letter),
-  allocatedBytes: 123_456_789_012,
-  pinned: letter === "p",
-  lastUsedAtMs,
 });
 
 /** What every engine of the seeder's store must do. */
@@ -143,46 +123,6 @@ export function storeContract(engine: string, makePlace: () => Promise<StorePlac
         expect(await store.imageByName("two")).toBeUndefined();
         await store.addImage(imageOf("b", "one", "two"));
         expect((await store.imageByName("one"))?.digest).toBe(digestOf("b"));
-      });
-    });
-
-    describe("as the inventory's memory", () => {
-      test("gives back nodes and holdings as they were saved, also after a restart", async () => {
-        const holdings = [holdingOf("a", 1_790_000_000_000), holdingOf("p")];
-        await store.saveNodes([{ node: nodeOf("n1"), reportedAtMs: 1_790_000_000_000, holdings }], []);
-        await reopen();
-        expect(await store.loadNodes()).toEqual([{ node: nodeOf("n1"), reportedAtMs: 1_790_000_000_000, holdings }]);
-      });
-
-      test("replaces holdings, or leaves them alone", async () => {
-        await store.saveNodes(
-          [{ node: nodeOf("n1"), reportedAtMs: 1, holdings: [holdingOf("a"), holdingOf("b")] }],
-          [],
-        );
-        await store.saveNodes([{ node: { ...nodeOf("n1"), name: "new" }, reportedAtMs: 2, holdings: undefined }], []);
-        let [known] = await store.loadNodes();
-        expect(known).toMatchObject({ node: { name: "new" }, reportedAtMs: 2, holdings: [{}, {}] });
-        await store.saveNodes([{ node: nodeOf("n1"), reportedAtMs: 3, holdings: [holdingOf("c")] }], []);
-        [known] = await store.loadNodes();
-        expect(known?.holdings).toEqual([holdingOf("c")]);
-      });
-
-      test("removes nodes with their holdings", async () => {
-        const change = (id: string) => ({ node: nodeOf(id), reportedAtMs: 1, holdings: [holdingOf("a")] });
-        await store.saveNodes([change("n1"), change("n2")], []);
-        await store.saveNodes([], ["n1", "never-there"]);
-        expect((await store.loadNodes()).map(({ node }) => node.id)).toEqual(["n2"]);
-        await store.saveNodes([{ ...change("n1"), holdings: undefined }], []);
-        expect((await store.loadNodes()).find(({ node }) => node.id === "n1")?.holdings).toEqual([]);
-      });
-
-      test("keeps a node with as many holdings as there may be", async () => {
-        const holdings = Array.from({ length: 10_000 }, (_, index) => ({
-          ...holdingOf("a"),
-          digest: index.toString(16).padStart(64, "0"),
-        }));
-        await store.saveNodes([{ node: nodeOf("n1"), reportedAtMs: 1, holdings }], []);
-        expect((await store.loadNodes())[0]?.holdings).toHaveLength(10_000);
       });
     });
   });

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createLog } from "../../daemon/log.ts";
 import { openStore } from "../../seeder/store/open-store.ts";
-import { storeContract } from "../contract/store-contract.ts";
+import { inventoryContract, nodeChangeOf } from "../contract/inventory-contract.ts";
+import { type StorePlace, storeContract } from "../contract/store-contract.ts";
 import { startPostgres, type TestPostgres } from "../fixtures/postgres.ts";
 import { temporaryDirectory } from "../fixtures/temporary-directory.ts";
 
@@ -17,10 +18,13 @@ afterAll(() => server.remove());
 
 const open = (url: string, passwordFile = "") => openStore({ store: { url, passwordFile }, dataDirectory: "" }, log);
 
-storeContract("PostgreSQL", async () => {
+async function makePlace(): Promise<StorePlace> {
   const url = await server.createDatabase();
   return { open: () => open(url), remove: async () => {} };
-});
+}
+
+storeContract("PostgreSQL", makePlace);
+inventoryContract("PostgreSQL", makePlace);
 
 describe("a PostgreSQL store", () => {
   test("gives no password away where the wrong one is given, and says where to give the right one", async () => {
@@ -62,5 +66,30 @@ describe("a PostgreSQL store", () => {
       expect(await store.listImages()).toEqual([]);
       await store.close();
     }
+  });
+
+  test("has a reader miss no node, however many seeders write at the same time", async () => {
+    const url = await server.createDatabase();
+    const [one, two, reader] = await Promise.all([open(url), open(url), open(url)]);
+    let { mark } = await reader.inventory.loadNodes();
+    const seen = new Set<string>();
+    const read = async () => {
+      const found = await reader.inventory.readNodes(mark, "reader");
+      for (const { node } of found.nodes) seen.add(node.id);
+      mark = found.mark;
+    };
+    let writing = true;
+    const writers = [one, two].flatMap((store, who) =>
+      Array.from({ length: 20 }, (_, n) => store.inventory.saveNodes(`${who}`, [nodeChangeOf(`n${who}-${n}`)], [])),
+    );
+    const written = Promise.all(writers).finally(() => {
+      writing = false;
+    });
+    while (writing) await read();
+    const changes = (await written).map((saved) => saved.mark.change);
+    await read();
+    expect(new Set(changes).size).toBe(40);
+    expect(seen.size).toBe(40);
+    await Promise.all([one, two, reader].map((store) => store.close()));
   });
 });

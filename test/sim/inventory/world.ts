@@ -14,7 +14,7 @@ import {
   ReportRequestSchema,
 } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import { nodeReportFrom } from "../../../seeder/api/report-messages.ts";
-import type { HoldingFacts, KnownNode } from "../../../seeder/inventory/facts.ts";
+import type { HoldingFacts, SharedNode } from "../../../seeder/inventory/facts.ts";
 import { Inventory } from "../../../seeder/inventory/inventory.ts";
 import { isActive } from "../../../seeder/inventory/node-view.ts";
 import { ReportPacing } from "../../../seeder/inventory/pacing.ts";
@@ -37,6 +37,10 @@ export interface Faults {
 }
 
 const none: Faults = { requestLost: 0, answerLost: 0, repeated: 0 };
+
+interface SavedNode extends SharedNode {
+  holdings: HoldingFacts[];
+}
 
 type ReportAnswer = MessageInitShape<typeof InventoryService.method.report.output>;
 
@@ -128,7 +132,7 @@ export class World {
   lastFaultMs = 0;
   inventory: Inventory | undefined = new Inventory();
   #pacing = new ReportPacing();
-  #database = new Map<string, KnownNode>();
+  #database = new Map<string, SavedNode>();
 
   constructor(seed: number, nodeCount: number) {
     this.random = new Random(seed);
@@ -156,7 +160,9 @@ export class World {
     this.harm();
     this.inventory = new Inventory();
     this.#pacing = new ReportPacing();
-    this.inventory.restore([...this.#database.values()]);
+    for (const { holdings, ...shared } of this.#database.values()) {
+      this.inventory.learn(shared, { all: holdings }, false, this.queue.nowMs);
+    }
   }
 
   deleteDatabase(): void {
@@ -280,8 +286,8 @@ export class World {
   #saveNowAndThen(): void {
     this.queue.after(saveIntervalMs, () => {
       for (const { id } of this.inventory ? this.nodes : []) {
-        const known = this.inventory?.known(id);
-        if (known) this.#database.set(id, known);
+        const shared = this.inventory?.shared(id);
+        if (shared) this.#database.set(id, { ...shared, holdings: this.inventory?.holdings(id) ?? [] });
       }
       this.#saveNowAndThen();
     });

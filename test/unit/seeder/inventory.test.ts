@@ -40,6 +40,12 @@ const report = (id: string, fields: Partial<NodeReport>): NodeReport => ({
   pieceVerifyFailures: 0,
   ...fields,
 });
+/** As a store gives it back after a restart. */
+const restore = (inventory: Inventory, node: NodeFacts, reportedAtMs: number, holdings: HoldingFacts[]) => {
+  const leaseMs = 3 * node.reportIntervalMs;
+  const told = { epoch: 6n, sequence: 9n, peer: undefined, fetches: [], seederId: "before" };
+  inventory.learn({ node, reportedAtMs, leaseMs, ...told }, { all: holdings }, false, reportedAtMs);
+};
 const held = (inventory: Inventory, id: string, nowMs = 0) =>
   inventory
     .node(id, nowMs)
@@ -157,13 +163,13 @@ describe("checksums", () => {
     ["its last use", { lastUsedAtMs: 0 }],
   ])("a holding known wrongly by %s is found", (_what, wrong) => {
     const inventory = new Inventory();
-    inventory.restore([{ node: nodeFacts("n"), reportedAtMs: 0, holdings: [{ ...holding("a"), ...wrong }] }]);
+    restore(inventory, nodeFacts("n"), 0, [{ ...holding("a"), ...wrong }]);
     expect(inventory.report(report("n", { holdingsChecksum: sum("a") }), 0).fullReportWanted).toBe(true);
   });
 
   test("what was remembered through a restart is believed without a full report if the checksum is the same", () => {
     const inventory = new Inventory();
-    inventory.restore([{ node: nodeFacts("n"), reportedAtMs: 0, holdings: [holding("a"), holding("b")] }]);
+    restore(inventory, nodeFacts("n"), 0, [holding("a"), holding("b")]);
     const asked = inventory.report(report("n", { sequence: 40n, holdingsChecksum: sum("ab") }), 0);
     expect(asked).toMatchObject({ fullReportWanted: false, diverged: false, holdingsChanged: false });
     const next = report("n", { sequence: 41n, removedDigests: [digestOf("a")], holdingsChecksum: sum("b") });
@@ -223,7 +229,7 @@ describe("lost nodes", () => {
 describe("after a restart", () => {
   test("known nodes are shown, and asked for a full report", () => {
     const inventory = new Inventory();
-    inventory.restore([{ node: nodeFacts("n"), reportedAtMs: 1_000, holdings: [holding("a")] }]);
+    restore(inventory, nodeFacts("n"), 1_000, [holding("a")]);
     expect(held(inventory, "n")).toBe("a");
     expect(inventory.node("n", 100_000).state).toBe("lost");
     const outcome = inventory.report(report("n", { sequence: 40n, holdings: [holding("b")] }), 100_000);
