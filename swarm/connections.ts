@@ -3,6 +3,7 @@
  * to the torrent that its handshake names. Sockets are passed in, so that a simulation runs this code too.
  */
 import { overShare, type Sharer } from "./connection-shares.ts";
+import type { LastDemand } from "./demand.ts";
 import { crowdOf, keyOf } from "./endpoint.ts";
 import { handshakesMax, handshakeTimeoutMs, ownEndpointsMax } from "./limits.ts";
 import { Peer, type PeerOwner } from "./peer.ts";
@@ -26,6 +27,7 @@ export interface ConnectionsOptions {
   connectionsMax: number;
   uploadLimit: RateLimit;
   downloadLimit: RateLimit;
+  lastDemand: LastDemand;
   /** Opens a connection; the socket ends by itself if nobody answers. */
   dial: (endpoint: Endpoint) => PeerSocket;
   /** The torrent of an infohash, if it is here. */
@@ -144,8 +146,8 @@ export class Connections {
   }
 
   #newPeer(socket: PeerSocket, endpoint: Endpoint, direction: "inbound" | "outbound", owner: PeerOwner): Peer {
-    const { clock, uploadLimit, downloadLimit } = this.#options;
-    const peer = new Peer({ socket, endpoint, direction, clock, uploadLimit, downloadLimit }, owner);
+    const { clock, uploadLimit, downloadLimit, lastDemand } = this.#options;
+    const peer = new Peer({ socket, endpoint, direction, clock, uploadLimit, downloadLimit, lastDemand }, owner);
     this.#peers.add(peer);
     socket.on("close", () => this.#forget(peer));
     return peer;

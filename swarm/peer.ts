@@ -3,6 +3,7 @@
  * one owner, which decides; first the swarm, until an inbound peer has said which torrent it is about, then the torrent.
  */
 import type { Bitfield } from "./bitfield.ts";
+import type { LastDemand } from "./demand.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import {
   blockBytes,
@@ -17,6 +18,7 @@ import {
   unsentBytesMax,
 } from "./limits.ts";
 import { type RateLimit, RateMeter } from "./rate.ts";
+import { ReadPace } from "./read-pace.ts";
 import { tailBytesMax } from "./send-slabs.ts";
 import type { Clock, Endpoint, PeerSocket } from "./types.ts";
 import { type ReadBlocks, UploadQueue } from "./upload-queue.ts";
@@ -49,6 +51,9 @@ const blockMsMin = 0.01;
 /** How long a queue's depth is good for: it is asked for with every block. */
 const depthMs = 10;
 
+/** For how long after somebody waited for a piece all connections are read more often. */
+const urgentMs = 1_000;
+
 export interface PeerOwner {
   onHandshake(peer: Peer, handshake: Handshake): void;
   onMessage(peer: Peer, message: WireMessage): void;
@@ -70,6 +75,7 @@ export interface PeerOptions {
   clock: Clock;
   uploadLimit: RateLimit;
   downloadLimit: RateLimit;
+  lastDemand: LastDemand;
 }
 
 interface InFlight extends Block {
@@ -144,6 +150,7 @@ export class Peer {
   readonly up: RateMeter;
   readonly #socket: PeerSocket;
   readonly #decoder: WireDecoder;
+  readonly #pace = new ReadPace();
   readonly #options: PeerOptions;
   readonly #inFlight = new Map<number, InFlight>();
   #live = 0;
@@ -459,7 +466,7 @@ export class Peer {
 
   #onData(chunk: Buffer): void {
     if (this.#closed) return;
-    const { clock, downloadLimit } = this.#options;
+    const { clock, downloadLimit, lastDemand } = this.#options;
     const nowMs = clock.now();
     this.lastHeardAtMs = nowMs;
     try {
@@ -469,7 +476,9 @@ export class Peer {
       return;
     }
     downloadLimit.take(chunk.length, nowMs);
-    const waitMs = downloadLimit.waitMs(nowMs);
+    const isUrgent = nowMs - lastDemand.atMs < urgentMs;
+    const restMs = this.#pace.restMs(chunk.length, nowMs, this.#decoder.arriving !== undefined, isUrgent);
+    const waitMs = Math.max(downloadLimit.waitMs(nowMs), restMs);
     if (waitMs > 0) {
       this.#socket.pause();
       this.#after(waitMs, () => this.#socket.resume());

@@ -89,6 +89,7 @@ export class Swarm {
       connectionsMax: options.connectionsMax ?? connectionsMaxDefault,
       uploadLimit: new RateLimit(options.uploadBytesPerSecondMax ?? 0, nowMs),
       downloadLimit: new RateLimit(options.downloadBytesPerSecondMax ?? 0, nowMs),
+      lastDemand: this.#lastDemand,
       dial: (endpoint) => this.#dial(endpoint),
       torrentOf: (infohash) => this.#torrents.get(infohash),
       torrents: () => this.#torrents.values(),
@@ -107,7 +108,8 @@ export class Swarm {
    */
   static async open(options: SwarmOptions): Promise<Swarm> {
     const clock = options.clock ?? systemClock;
-    const server = createServer();
+    // A paused socket is read on until it has this much: with more, connections could not be left unread (read-pace.ts).
+    const server = createServer({ highWaterMark: 1_024 });
     // Nobody is there to take a connection yet; who comes too early tries again.
     const turnAway = (socket: Socket) => socket.destroy();
     server.on("connection", turnAway);

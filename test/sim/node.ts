@@ -38,6 +38,7 @@ export class SimNode {
   readonly torrent: Torrent;
   readonly storage: PieceStorage;
   readonly #options: SimNodeOptions;
+  readonly #lastDemand = { atMs: Number.NEGATIVE_INFINITY };
   /** The most connections that it had at once, and how many it dialled. */
   connectionsPeak = 0;
   dials = 0;
@@ -57,6 +58,7 @@ export class SimNode {
       ...{ clock, log, connectionsMax: connectionsMaxDefault },
       uploadLimit: new RateLimit(0, clock.now()),
       downloadLimit: new RateLimit(0, clock.now()),
+      lastDemand: this.#lastDemand,
       dial: (endpoint) => this.#dial(endpoint),
       torrentOf: (infohash) => (infohash === this.torrent.infohash ? this.torrent : undefined),
       torrents: () => [this.torrent],
@@ -103,7 +105,7 @@ export class SimNode {
     const { connections } = this;
     return {
       ...{ clock, log, budget, peerPort },
-      lastDemand: { atMs: Number.NEGATIVE_INFINITY },
+      lastDemand: this.#lastDemand,
       random: () => random.next(),
       peerId: Buffer.concat([Buffer.from("-BW0100-"), random.bytes(12)]),
       openStorage: async () => storage,
