@@ -37,6 +37,26 @@ export const seederConfigSchema = z.strictObject({
         .describe("File with the database's password. Empty: PGPASSWORD, PGPASSFILE or ~/.pgpass."),
     })
     .prefault({}),
+  advertiseUrl: z
+    .union([z.literal(""), z.url({ protocol: /^https?$/, error: "must be an http or https URL, or empty" })])
+    .default("")
+    .describe(
+      "URL of this seeder's API as nodes and other seeders reach it, where several share a store. Empty: made of `listen`.",
+    ),
+  replica: z
+    .strictObject({
+      concurrency: z
+        .int()
+        .min(1)
+        .max(64)
+        .default(2)
+        .describe("Images that are copied at once from the other seeders that share the store."),
+      freeFloorBytes: z
+        .union([z.literal("auto"), z.int().min(0)], { error: 'must be a number of bytes, or "auto"' })
+        .default("auto")
+        .describe("Bytes of the filesystem that such copies leave free. auto: 5 % of it, and 10 GiB at most."),
+    })
+    .prefault({}),
   zone: z
     .string()
     .refine((name) => name === "" || isZone(name), zoneRule)

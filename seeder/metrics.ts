@@ -13,6 +13,9 @@ export interface SeederMetrics {
   /** `mode`: of an image that peers have too. */
   originSent(bytes: number, mode: FallbackMode | undefined): void;
   originAnswered(status: number): void;
+  /** Bytes received of images that other seeders hold. */
+  copied(bytes: number, source: "swarm" | "http"): void;
+  copyEnded(result: "copied" | "failed"): void;
   reported(kind: "full" | "delta" | "refused", seconds: number): void;
   diverged(): void;
 }
@@ -24,6 +27,10 @@ export interface MetricSources {
   nodeCounts: () => { up: number; lost: number };
   pacing: Pick<ReportPacing, "stretch" | "waiting">;
   fallback: Pick<FallbackBudget, "slotsInUse" | "waiting" | "refused">;
+  /** Seeders of this catalog by state, this one among them. */
+  replicaCounts: () => { up: number; lost: number };
+  /** Images of the catalog that are not here. */
+  missingImages: () => number;
 }
 
 /** Makes a seeder's counters and histograms. */
@@ -81,7 +88,23 @@ export function createSeederMetrics(registry: Registry): SeederMetrics {
     help: "Reports whose checksum disagreed with what had been told; each is healed by a full report",
     registers,
   });
+  const copiedBytes = new Counter({
+    name: "bootswarm_seeder_copied_bytes_total",
+    help: "Bytes received of images that other seeders hold, by source: swarm or http",
+    labelNames: ["source"],
+    registers,
+  });
+  const copies = new Counter({
+    name: "bootswarm_seeder_copies_total",
+    help: "Copies of images that other seeders hold, by result: copied or failed",
+    labelNames: ["result"],
+    registers,
+  });
+  for (const source of ["swarm", "http"]) copiedBytes.inc({ source }, 0);
+  for (const result of ["copied", "failed"]) copies.inc({ result }, 0);
   return {
+    copied: (bytes, source) => copiedBytes.inc({ source }, bytes),
+    copyEnded: (result) => copies.inc({ result }),
     uploadEnded: (result, receivedBytes) => {
       uploads.inc({ result });
       uploadBytes.inc(receivedBytes);
@@ -101,10 +124,8 @@ export function createSeederMetrics(registry: Registry): SeederMetrics {
 }
 
 /** Makes the metrics that are read from the seeder's parts when they are asked for. */
-export function observeSeeder(
-  registry: Registry,
-  { catalog, swarm, nodeCounts, pacing, fallback }: MetricSources,
-): void {
+export function observeSeeder(registry: Registry, sources: MetricSources): void {
+  const { catalog, swarm, nodeCounts, pacing, fallback, replicaCounts, missingImages } = sources;
   const registers = [registry];
   const catalogGauge = (name: string, help: string, read: (images: Image[]) => number) =>
     new Gauge({
@@ -156,6 +177,16 @@ export function observeSeeder(
     () => fallback.refused,
   );
   gauge("bootswarm_seeder_torrents", "Images served to peers", () => swarm.status().torrents);
+  gauge("bootswarm_seeder_images_missing", "Images of the catalog that are to be copied from others", missingImages);
+  new Gauge({
+    name: "bootswarm_seeder_replicas",
+    help: "Seeders that share the catalog, by state: up (this one among them) or lost",
+    labelNames: ["state"],
+    registers,
+    collect() {
+      for (const [state, count] of Object.entries(replicaCounts())) this.set({ state }, count);
+    },
+  });
   new Gauge({
     name: "bootswarm_seeder_nodes",
     help: "Nodes that have reported, by state: up or lost",

@@ -1,8 +1,9 @@
 /** The wiring of a seeder: which part gets what. Read this first. */
+import { hostname } from "node:os";
 import { join } from "node:path";
 import { toJsonString } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { listenAddressFrom } from "../daemon/listen-address.ts";
+import { httpUrlOf, listenAddressFrom } from "../daemon/listen-address.ts";
 import { type Listener, openListener } from "../daemon/listener.ts";
 import type { Log } from "../daemon/log.ts";
 import { createMetrics } from "../daemon/metrics.ts";
@@ -13,12 +14,14 @@ import { DashboardService } from "../proto/gen/bootswarm/seeder/v1/dashboard_pb.
 import { InventoryService } from "../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import { PlacementService } from "../proto/gen/bootswarm/seeder/v1/placement_pb.js";
 import type { Swarm } from "../swarm/swarm.ts";
+import type { Endpoint } from "../swarm/types.ts";
 import { imageMessage } from "./api/catalog-messages.ts";
 import { createCatalogService } from "./api/catalog-service.ts";
 import { createDashboardService } from "./api/dashboard-service.ts";
 import { createInventoryService } from "./api/inventory-service.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { Hasher } from "./catalog/hasher.ts";
+import type { Image } from "./catalog/image.ts";
 import { ImageFiles } from "./catalog/image-files.ts";
 import { ImageShelf } from "./catalog/image-shelf.ts";
 import type { Importer } from "./catalog/importer.ts";
@@ -31,9 +34,13 @@ import { createImporter } from "./import/importer.ts";
 import { InventoryKeeper } from "./inventory/inventory-keeper.ts";
 import { createSeederMetrics, observeSeeder, type SeederMetrics } from "./metrics.ts";
 import { openPlacement } from "./open-placement.ts";
+import { openReplicas } from "./open-replicas.ts";
 import { openSwarm } from "./open-swarm.ts";
 import { FallbackBudget, type FallbackMode } from "./origin/fallback-budget.ts";
 import { createOrigin } from "./origin/origin.ts";
+import { awaitCopies, checkWanted } from "./replicas/await-copies.ts";
+import type { Roster } from "./replicas/roster.ts";
+import { SeederPlaces } from "./replicas/seeder-places.ts";
 import { openStore } from "./store/open-store.ts";
 import { createStoreMetrics, observeStore } from "./store-metrics.ts";
 
@@ -49,6 +56,7 @@ export interface Seeder {
 /** What a running seeder consists of, without the listener. */
 interface SeederParts {
   swarm: Swarm;
+  roster: Roster;
   catalog: Catalog;
   keeper: InventoryKeeper;
   importer: Importer;
@@ -74,9 +82,16 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   const files = await ImageFiles.open(config.dataDirectory);
   const registry = createMetrics();
   const metrics = createSeederMetrics(registry);
+  const shelf = new ImageShelf(files, new Seeding(swarm, log), log);
+  let nodePeers = (_digest: string): Endpoint[] => [];
+  const replicas = await openReplicas({
+    ...{ config, store, files, shelf, swarm, log },
+    nodePeers: (digest) => nodePeers(digest),
+    onCopied: metrics.copied,
+    onCopyEnded: metrics.copyEnded,
+  });
   const catalog = new Catalog({
-    store,
-    shelf: new ImageShelf(files, new Seeding(swarm, log), log),
+    ...{ store, shelf, others: replicas.others },
     hasher,
     log,
     nowMs: Date.now,
@@ -85,6 +100,7 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   });
   stack.defer(() => catalog.close());
   await catalog.start();
+  stack.defer(() => replicas.close());
   const keeper = stack.adopt(
     await InventoryKeeper.open({
       store: store.inventory,
@@ -94,6 +110,7 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
     }),
     (it) => it.close(),
   );
+  nodePeers = (digest) => keeper.inventory.peersOf(digest, Date.now(), Math.random);
   const importer = stack.adopt(
     await createImporter({
       config: config.import,
@@ -107,7 +124,15 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   const fallback = new FallbackBudget({ slots, bytesPerSecond }, () => performance.now(), Math.random);
   const nodeCounts = () => keeper.inventory.counts(Date.now());
   observeStore(registry, keeper.saving);
-  observeSeeder(registry, { catalog, swarm, nodeCounts, pacing: keeper.pacing, fallback });
+  const { roster, missing } = replicas;
+  const replicaCounts = () => {
+    const up = roster.live().length;
+    return { up, lost: roster.list().length - up };
+  };
+  observeSeeder(registry, {
+    ...{ catalog, swarm, nodeCounts, pacing: keeper.pacing, fallback },
+    ...{ replicaCounts, missingImages: missing },
+  });
   const dashboard = stack.adopt(
     new Dashboard({
       version: programVersion(),
@@ -124,12 +149,13 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
   const placement = openPlacement({ inventory: keeper.inventory, catalog }, config.placement, registry);
   let stopping = false;
   const readiness = () => readinessOf(stopping, keeper);
-  const parts = { swarm, catalog, keeper, importer, metrics, fallback, dashboard, placement };
+  const parts = { swarm, roster, catalog, keeper, importer, metrics, fallback, dashboard, placement };
   const serving = servedBy(parts, config, log);
   const listener: Listener = stack.adopt(
     await openListener({ address, metrics: registry, readiness, log, ...serving }),
     (it) => it.close(),
   );
+  replicas.start(catalog, reachedAt(listener.url));
   const { peerPort, dhtPort } = swarm;
   log.info({ url: listener.url, peerPort, dhtPort, dataDirectory: config.dataDirectory }, "listening");
   const running = stack.move();
@@ -153,16 +179,23 @@ function readinessOf(stopping: boolean, keeper: InventoryKeeper) {
   return { ready: reasons.length === 0, reasons };
 }
 
+/** The API's URL, with the machine's name for a listener on all addresses. */
+function reachedAt(url: string): string {
+  const everywhere = /^http:\/\/(0\.0\.0\.0|\[::\]):(\d+)/.exec(url);
+  return everywhere ? httpUrlOf(hostname(), Number(everywhere[2])) : url;
+}
+
 function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
-  const { swarm, catalog, keeper, importer, metrics, fallback, dashboard } = parts;
+  const { swarm, roster, catalog, keeper, importer, metrics, fallback, dashboard } = parts;
   const { advertiseHost } = config.swarm;
-  const peers = advertiseHost === "" ? [] : [{ host: advertiseHost, port: swarm.peerPort }];
-  const endpoint = { host: advertiseHost, dhtPort: swarm.dhtPort, peerPort: swarm.peerPort };
-  const catalogService = createCatalogService({ catalog, importer, peers });
+  const places = new SeederPlaces(roster, { host: advertiseHost, dhtPort: swarm.dhtPort, peerPort: swarm.peerPort });
+  const messageOf = (image: Image) => imageMessage(image, places.whereabouts(image.digest));
+  const catalogService = createCatalogService({ catalog, importer, roster, messageOf });
   const inventoryService = createInventoryService({
     keeper,
     catalog,
-    endpoint,
+    endpoints: () => places.endpoints(),
+    seederUrls: (from) => places.urlsFor(from),
     nowMs: Date.now,
     random: Math.random,
     onReport: metrics.reported,
@@ -176,7 +209,12 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
   const origin = createOrigin({
     catalog,
     publisher: catalog,
-    toJson: ({ image }) => toJsonString(ImageSchema, imageMessage(image, peers)),
+    toJson: ({ image }) => toJsonString(ImageSchema, messageOf(image)),
+    takenElsewhere: (name) => catalog.boot.checkedElsewhere(name),
+    checkReplicas: (wanted) => checkWanted(roster, wanted),
+    awaitReplicas: async (image, wanted, timeoutMs, signal) => {
+      for await (const _progress of awaitCopies(roster, image, wanted, timeoutMs, signal));
+    },
     upload: { idleTimeoutMs: config.upload.idleTimeoutMs, onEnd: metrics.uploadEnded },
     download: { idleTimeoutMs: config.download.idleTimeoutMs, onSent: sent },
     fallback,

@@ -21,8 +21,17 @@ const events: Record<ImageChange["kind"], ImageEvent> = {
   retired: ImageEvent.RETIRED,
 };
 
-/** Makes an image's message; `peers` go into its magnet link. */
-export function imageMessage(image: Image, peers: readonly Endpoint[]): ApiImage {
+/** What an image's message says of the seeders. */
+export interface Whereabouts {
+  /** Live seeders that have it, as peers, for its magnet link; only those whose address is known. */
+  peers: readonly Endpoint[];
+  /** How many live seeders hold its bytes, and how many that are away. */
+  replicas: number;
+  away: number;
+}
+
+/** Makes an image's message. */
+export function imageMessage(image: Image, { peers, replicas, away }: Whereabouts): ApiImage {
   return create(ImageSchema, {
     digest: image.digest,
     names: image.names,
@@ -36,12 +45,14 @@ export function imageMessage(image: Image, peers: readonly Endpoint[]): ApiImage
     createdAt: timestampFromMs(image.createdAtMs),
     bootOf: image.boot?.of ?? "",
     bootSources: image.boot?.sources ?? [],
+    replicas,
+    replicasAway: away,
   });
 }
 
 export function changeMessage(
   change: ImageChange,
-  peers: readonly Endpoint[],
+  messageOf: (image: Image) => ApiImage,
 ): MessageInitShape<typeof WatchImagesResponseSchema> {
-  return { event: events[change.kind], image: imageMessage(change.image, peers) };
+  return { event: events[change.kind], image: messageOf(change.image) };
 }

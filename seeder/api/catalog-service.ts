@@ -1,44 +1,71 @@
 /** CatalogService: translates and calls. */
 import type { ServiceImpl } from "@connectrpc/connect";
 import { coveredBytes, encodeProfile } from "../../boot/profile.ts";
-import { Problem } from "../../daemon/problem.ts";
+import type { Image as ApiImage } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
 import { type CatalogService, ImportState } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
-import type { Endpoint } from "../../swarm/types.ts";
 import type { Catalog } from "../catalog/catalog.ts";
+import type { Image } from "../catalog/image.ts";
 import type { Importer } from "../catalog/importer.ts";
-import { changeMessage, imageMessage } from "./catalog-messages.ts";
+import { awaitCopies, checkWanted } from "../replicas/await-copies.ts";
+import type { Roster } from "../replicas/roster.ts";
+import { changeMessage } from "./catalog-messages.ts";
+import { otherCatalog, sentOn, wasSentOn } from "./other-catalogs.ts";
+import { replicaMessage, replicationMessage } from "./replica-messages.ts";
 
 export interface CatalogServiceParts {
   catalog: Catalog;
   importer: Importer;
-  /** This seeder as a peer, for magnet links; empty if its address is not known. */
-  peers: readonly Endpoint[];
+  /** The seeders that share the catalog. */
+  roster: Roster;
+  messageOf: (image: Image) => ApiImage;
 }
 
 export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<typeof CatalogService> {
-  const { catalog, importer, peers } = parts;
+  const { catalog, importer, roster, messageOf } = parts;
   return {
-    getImage: async ({ image }) => ({ image: imageMessage(await catalog.get(image), peers) }),
-    listImages: async () => ({ images: (await catalog.list()).map((image) => imageMessage(image, peers)) }),
-    retireImage: async ({ image }) => ({ image: imageMessage(await catalog.retire(image), peers) }),
-    createTorrent: async ({ image }) => ({ image: imageMessage(await catalog.createTorrent(image), peers) }),
+    getImage: async ({ image }) => ({ image: messageOf(await catalog.get(image)) }),
+    listImages: async () => ({ images: (await catalog.list()).map((image) => messageOf(image)) }),
+    retireImage: async ({ image }) => ({ image: messageOf(await catalog.retire(image)) }),
+    createTorrent: async (request, context) => {
+      const elsewhere = await catalog.elsewhere(await catalog.get(request.image));
+      if (elsewhere && !wasSentOn(context.requestHeader)) {
+        return await otherCatalog(elsewhere).createTorrent(request, { ...sentOn, signal: context.signal });
+      }
+      return { image: messageOf(await catalog.createTorrent(request.image)) };
+    },
     async *watchImages(_request, context) {
-      for await (const change of catalog.watch(context.signal)) yield changeMessage(change, peers);
+      for await (const change of catalog.watch(context.signal)) yield changeMessage(change, messageOf);
     },
     async *importImage(request, context) {
+      const { replicas, replicasTimeoutMs } = request;
+      checkWanted(roster, replicas);
       const { id } = await importer.start(request);
       for await (const message of importer.watch(id, context.signal)) {
-        if (message.state !== ImportState.PUBLISHED) yield { import: message };
-        else yield { import: message, image: imageMessage(await catalog.get(message.digest), peers) };
+        if (message.state !== ImportState.PUBLISHED) {
+          yield { import: message };
+          continue;
+        }
+        const image = await catalog.get(message.digest);
+        if (replicas < 2) yield { import: message, image: messageOf(image) };
+        else {
+          for await (const replication of awaitCopies(roster, image, replicas, replicasTimeoutMs, context.signal)) {
+            yield { import: message, image: messageOf(image), replication: replicationMessage(replication) };
+          }
+        }
       }
     },
     listImports: () => ({ imports: importer.list() }),
     cancelImport: async ({ id }) => ({ import: await importer.cancel(id) }),
-    getBootProfile: async ({ image }) => {
-      const { profile, bootImage } = await catalog.boot.profileOf(await catalog.get(image));
+    getBootProfile: async (request, context) => {
+      const image = await catalog.get(request.image);
+      const elsewhere = await catalog.boot.profileElsewhere(image);
+      if (elsewhere && !wasSentOn(context.requestHeader)) {
+        return await otherCatalog(elsewhere).getBootProfile(request, { ...sentOn, signal: context.signal });
+      }
+      const { profile, bootImage } = await catalog.boot.profileOf(image);
       return {
         profile: encodeProfile(profile),
-        bootImage: imageMessage(bootImage, peers),
+        bootImage: messageOf(bootImage),
         extents: profile.extents.length,
         coveredBytes: BigInt(coveredBytes(profile)),
         blockBytes: profile.blockBytes,
@@ -52,12 +79,13 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       await catalog.boot.release((await catalog.get(image)).digest, nodeId);
       return {};
     },
-    listReplicas: () => {
-      throw new Problem("unimplemented", "this seeder does not share its catalog with others yet");
+    listReplicas: async () => {
+      const images = await catalog.list();
+      return { replicas: roster.list().map((replica) => replicaMessage(replica, images)) };
     },
-    // biome-ignore lint/correctness/useYield: nothing to tell yet
-    async *awaitReplicas() {
-      throw new Problem("unimplemented", "this seeder does not share its catalog with others yet");
+    async *awaitReplicas({ image, replicas, timeoutMs }, context) {
+      const waiting = awaitCopies(roster, await catalog.get(image), replicas, timeoutMs, context.signal);
+      for await (const replication of waiting) yield { replication: replicationMessage(replication) };
     },
   };
 }

@@ -14,8 +14,10 @@ import { nodeReportFrom } from "./report-messages.ts";
 export interface InventoryServiceParts {
   keeper: InventoryKeeper;
   catalog: Catalog;
-  /** This seeder's place in the swarm; an empty host means the one by which the agent reached it. */
-  endpoint: { host: string; dhtPort: number; peerPort: number };
+  /** Places in the swarm to tell: this seeder's, and others'. An empty host means that by which the agent reached it. */
+  endpoints: () => { host: string; dhtPort: number; peerPort: number }[];
+  /** URLs of all live seeders to tell a node that reports from an address; none where there is only one. */
+  seederUrls: (remoteAddress: string | undefined) => string[];
   nowMs: () => number;
   /** Uniform in [0, 1). */
   random: () => number;
@@ -28,19 +30,20 @@ export interface InventoryServiceParts {
 }
 
 export function createInventoryService(parts: InventoryServiceParts): ServiceImpl<typeof InventoryService> {
-  const { keeper, catalog, endpoint, nowMs } = parts;
+  const { keeper, catalog, nowMs } = parts;
   return {
     report: (request, context) => {
       const startMs = performance.now();
+      const from = context.values.get(remoteAddress);
       let kind: "full" | "delta" | "refused" = "refused";
       try {
-        const report = nodeReportFrom(request, context.values.get(remoteAddress));
+        const report = nodeReportFrom(request, from);
         const { diverged, ...answer } = keeper.report(report);
         parts.onNodeReport(report);
         kind = request.full ? "full" : "delta";
         if (diverged) parts.onDiverged();
         const imagePeers = keeper.inventory.peersFor(report.node.id, nowMs(), parts.random);
-        return { ...answer, bootstrap: [endpoint], imagePeers };
+        return { ...answer, bootstrap: parts.endpoints(), imagePeers, seederUrls: parts.seederUrls(from) };
       } finally {
         parts.onReport(kind, (performance.now() - startMs) / 1_000);
       }

@@ -10,14 +10,16 @@ import type { CatalogStore, Store } from "../store/store.ts";
 import { checkBootImage } from "./boot-check.ts";
 import { dependentsOf, orphansAmong } from "./boot-links.ts";
 import type { Image } from "./image.ts";
-import type { ImageShelf } from "./image-shelf.ts";
 import { bootNameOf, imageOfBootName } from "./names.ts";
 import type { Received } from "./receive.ts";
 import { RecordingClaims } from "./recording-claims.ts";
 
 export interface BootImagesParts {
   store: CatalogStore & Pick<Store, "replicas">;
-  shelf: ImageShelf;
+  /** Where an image's bytes are. @throws Problem if they are not here. */
+  dataPath: (image: Image) => string;
+  /** URL of another seeder that has the bytes of an image that are not here. */
+  elsewhere: (image: Image) => Promise<string | undefined>;
   nowMs: () => number;
 }
 
@@ -34,7 +36,8 @@ export class BootImages {
   async admit(name: string, sizeBytes: number | undefined): Promise<void> {
     const of = imageOfBootName(name);
     if (of === undefined) return;
-    await this.#imageOf(of);
+    // It is compared with them.
+    this.#parts.dataPath(await this.#imageOf(of));
     if ((sizeBytes ?? 0) > headBytesMax + coveredBytesMax) {
       throw new Problem(
         "invalid",
@@ -49,7 +52,7 @@ export class BootImages {
     const of = await this.#imageOf(image.boot.of);
     const head = await checkBootImage({
       path: join(incoming.directory, "data"),
-      image: { digest: of.digest, sizeBytes: of.sizeBytes, path: this.#parts.shelf.dataPath(of) },
+      image: { digest: of.digest, sizeBytes: of.sizeBytes, path: this.#parts.dataPath(of) },
       sourcePath: (digest) => this.#sourcePath(digest),
     });
     return { ...image, boot: { of: of.digest, sources: head.sources.map(({ digest }) => digest) } };
@@ -86,7 +89,7 @@ export class BootImages {
     if (!bootImage)
       throw new Problem("not-found", `no boot of ${image.names[0]} has been recorded (bootswarm boot record)`);
     try {
-      await using file = await open(this.#parts.shelf.dataPath(bootImage));
+      await using file = await open(this.#parts.dataPath(bootImage));
       return { profile: (await readHead(file)).head.profile, bootImage };
     } catch (error) {
       if (!(error instanceof BootFormatError)) throw error;
@@ -94,6 +97,19 @@ export class BootImages {
         cause: error,
       });
     }
+  }
+
+  /** URL of another seeder that can tell what a boot of an image reads, where this one cannot. */
+  async profileElsewhere(image: Image): Promise<string | undefined> {
+    const bootImage = await this.#parts.store.imageByName(bootNameOf(image.digest));
+    return bootImage && (await this.#parts.elsewhere(bootImage));
+  }
+
+  /** URL of another seeder that can compare a boot image of that name with its image, where this one cannot. */
+  async checkedElsewhere(name: string): Promise<string | undefined> {
+    const of = imageOfBootName(name);
+    const image = of === undefined ? undefined : await this.#parts.store.imageByDigest(of);
+    return image && (await this.#parts.elsewhere(image));
   }
 
   /**
@@ -122,7 +138,7 @@ export class BootImages {
 
   async #sourcePath(digest: string): Promise<string> {
     const source = await this.#parts.store.imageByDigest(digest);
-    if (source?.boot) return this.#parts.shelf.dataPath(source);
+    if (source?.boot) return this.#parts.dataPath(source);
     throw new Problem(
       "not-found",
       `this boot image has blocks in ${digest}, which is no boot image of the catalog; record it again`,

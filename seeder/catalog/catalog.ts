@@ -2,6 +2,7 @@
  * The images that exist: published, named, given torrents, retired. Facts are in the store, bytes on the shelf; this class
  * alone changes either, one change at a time.
  */
+import { isDeepStrictEqual } from "node:util";
 import type { Log } from "../../daemon/log.ts";
 import { Problem } from "../../daemon/problem.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
@@ -11,6 +12,7 @@ import { ChangeFeed, type ImageChange } from "./changes.ts";
 import type { Image, ImageTorrent } from "./image.ts";
 import { diskProblem } from "./image-files.ts";
 import { checkedDigest, checkedName, type ImageRef, imageRefFrom, textOf } from "./names.ts";
+import type { Others } from "./others.ts";
 import type { Published, Publisher, PublishRequest } from "./publish.ts";
 import { type Received, type ReceiveParts, receive } from "./receive.ts";
 import { Serial } from "./serial.ts";
@@ -22,6 +24,8 @@ const namesPerImageMax = 1_000;
 export interface CatalogParts extends ReceiveParts {
   store: CatalogStore & Pick<Store, "replicas">;
   log: Log;
+  /** The other seeders of this catalog; absent for one with a store of its own. */
+  others?: Others | undefined;
   /** Publications under way at once. */
   publishesActiveMax: number;
   /** Told how long a publication took that succeeded. */
@@ -37,14 +41,26 @@ export class Catalog implements Publisher {
   readonly #closing = new AbortController();
   readonly #active = new Set<Promise<unknown>>();
   readonly #torrentsMaking = new Map<string, Promise<Image>>();
+  /** The images as watchers know them. */
+  #told = new Map<string, Image>();
+
   constructor(parts: CatalogParts) {
     this.#parts = parts;
-    this.boot = new BootImages(parts);
+    this.boot = new BootImages({
+      store: parts.store,
+      nowMs: parts.nowMs,
+      dataPath: (image) => this.dataPath(image),
+      elsewhere: (image) => this.elsewhere(image),
+    });
   }
 
   /** Compares bytes with facts after a start, and seeds every image that has a torrent. */
   async start(): Promise<void> {
-    await this.#parts.shelf.start(await this.#parts.store.listImages());
+    const { store, shelf, others } = this.#parts;
+    const images = await store.listImages();
+    this.#told = new Map(images.map((image) => [image.digest, image]));
+    await shelf.start(images, others !== undefined);
+    await others?.holdAll(shelf.digests);
   }
 
   /** Ends publications that are under way, and leaves nothing of them. */
@@ -71,10 +87,77 @@ export class Catalog implements Publisher {
   /**
    * Where an image's bytes are.
    *
-   * @throws Problem "data-loss" if they are not there.
+   * @throws Problem "data-loss" if they are lost, Absent if another seeder has them, or had.
    */
   dataPath(image: Image): string {
-    return this.#parts.shelf.dataPath(image);
+    const { shelf, others } = this.#parts;
+    if (others && !shelf.holds(image)) throw others.absent(image);
+    return shelf.dataPath(image);
+  }
+
+  /** Whether an image's bytes are here. */
+  holds(image: Image): boolean {
+    return this.#parts.shelf.holds(image);
+  }
+
+  /** URL of another seeder that has an image's bytes, where they are not here; undefined if they are, or nobody has them. */
+  async elsewhere(image: Image): Promise<string | undefined> {
+    const { shelf, others } = this.#parts;
+    return shelf.holds(image) ? undefined : await others?.elsewhere(image.digest);
+  }
+
+  /** Takes in what other seeders have changed: watchers are told, and what was retired goes. All images, by first name. */
+  refresh(): Promise<Image[]> {
+    return this.#commits.run(async () => {
+      const { store, shelf, others } = this.#parts;
+      const images = await store.listImages();
+      const now = new Map(images.map((image) => [image.digest, image]));
+      for (const image of [...this.#told.values()].filter(({ digest }) => !now.has(digest))) {
+        this.#tell({ kind: "retired", image: { ...image, names: [] } });
+        await others?.endCopy(image.digest);
+        await shelf.remove(image);
+      }
+      for (const image of images) {
+        const before = this.#told.get(image.digest);
+        if (!before) this.#tell({ kind: "published", image });
+        else if (!isDeepStrictEqual(before, image)) this.#tell({ kind: "changed", image });
+        if (before && before.torrent?.infohash !== image.torrent?.infohash) await shelf.unseed(before);
+      }
+      return images;
+    });
+  }
+
+  /**
+   * Takes in an image that has come whole from another seeder, and whose sha256 was found right.
+   *
+   * @returns whether it is in the catalog still
+   */
+  adopt({ digest }: Image, info: TorrentInfo | undefined): Promise<boolean> {
+    return this.#commits.run(async () => {
+      const { store, shelf, others } = this.#parts;
+      const image = await store.imageByDigest(digest);
+      if (!image) return false;
+      if (!shelf.holds(image))
+        await shelf.putCopy(image, info?.infohash === image.torrent?.infohash ? info : undefined);
+      if ((await others?.hold(digest)) !== false) return true;
+      await shelf.remove(image);
+      return false;
+    });
+  }
+
+  /** Takes in the torrent of an image whose bytes are here: another seeder has made it. */
+  adoptTorrent(image: Image, info: TorrentInfo): Promise<void> {
+    return this.#commits.run(async () => {
+      const { shelf } = this.#parts;
+      if (!shelf.holds(image) || shelf.isSeeded(image)) return;
+      await shelf.putTorrent(image.digest, info);
+      shelf.seed(image.digest, info);
+    });
+  }
+
+  /** Whether an image is served to peers. */
+  isSeeded(image: Image): boolean {
+    return this.#parts.shelf.isSeeded(image);
   }
 
   /**
@@ -165,7 +248,7 @@ export class Catalog implements Publisher {
       const left: Image = { ...image, names };
       if ("name" in wanted && names.length > 0) {
         await this.#parts.store.removeName(wanted.name);
-        this.#changes.publish({ kind: "changed", image: left });
+        this.#tell({ kind: "changed", image: left });
       } else {
         await this.boot.checkFree(image);
         await this.#remove(image);
@@ -182,7 +265,8 @@ export class Catalog implements Publisher {
   async #remove(image: Image): Promise<void> {
     // Facts go first: files without facts are cleaned up at the next start, facts without files would be damage.
     await this.#parts.store.removeImage(image.digest);
-    this.#changes.publish({ kind: "retired", image: { ...image, names: [] } });
+    this.#tell({ kind: "retired", image: { ...image, names: [] } });
+    await this.#parts.others?.endCopy(image.digest);
     await this.#parts.shelf.remove(image);
   }
 
@@ -220,23 +304,31 @@ export class Catalog implements Publisher {
     try {
       await store.addImage(added);
     } catch (error) {
+      // Another seeder may have been first, with the image or with the name.
+      const first = this.#parts.others && (await store.imageByDigest(image.digest));
+      if (first) return this.#commitAgain({ incoming, image: first, info }, name);
       await shelf.remove(image);
+      await this.#checkNameFree(name, image.digest);
       throw error;
     }
     if (info) shelf.seed(image.digest, info);
-    this.#changes.publish({ kind: "published", image: added });
+    await this.#parts.others?.hold(image.digest);
+    this.#tell({ kind: "published", image: added });
     log.info({ digest: added.digest, name, sizeBytes: added.sizeBytes, infohash: info?.infohash }, "published");
     return { image: added, changed: true };
   }
 
   /** The bytes are in the catalog already: they may gain a name, a torrent, or their lost files. */
-  async #commitAgain({ incoming, image: existing, info }: Received, name: string): Promise<Published> {
-    const { shelf, log } = this.#parts;
+  async #commitAgain({ incoming, image: existing, info: made }: Received, name: string): Promise<Published> {
+    const { shelf, others, log } = this.#parts;
     const { digest } = existing;
     let image = existing;
-    if (shelf.isDamaged(existing)) {
+    // Others serve the torrent that there is; an upload of unknown length makes another.
+    const info = others && existing.torrent && existing.torrent.infohash !== made?.infohash ? undefined : made;
+    if (!shelf.holds(existing)) {
+      await others?.endCopy(digest);
       await shelf.put(incoming, existing, info);
-      image = await this.#withTorrent(image, info);
+      if (info || !others) image = await this.#withTorrent(image, info);
       log.info({ digest, name }, "an image's lost data is here again");
     } else if (info && !shelf.isSeeded(existing)) {
       await shelf.putTorrent(digest, info);
@@ -246,13 +338,34 @@ export class Catalog implements Publisher {
       if (image.names.length >= namesPerImageMax) {
         throw new Problem("exhausted", `${digest} has ${namesPerImageMax} names already; retire some`);
       }
-      await this.#parts.store.addName(digest, name);
+      await this.#addName(digest, name);
       image = { ...image, names: [...image.names, name] };
     }
+    await others?.hold(digest);
     if (image === existing) return { image, changed: false };
-    this.#changes.publish({ kind: "changed", image });
+    this.#tell({ kind: "changed", image });
     log.info({ digest, names: image.names, infohash: image.torrent?.infohash }, "changed");
     return { image, changed: true };
+  }
+
+  async #addName(digest: string, name: string): Promise<void> {
+    const { store, others } = this.#parts;
+    try {
+      await store.addName(digest, name);
+    } catch (error) {
+      await this.#checkNameFree(name, digest);
+      if (!others || (await store.imageByDigest(digest))) throw error;
+      throw new Problem("conflict", "the image was retired at another seeder just now; publish it again", {
+        cause: error,
+      });
+    }
+  }
+
+  #tell(change: ImageChange): void {
+    const { kind, image } = change;
+    if (kind === "retired") this.#told.delete(image.digest);
+    else this.#told.set(image.digest, image);
+    this.#changes.publish(change);
   }
 
   async #withTorrent(image: Image, info: TorrentInfo | undefined): Promise<Image> {
@@ -269,7 +382,7 @@ export class Catalog implements Publisher {
       if (this.#parts.shelf.isSeeded(current)) return current;
       await this.#parts.shelf.putTorrent(image.digest, info);
       const changed = await this.#withTorrent(current, info);
-      this.#changes.publish({ kind: "changed", image: changed });
+      this.#tell({ kind: "changed", image: changed });
       this.#parts.log.info({ digest: image.digest, infohash: info.infohash }, "made the torrent");
       return changed;
     });

@@ -1,7 +1,8 @@
 /**
  * The seeder's files: `images/<sha256>/data` and, where there is a torrent, `images/<sha256>/metainfo` (the bencoded info
  * dictionary). An image's directory appears and disappears by one rename, so it is whole or not there. `tmp/` holds what
- * is not yet or no longer an image, and is emptied at start.
+ * is not yet or no longer an image, and is emptied at start; `copies/<sha256>/` holds what comes from another seeder, as far
+ * as it has come.
  */
 import { randomUUID } from "node:crypto";
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, statfs, writeFile } from "node:fs/promises";
@@ -21,10 +22,12 @@ export interface IncomingImage {
 export class ImageFiles {
   readonly #images: string;
   readonly #temporary: string;
+  readonly #copies: string;
 
   private constructor(dataDirectory: string) {
     this.#images = join(dataDirectory, "images");
     this.#temporary = join(dataDirectory, "tmp");
+    this.#copies = join(dataDirectory, "copies");
   }
 
   /** Opens the files of a data directory that this process has locked. */
@@ -68,8 +71,13 @@ export class ImageFiles {
 
   /** Bytes that may still be written to the filesystem. */
   async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#temporary);
-    return bavail * bsize;
+    return (await this.space()).freeBytes;
+  }
+
+  /** Bytes that may still be written to the filesystem, and its size. */
+  async space(): Promise<{ freeBytes: number; sizeBytes: number }> {
+    const { bavail, blocks, bsize } = await statfs(this.#temporary);
+    return { freeBytes: bavail * bsize, sizeBytes: blocks * bsize };
   }
 
   /** Begins an image whose digest is not known yet. */
@@ -96,6 +104,40 @@ export class ImageFiles {
     await this.remove(digest);
     await rename(incoming.directory, join(this.#images, digest));
     await syncDirectory(this.#images);
+  }
+
+  /** The directory of a copy from another seeder, with what has come of it. */
+  async copyDirectory(digest: string): Promise<string> {
+    const directory = join(this.#copies, digest);
+    await mkdir(directory, { recursive: true });
+    return directory;
+  }
+
+  /** Makes a whole copy, whose files nobody has open, the image of that digest, durably. */
+  async placeCopy(digest: string, infoBytes: Uint8Array | undefined): Promise<void> {
+    const directory = join(this.#copies, digest);
+    await rm(join(directory, "have"), { force: true });
+    await rm(join(directory, "metainfo"), { force: true });
+    if (infoBytes) await writeDurably(join(directory, "metainfo"), infoBytes);
+    const file = await open(join(directory, "data"), "r+");
+    await file.sync().finally(() => file.close());
+    await syncDirectory(directory);
+    await this.remove(digest);
+    await rename(directory, join(this.#images, digest));
+    await syncDirectory(this.#images);
+  }
+
+  /** Forgets what has come of a copy. */
+  async discardCopy(digest: string): Promise<void> {
+    await rm(join(this.#copies, digest), { recursive: true, force: true });
+  }
+
+  /** Digests of copies that have begun. */
+  async copies(): Promise<string[]> {
+    return await readdir(this.#copies).catch((error: unknown) => {
+      if (systemCodeOf(error) === "ENOENT") return [];
+      throw error;
+    });
   }
 
   /** Writes the info dictionary of an image that is there. */

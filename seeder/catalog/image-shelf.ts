@@ -11,8 +11,8 @@ export class ImageShelf {
   readonly #files: ImageFiles;
   readonly #seeding: Seeding;
   readonly #log: Log;
-  /** Digests whose bytes are missing or of the wrong size; they are not served until they are put here again. */
-  readonly #damaged = new Set<string>();
+  /** Digests whose bytes are here, whole. */
+  readonly #here = new Set<string>();
 
   constructor(files: ImageFiles, seeding: Seeding, log: Log) {
     this.#files = files;
@@ -20,15 +20,19 @@ export class ImageShelf {
     this.#log = log;
   }
 
-  /** After a start: cleans up what a crash has left, and seeds every image that has its data and a torrent. */
-  async start(images: readonly Image[]): Promise<void> {
+  /**
+   * After a start: cleans up what a crash has left, and seeds every image that has its data and a torrent.
+   *
+   * @param isShared other seeders may have the bytes of images that have none here
+   */
+  async start(images: readonly Image[], isShared = false): Promise<void> {
     const digests = new Set(images.map(({ digest }) => digest));
     for (const entry of await this.#files.entries()) {
       if (digests.has(entry)) continue;
       this.#log.warn({ entry }, "removing files of an image that was never or is no longer published");
       await this.#files.remove(entry);
     }
-    for (const image of images) await this.#open(image);
+    for (const image of images) await this.#open(image, isShared);
   }
 
   begin(): Promise<IncomingImage> {
@@ -39,19 +43,25 @@ export class ImageShelf {
     return this.#files.freeBytes();
   }
 
+  /** Digests of all images whose bytes are here. */
+  get digests(): ReadonlySet<string> {
+    return this.#here;
+  }
+
   /**
    * Where an image's bytes are.
    *
    * @throws Problem "data-loss" if they are not there.
    */
   dataPath(image: Image): string {
-    if (!this.isDamaged(image)) return this.#files.dataPath(image.digest);
+    if (this.holds(image)) return this.#files.dataPath(image.digest);
     const { names, digest } = image;
     throw new Problem("data-loss", `the data of ${names[0]} (${digest}) is lost on the seeder; publish it again`);
   }
 
-  isDamaged(image: Image): boolean {
-    return this.#damaged.has(image.digest);
+  /** Whether an image's bytes are here. Those that are missing or of the wrong size are not. */
+  holds({ digest }: Pick<Image, "digest">): boolean {
+    return this.#here.has(digest);
   }
 
   isSeeded(image: Image): boolean {
@@ -75,7 +85,14 @@ export class ImageShelf {
   async put(incoming: IncomingImage, image: Image, info: TorrentInfo | undefined): Promise<void> {
     if (image.torrent) await this.#seeding.stop(image.torrent.infohash);
     await this.#files.place(incoming, image.digest, info?.infoBytes);
-    this.#damaged.delete(image.digest);
+    this.#here.add(image.digest);
+  }
+
+  /** Puts an image here that has come whole from another seeder, and serves it to peers. */
+  async putCopy({ digest }: Image, info: TorrentInfo | undefined): Promise<void> {
+    await this.#files.placeCopy(digest, info?.infoBytes);
+    this.#here.add(digest);
+    if (info) this.seed(digest, info);
   }
 
   /** Puts the torrent of an image here whose data is here. */
@@ -88,24 +105,32 @@ export class ImageShelf {
     this.#seeding.start(digest, info, this.#files.dataPath(digest));
   }
 
+  /** Takes an image's torrent out of the swarm. */
+  async unseed(image: Image): Promise<void> {
+    if (image.torrent) await this.#seeding.stop(image.torrent.infohash);
+  }
+
   /** Takes an image out of the swarm and away from here. */
   async remove(image: Image): Promise<void> {
     if (image.torrent) await this.#seeding.stop(image.torrent.infohash);
+    this.#here.delete(image.digest);
     await this.#files.remove(image.digest);
-    this.#damaged.delete(image.digest);
   }
 
-  async #open(image: Image): Promise<void> {
+  async #open(image: Image, isShared: boolean): Promise<void> {
     const foundBytes = await this.#files.dataSizeBytes(image.digest);
     const fields = { digest: image.digest, names: image.names, sizeBytes: image.sizeBytes };
     if (foundBytes !== image.sizeBytes) {
-      this.#damaged.add(image.digest);
+      if (isShared && foundBytes === undefined) return;
       this.#log.error(
         { ...fields, foundBytes: foundBytes ?? 0, path: this.#files.dataPath(image.digest) },
-        "an image's data is missing or cut and it is not served; publish it again",
+        isShared
+          ? "an image's data is cut; it comes anew from another seeder"
+          : "an image's data is missing or cut and it is not served; publish it again",
       );
       return;
     }
+    this.#here.add(image.digest);
     if (!image.torrent) return;
     const info = await this.torrentOf(image);
     if (info) this.seed(image.digest, info);

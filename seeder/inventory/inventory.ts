@@ -144,6 +144,11 @@ export class Inventory {
       .filter(({ peers }) => peers.length > 0);
   }
 
+  /** Some of the nodes that have an image or are fetching it. */
+  peersOf(digest: string, nowMs: number, random: () => number): Endpoint[] {
+    return this.#somePeers(digest, undefined, nowMs, random);
+  }
+
   /** All nodes, by name. */
   nodes(nowMs: number): NodeView[] {
     return [...this.#names.inOrder()].map((record) => this.#view(record, nowMs));
@@ -288,7 +293,7 @@ export class Inventory {
     return holding || fetch ? { node: record.node, state, holding, fetch } : undefined;
   }
 
-  #somePeers(digest: string, asker: NodeRecord, nowMs: number, random: () => number): Endpoint[] {
+  #somePeers(digest: string, asker: NodeRecord | undefined, nowMs: number, random: () => number): Endpoint[] {
     const image = this.#images.find(digest);
     const holders = image?.holders ?? [];
     const fetching = image?.fetching.items ?? [];
@@ -299,7 +304,7 @@ export class Inventory {
         index < holders.length || record.fetches.some((fetch) => fetch.digest === digest && isActive(fetch));
       return takesPart ? record.peer : undefined;
     };
-    return someImagePeers({ count: holders.length + fetching.length, endpointAt }, asker.peer, peersTold, random);
+    return someImagePeers({ count: holders.length + fetching.length, endpointAt }, asker?.peer, peersTold, random);
   }
 
   #takeHoldings(record: NodeRecord, report: NodeReport): boolean {

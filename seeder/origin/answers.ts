@@ -1,7 +1,9 @@
 /** Answers in JSON, as Connect's own errors are, so that a client reads both alike. */
+import type { ServerResponse } from "node:http";
 import { codeToString } from "@connectrpc/connect/protocol-connect";
 import { connectErrorFrom, httpStatusFrom } from "../../daemon/api-errors.ts";
 import { type Response, sendText } from "../../daemon/listener.ts";
+import { Absent } from "../catalog/others.ts";
 
 /** Sends a JSON text. */
 export function sendJson(response: Response, status: number, json: string): void {
@@ -15,6 +17,8 @@ export function sendError(response: Response, error: unknown): number {
     response.destroy();
     return status;
   }
+  if (error instanceof Absent)
+    (response as ServerResponse).setHeader("retry-after", Math.ceil(error.retryAfterMs / 1_000));
   const { code, rawMessage } = connectErrorFrom(error);
   sendJson(response, status, JSON.stringify({ code: codeToString(code), message: rawMessage }));
   return status;

@@ -5,6 +5,7 @@ import { messageOf, Problem } from "../../daemon/problem.ts";
 import { sendError } from "./answers.ts";
 import { answerDownload, answerTorrent, type DownloadParts } from "./download.ts";
 import { type ImageRoute, imageRouteFrom } from "./route.ts";
+import { sendOn, wasSentOn } from "./send-on.ts";
 import { answerUpload, type UploadParts } from "./upload.ts";
 
 export interface OriginParts extends DownloadParts, UploadParts {
@@ -31,6 +32,11 @@ async function answer(parts: OriginParts, route: ImageRoute, request: Request, r
     if (request.method !== "GET" && request.method !== "HEAD") throw wrongMethod(route, request);
     if (route.kind === "none") throw nothingThere("NAME");
     const image = await parts.catalog.get(route.image);
+    const elsewhere = route.kind === "image" ? undefined : await parts.catalog.elsewhere(image);
+    if (elsewhere !== undefined && !wasSentOn(route)) {
+      const path = route.kind === "data" ? `${image.digest}/data` : `${image.digest}.torrent`;
+      return sendOn(response, `${elsewhere}/images/${path}`);
+    }
     switch (route.kind) {
       case "data":
         return await answerDownload(parts, image, request, response);

@@ -3,16 +3,18 @@ import { nearest } from "../../daemon/config.ts";
 import type { Request, Response } from "../../daemon/listener.ts";
 import type { Log } from "../../daemon/log.ts";
 import { messageOf, Problem } from "../../daemon/problem.ts";
+import type { Image } from "../catalog/image.ts";
 import type { Published, Publisher } from "../catalog/publish.ts";
 import { sendError, sendJson } from "./answers.ts";
 import { bodyOf } from "./body.ts";
 import type { ImageRoute } from "./route.ts";
+import { sendOn, wasSentOn } from "./send-on.ts";
 
 /** After a refusal the rest of the body is thrown away for so long, so that the client gets to read the answer. */
 const lingerMs = 5_000;
 
 /** What an upload's query may say. Anything else is refused: a misspelt sha256 would drop the check without a word. */
-const parameters = ["sha256", "torrent"];
+const parameters = ["sha256", "torrent", "replicas", "replicasTimeoutMs", "redirected"];
 const parameterCharactersShownMax = 80;
 
 export type UploadResult = "published" | "unchanged" | "refused" | "cut" | "failed";
@@ -21,6 +23,12 @@ export interface UploadParts {
   publisher: Publisher;
   /** The JSON text of a published image. */
   toJson: (published: Published) => string;
+  /** URL of another seeder that has what an upload of that name is compared with, where this one has not. */
+  takenElsewhere: (name: string) => Promise<string | undefined>;
+  /** Refuses a number of seeders that cannot be. @throws Problem. */
+  checkReplicas: (wanted: number) => void;
+  /** Resolves when so many seeders hold an image. @throws Problem, also when the time is over. */
+  awaitReplicas: (image: Image, wanted: number, timeoutMs: number, signal: AbortSignal) => Promise<void>;
   upload: {
     /** A client that sends nothing for so long is dropped. */
     idleTimeoutMs: number;
@@ -39,6 +47,15 @@ export async function answerUpload(
   const counted = { receivedBytes: 0 };
   try {
     checkParameters(route.query);
+    const replicas = wholeFrom(route.query, "replicas");
+    const timeoutMs = wholeFrom(route.query, "replicasTimeoutMs");
+    parts.checkReplicas(replicas);
+    const elsewhere = wasSentOn(route) ? undefined : await parts.takenElsewhere(route.uploadName);
+    if (elsewhere !== undefined) {
+      const status = sendOn(response, `${elsewhere}/images/${route.uploadName}?${route.query}`);
+      discardRest(request);
+      return status;
+    }
     const body = count(bodyOf(request, parts.upload.idleTimeoutMs), counted);
     const published = await parts.publisher.publish(body, {
       name: route.uploadName,
@@ -47,8 +64,12 @@ export async function answerUpload(
       sizeBytes: contentLengthOf(request),
     });
     const status = published.changed ? 201 : 200;
-    sendJson(response, status, parts.toJson(published));
     parts.upload.onEnd(published.changed ? "published" : "unchanged", counted.receivedBytes);
+    if (replicas > 1) {
+      const shortfall = await shortfallOf(parts, published, { replicas, timeoutMs }, response);
+      if (shortfall !== undefined) return sendError(response, shortfall);
+    }
+    sendJson(response, status, parts.toJson(published));
     return status;
   } catch (error) {
     const result = resultOf(error, request, counted.receivedBytes);
@@ -60,6 +81,30 @@ export async function answerUpload(
     discardRest(request);
     return status;
   }
+}
+
+/** Waits for other seeders to hold what was published; why they do not, if they do not in time. */
+async function shortfallOf(
+  parts: UploadParts,
+  { image }: Published,
+  { replicas, timeoutMs }: { replicas: number; timeoutMs: number },
+  response: Response,
+): Promise<unknown> {
+  const gone = new AbortController();
+  response.once("close", () => gone.abort());
+  try {
+    await parts.awaitReplicas(image, replicas, timeoutMs, gone.signal);
+    return undefined;
+  } catch (error) {
+    parts.log.warn({ digest: image.digest, error: messageOf(error) }, "published, but too few seeders hold it yet");
+    return error;
+  }
+}
+
+function wholeFrom(query: URLSearchParams, name: string): number {
+  const text = query.get(name) ?? "0";
+  if (!/^\d{1,9}$/.test(text)) throw new Problem("invalid", `${name}=${text.slice(0, 80)}: write a whole number`);
+  return Number(text);
 }
 
 async function* count(bytes: AsyncIterable<Uint8Array>, counted: { receivedBytes: number }): AsyncIterable<Uint8Array> {
