@@ -3,6 +3,7 @@ import { createConnectTransport } from "@connectrpc/connect-node";
 import { AgentService } from "../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import { CatalogService } from "../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { InventoryService } from "../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import { PlacementService } from "../proto/gen/bootswarm/seeder/v1/placement_pb.js";
 import { Health } from "../proto/gen/grpc/health/v1/health_pb.js";
 import { anyDaemonOf } from "./any-daemon.ts";
 import type { DaemonAddress } from "./daemon-address.ts";
@@ -20,6 +21,7 @@ export interface Seeder {
   readonly address: DaemonAddress;
   catalog: Client<typeof CatalogService>;
   inventory: Client<typeof InventoryService>;
+  placement: Client<typeof PlacementService>;
   /** The one that answers, for what is no call; the only one, without asking. */
   find(signal: AbortSignal): Promise<DaemonAddress>;
 }
@@ -40,6 +42,7 @@ export function seederAt(...addresses: readonly DaemonAddress[]): Seeder {
     },
     catalog: createClient(CatalogService, transport),
     inventory: createClient(InventoryService, transport),
+    placement: createClient(PlacementService, transport),
     find: async (signal) => {
       if (addresses.length > 1) await createClient(Health, transport).check({}, { timeoutMs: answerMsMax, signal });
       return any.address;

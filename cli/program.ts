@@ -7,6 +7,7 @@ import { addImageCommands } from "./commands/images.ts";
 import { addImportCommands } from "./commands/import.ts";
 import { addLeaseCommands } from "./commands/leases.ts";
 import { addNodeCommands } from "./commands/nodes.ts";
+import { addPlaceCommand } from "./commands/place.ts";
 import { addPublishCommands } from "./commands/publish.ts";
 import { addScrubCommand } from "./commands/scrub.ts";
 import { addStatusCommand } from "./commands/status.ts";
@@ -51,6 +52,7 @@ export function createProgram(context: Context): Command {
   addLeaseCommands(program, context);
   addScrubCommand(program, context);
   addNodeCommands(program, context);
+  addPlaceCommand(program, context);
   addStatusCommand(program, context);
   program.addHelpText("after", "\n`bootswarm COMMAND --help` shows a command's options.");
   return program;

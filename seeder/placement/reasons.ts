@@ -22,14 +22,17 @@ export function reasonOf({ standing, part, hasBootImage }: HostFacts): HostReaso
   return part.kind === "absent" && hasBootImage ? "boot-image" : part.kind;
 }
 
+/** Fewer launches of late are not worth a word. */
+const recentLaunchesSaid = 0.25;
+
 /** "on its way, 63 % here, ready in 12 s; 3.2 launches of late". */
 export function reasonText(facts: HostFacts): string {
   if (facts.standing === "unknown") return facts.note ?? "unknown: no agent has reported under this name or id";
   if (facts.standing === "lost") return "lost: its agent is silent, so nothing that it told counts";
   const { recentLaunches, otherFetches } = facts;
   const texts = [imageText(facts)];
-  const launches = recentLaunches.toFixed(1);
-  if (recentLaunches >= 0.05) texts.push(`${launches.replace(/\.0$/, "")} launches of late`);
+  const launches = recentLaunches.toFixed(1).replace(/\.0$/, "");
+  if (recentLaunches >= recentLaunchesSaid) texts.push(`${launches} launch${launches === "1" ? "" : "es"} of late`);
   if (otherFetches > 0) texts.push(`fetches ${otherFetches} other image${otherFetches === 1 ? "" : "s"}`);
   return texts.join("; ");
 }

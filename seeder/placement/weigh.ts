@@ -34,12 +34,12 @@ export interface WeighedHost<Facts> {
   facts: Facts;
   /** w of the cache. */
   cache: number;
-  /** N(w), over all hosts weighed. */
+  /** N(w), over all hosts that are up. */
   cacheNormalized: number;
   spread: number;
   /** omega: 0 for a host of which nothing is known. */
   score: number;
-  /** N(omega): 1 for the best, 0 for the worst; if all are equal, 1 for each of which anything is known. */
+  /** N(omega) over all hosts that are up: 1 for the best, 0 for the worst; if all are equal, omega or 1 if that is less. */
   weight: number;
 }
 
@@ -48,6 +48,9 @@ export interface WeighedHost<Facts> {
  * same rate, none is much better than another, and a queued fetch is no cached image where there is no better.
  */
 const cacheRangeMin = 0.1;
+
+/** Of a host of which nothing counts. */
+const unweighed = { cache: 0, cacheNormalized: 0, spread: 0, score: 0, weight: 0 };
 
 type Ranked = WeighedHost<HostFacts> & { tie: number };
 
@@ -60,28 +63,23 @@ export function weighHosts<Facts extends HostFacts>(
   options: WeighOptions,
   seed: bigint,
 ): WeighedHost<Facts>[] {
-  const weighed = hosts.map((facts) => {
-    const counts = facts.standing === "up";
-    return {
-      facts,
-      cache: counts ? readiness(facts.part, facts.hasBootImage, options) : 0,
-      cacheNormalized: 0,
-      spread: counts ? spreadWeight(facts.recentLaunches, facts.otherFetches, options.hotLaunches) : 0,
-      score: 0,
-      weight: 0,
-      tie: tieBreaker(facts.host, seed),
-    };
-  });
+  const weighed = hosts.map((facts) => ({ ...unweighed, facts, tie: tieBreaker(facts.host, seed) }));
+  const up = weighed.filter(({ facts }) => facts.standing === "up");
+  for (const host of up) {
+    const { part, hasBootImage, recentLaunches, otherFetches } = host.facts;
+    host.cache = readiness(part, hasBootImage, options);
+    host.spread = spreadWeight(recentLaunches, otherFetches, options.hotLaunches);
+  }
   const normalizeCache = normalization(
-    weighed.map(({ cache }) => cache),
+    up.map(({ cache }) => cache),
     cacheRangeMin,
   );
-  for (const host of weighed) {
+  for (const host of up) {
     host.cacheNormalized = normalizeCache(host.cache);
     host.score = options.cacheMultiplier * host.cacheNormalized + options.spreadMultiplier * host.spread;
   }
-  const normalizeScore = normalization(weighed.map(({ score }) => score));
-  for (const host of weighed) host.weight = Math.min(1, normalizeScore(host.score));
+  const normalizeScore = normalization(up.map(({ score }) => score));
+  for (const host of up) host.weight = Math.min(1, normalizeScore(host.score));
   return weighed.sort(byScore);
 }
 

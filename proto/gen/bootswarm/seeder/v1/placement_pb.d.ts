@@ -271,14 +271,14 @@ export declare type HostWeight = Message<"bootswarm.seeder.v1.HostWeight"> & {
   host: string;
 
   /**
-   * The score, normalised over the hosts weighed: 1 is the best of them, 0 the worst.
+   * The score, normalised over the hosts that are up: 1 is the best of them, 0 the worst, and any that is lost or unknown.
    *
    * @generated from field: double weight = 2;
    */
   weight: number;
 
   /**
-   * The score as it is, comparable between requests: 0 is a host of which nothing is known.
+   * The score as it is; 0 for a host that is lost or unknown.
    *
    * @generated from field: double score = 3;
    */
@@ -313,14 +313,14 @@ export declare type HostWeightJson = {
   host?: string;
 
   /**
-   * The score, normalised over the hosts weighed: 1 is the best of them, 0 the worst.
+   * The score, normalised over the hosts that are up: 1 is the best of them, 0 the worst, and any that is lost or unknown.
    *
    * @generated from field: double weight = 2;
    */
   weight?: number | "NaN" | "Infinity" | "-Infinity";
 
   /**
-   * The score as it is, comparable between requests: 0 is a host of which nothing is known.
+   * The score as it is; 0 for a host that is lost or unknown.
    *
    * @generated from field: double score = 3;
    */
@@ -389,7 +389,7 @@ export declare type HostDetails = Message<"bootswarm.seeder.v1.HostDetails"> & {
   cache: number;
 
   /**
-   * The same normalised over the hosts weighed, N(w).
+   * The same normalised over the hosts that are up, N(w).
    *
    * @generated from field: double cache_normalized = 6;
    */
@@ -480,7 +480,7 @@ export declare type HostDetailsJson = {
   cache?: number | "NaN" | "Infinity" | "-Infinity";
 
   /**
-   * The same normalised over the hosts weighed, N(w).
+   * The same normalised over the hosts that are up, N(w).
    *
    * @generated from field: double cache_normalized = 6;
    */
