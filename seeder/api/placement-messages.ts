@@ -50,9 +50,7 @@ const reasons: Record<HostReason, ApiReason> = {
  */
 export function checkWeighRequest({ hosts, otherImages, options }: WeighHostsRequest): void {
   if (hosts.length > hostsMax) throw new Problem("invalid", `hosts: ${hosts.length} are more than ${hostsMax}`);
-  if (otherImages.length > otherImagesMax) {
-    throw new Problem("invalid", `other_images: ${otherImages.length} are more than ${otherImagesMax}`);
-  }
+  checkOtherImages(otherImages);
   for (const host of hosts) checkHost("hosts", host);
   const zone = options?.zone ?? "";
   if (zone !== "" && !isZone(zone)) throw new Problem("invalid", `options.zone: ${zoneRule}`);
@@ -88,6 +86,7 @@ export function weighOptionsFrom(options: ApiOptions | undefined, config: Placem
 export function launchReportFrom(request: RecordLaunchRequest): Omit<LaunchReport, "digest"> {
   if (request.host === "") throw new Problem("invalid", "host: give a node's id or name");
   checkHost("host", request.host);
+  checkOtherImages(request.otherImages);
   const count = request.count || 1;
   if (count > launchCountMax) throw new Problem("invalid", `count: must be ${launchCountMax} at most`);
   if (request.launchId.length > launchIdCharactersMax) {
@@ -95,6 +94,10 @@ export function launchReportFrom(request: RecordLaunchRequest): Omit<LaunchRepor
   }
   const atMs = request.launchedAt && timestampMs(request.launchedAt);
   return { host: request.host, count, atMs, launchId: request.launchId };
+}
+
+function checkOtherImages({ length }: readonly string[]): void {
+  if (length > otherImagesMax) throw new Problem("invalid", `other_images: ${length} are more than ${otherImagesMax}`);
 }
 
 function checkHost(field: string, host: string): void {

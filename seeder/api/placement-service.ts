@@ -51,7 +51,7 @@ export function createPlacementService(parts: PlacementServiceParts): ServiceImp
     },
     recordLaunch: async (request) => {
       const report = launchReportFrom(request);
-      const { digest, isKnown } = await imageFrom(catalog, [request.image]);
+      const { digest, isKnown } = await imageFrom(catalog, [request.image, ...request.otherImages]);
       const { nodeId, counted, found } = placement.recordLaunch({ ...report, digest }, isKnown);
       parts.onLaunched(counted ? found : "told-before", report.count);
       return { digest, nodeId, counted };
@@ -66,18 +66,19 @@ export function createPlacementService(parts: PlacementServiceParts): ServiceImp
  */
 async function imageFrom(
   catalog: Pick<Catalog, "get">,
-  [first = "", ...others]: readonly string[],
+  refs: readonly [string, ...string[]],
 ): Promise<{ digest: string; bootDigest: string | undefined; isKnown: boolean }> {
-  const ref = imageRefFrom(first);
-  let image = await known(catalog, first);
-  for (const other of others) image ??= await known(catalog, other);
-  if (image?.boot) throw new Problem("invalid", `${first} is a boot image; name the image that is to be launched`);
+  let image: Image | undefined;
+  for (const ref of refs) image ??= await known(catalog, ref);
+  if (image?.boot)
+    throw new Problem("invalid", `${image.digest} is a boot image; name the image that is to be launched`);
   if (image) {
     const boot = await known(catalog, bootNameOf(image.digest));
     return { digest: image.digest, bootDigest: boot?.digest, isKnown: true };
   }
+  const ref = imageRefFrom(refs[0]);
   if ("digest" in ref) return { digest: ref.digest, bootDigest: undefined, isKnown: false };
-  throw new Problem("not-found", `there is no image ${[first, ...others].join(", nor ")} in the catalog`);
+  throw new Problem("not-found", `there is no image ${refs.join(", nor ")} in the catalog`);
 }
 
 /** Undefined for an image that the catalog does not have, or that is no image's name. */

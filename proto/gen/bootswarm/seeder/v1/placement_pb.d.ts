@@ -743,6 +743,13 @@ export declare type RecordLaunchRequest = Message<"bootswarm.seeder.v1.RecordLau
    * @generated from field: string launch_id = 5;
    */
   launchId: string;
+
+  /**
+   * As in WeighHosts.
+   *
+   * @generated from field: repeated string other_images = 6;
+   */
+  otherImages: string[];
 };
 
 /**
@@ -787,6 +794,13 @@ export declare type RecordLaunchRequestJson = {
    * @generated from field: string launch_id = 5;
    */
   launchId?: string;
+
+  /**
+   * As in WeighHosts.
+   *
+   * @generated from field: repeated string other_images = 6;
+   */
+  otherImages?: string[];
 };
 
 /**

@@ -1,0 +1,1 @@
+"""Nova's scheduler asks bootswarm where an image is cached, or on its way."""
