@@ -110,6 +110,22 @@ test("tables show what is where", async () => {
   expect((await bootswarm("node", "node-a")).stdout).toMatch(/Images\nIMAGE.*\ndebian-12/);
 });
 
+test("place says where an image's next machine had best be started, and why", async () => {
+  const placed = await bootswarm("place", "debian-12", "--hosts", "nobody,NODE-A");
+  expect(placed).toMatchObject({ status: 0, stderr: expect.stringContaining("2 hosts: cached on 1, unknown on 1") });
+  expect(placed.stdout).toMatch(/^HOST +WEIGHT +WHY\nNODE-A +100 % +cached\nnobody +0 % +unknown: no agent/);
+  const recorded = await bootswarm("place", "debian-12", "--zone", "rack-7", "-q", "--record", "--launch-id", "vm-1");
+  expect(recorded).toEqual({ status: 0, stdout: "node-a\n", stderr: "" });
+  const again = await bootswarm("place", "debian-12", "--json", "--record", "--launch-id", "vm-1");
+  expect(JSON.parse(again.stdout)).toMatchObject({ digest, hosts: [{ host: "node-a" }], launch: { counted: false } });
+  const nowhere = await bootswarm("place", "debian-12", "-q", "--hosts", "nobody");
+  expect(nowhere).toMatchObject({
+    status: 1,
+    stdout: "",
+    stderr: expect.stringContaining("no agent reports from any"),
+  });
+});
+
 test("--json prints the API's own JSON", async () => {
   const { images } = JSON.parse((await bootswarm("images", "--json")).stdout);
   expect(images).toMatchObject([{ digest, names: ["debian-12"], sizeBytes: String(bytes.length) }]);
