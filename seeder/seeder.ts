@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { toJsonString } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { httpUrlOf, listenAddressFrom } from "../daemon/listen-address.ts";
-import { type Listener, openListener } from "../daemon/listener.ts";
+import { type Listener, openListener, type Request, type Response } from "../daemon/listener.ts";
 import type { Log } from "../daemon/log.ts";
 import { createMetrics } from "../daemon/metrics.ts";
 import { programVersion } from "../daemon/version.ts";
@@ -43,6 +43,7 @@ import type { Roster } from "./replicas/roster.ts";
 import { SeederPlaces } from "./replicas/seeder-places.ts";
 import { openStore } from "./store/open-store.ts";
 import { createStoreMetrics, observeStore } from "./store-metrics.ts";
+import { createWeb } from "./web/web.ts";
 
 export interface Seeder {
   /** Where the API is: http://HOST:PORT, or unix:/PATH. */
@@ -221,6 +222,7 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
     onAnswered: metrics.originAnswered,
     log,
   });
+  const web = createWeb(log);
   return {
     routes: (router: Parameters<Parameters<typeof openListener>[0]["routes"]>[0]) => {
       router.service(CatalogService, catalogService);
@@ -228,6 +230,6 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
       router.service(DashboardService, createDashboardService(dashboard));
       router.service(PlacementService, parts.placement);
     },
-    http: origin,
+    http: (request: Request, response: Response) => origin(request, response) || web(request, response),
   };
 }

@@ -66,9 +66,10 @@ export function createInventoryService(parts: InventoryServiceParts): ServiceImp
       const view = keeper.inventory.node(node, nowMs());
       return { node: nodeStatusMessage(view), holdings: view.holdings.map(holdingMessage), fetches: [...view.fetches] };
     },
-    listHoldings: async ({ image, pageSize, pageToken }) => {
+    listHoldings: async ({ image, pageSize, pageToken, fetchingFirst }) => {
       const digest = await digestOf(catalog, image);
-      const parts = keeper.inventory.parts(digest, nowMs());
+      const byProgress = keeper.inventory.parts(digest, nowMs());
+      const parts = fetchingFirst ? byProgress.toReversed() : byProgress;
       const start = pageToken === "" ? 0 : offsetFrom(pageToken);
       const end = start + pageSizeFrom(pageSize);
       const holdingNodes = parts.filter(({ holding }) => holding).length;

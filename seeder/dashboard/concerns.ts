@@ -39,6 +39,7 @@ export function concernsOf(
   nowMs: number,
 ): { listed: ConcernMessage[]; leftOut: number } {
   const found = new Map<string, Found>();
+  let failedPieces = 0;
   const note = (key: string, kind: ConcernKind, row: NodeRow, sinceMs: number, text: string, image?: number) => {
     const known = found.get(`${kind} ${key}`);
     if (!known) {
@@ -46,6 +47,8 @@ export function concernsOf(
       return;
     }
     known.nodesCount++;
+    // What was said of the first stands for all, but for sums.
+    if (kind === ConcernKind.VERIFY_FAILURES) known.text = text;
     known.sinceMs = Math.min(known.sinceMs, sinceMs);
     if (known.nodes.length < nodesPerConcernMax) known.nodes.push(row.index);
   };
@@ -67,8 +70,9 @@ export function concernsOf(
     if (row.diskFullSinceMs !== undefined) note("", ConcernKind.DISK_FULL, row, row.diskFullSinceMs, "");
     const failures = verifyFailures.get(row.id);
     if (failures && failures.recent > 0 && nowMs - failures.lastAtMs < verifyConcernMs) {
-      const pieces = `${failures.recent} ${failures.recent === 1 ? "piece" : "pieces"}`;
-      note(row.id, ConcernKind.VERIFY_FAILURES, row, failures.firstAtMs, pieces);
+      failedPieces += failures.recent;
+      const pieces = `${failedPieces} ${failedPieces === 1 ? "piece" : "pieces"}`;
+      note("", ConcernKind.VERIFY_FAILURES, row, failures.firstAtMs, pieces);
     }
   }
   const all = [...found.values()].sort(

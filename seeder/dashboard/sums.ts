@@ -101,9 +101,12 @@ interface Sum {
   doneBytes: number;
   totalBytes: number;
   bytesPerSecond: number;
-  /** Of the last: -1 while nobody knows. */
+  notMoving: number;
   lastNode: number;
+  /** What made that node the last. */
   lastRank: number;
+  /** The longest that is known; -1 while none is. */
+  etaSeconds: number;
 }
 
 /** Images on their way, the one that is ready last first. */
@@ -115,37 +118,40 @@ export function progressOf(rows: Iterable<NodeRow>, columns: ImageColumns): Prog
       if (image === undefined || row.cells[image] === cachedCell) continue;
       let sum = sums.get(image);
       if (!sum) {
-        sum = {
-          image,
-          active: 0,
-          waiting: 0,
-          doneBytes: 0,
-          totalBytes: 0,
-          bytesPerSecond: 0,
-          lastNode: 0,
-          lastRank: -1,
-        };
+        sum = emptySum(image);
         sums.set(image, sum);
       }
-      const active = isActive(fetch);
-      if (active) sum.active++;
-      else sum.waiting++;
-      sum.doneBytes += Number(fetch.doneBytes);
-      sum.totalBytes += Number(fetch.sizeBytes);
-      if (active) sum.bytesPerSecond += Number(fetch.bytesPerSecond);
-      const rank = readySeconds(fetch);
-      if (rank > sum.lastRank) {
-        sum.lastRank = rank;
-        sum.lastNode = row.index;
-      }
+      addFetch(sum, fetch, row.index);
     }
   }
   return [...sums.values()]
-    .sort((a, b) => b.lastRank - a.lastRank || a.image - b.image)
-    .map(({ lastRank, ...progress }) => ({
-      ...progress,
-      ...(Number.isFinite(lastRank) ? { etaSeconds: lastRank } : {}),
-    }));
+    .sort((a, b) => b.lastRank - a.lastRank || b.etaSeconds - a.etaSeconds || a.image - b.image)
+    .map(({ lastRank, etaSeconds, ...progress }) => ({ ...progress, ...(etaSeconds < 0 ? {} : { etaSeconds }) }));
+}
+
+function emptySum(image: number): Sum {
+  return {
+    ...{ image, active: 0, waiting: 0, doneBytes: 0, totalBytes: 0, bytesPerSecond: 0, notMoving: 0 },
+    ...{ lastNode: 0, lastRank: -1, etaSeconds: -1 },
+  };
+}
+
+function addFetch(sum: Sum, fetch: Fetch, node: number): void {
+  const active = isActive(fetch);
+  if (active) sum.active++;
+  else sum.waiting++;
+  sum.doneBytes += Number(fetch.doneBytes);
+  sum.totalBytes += Number(fetch.sizeBytes);
+  if (active) sum.bytesPerSecond += Number(fetch.bytesPerSecond);
+  const seconds = readySeconds(fetch);
+  if (Number.isFinite(seconds)) sum.etaSeconds = Math.max(sum.etaSeconds, seconds);
+  else if (active || fetch.state === FetchState.PAUSED) sum.notMoving++;
+  // What waits its turn keeps nobody waiting yet.
+  const rank = fetch.state === FetchState.QUEUED ? 0 : seconds;
+  if (rank > sum.lastRank) {
+    sum.lastRank = rank;
+    sum.lastNode = node;
+  }
 }
 
 /** The fetches that most deserve a line: those that do not move, then those that are ready last. */

@@ -54,21 +54,24 @@ export async function loadAssets(): Promise<Assets> {
   const extension = extname(import.meta.filename);
   const add = async (path: string, file: string) => files.set(path, assetFrom(file, await readFile(file)));
   for (const name of await readdir(join(root, pageFolder))) {
-    if (name in { "index.html": 0 } || !(extname(name) in types)) continue;
+    if (!(extname(name) in types)) continue;
     await add(`/${pageFolder}/${name}`, join(root, pageFolder, name));
   }
   for (const name of sharedModules) await add(`/${name}${extension}`, join(root, `${name}${extension}`));
   const litHtml = litHtmlFolder();
   for (const name of litHtmlModules) await add(`${litHtmlPath}${name}`, join(litHtml, name));
-  const importMap = JSON.stringify({
-    imports: { "lit-html": `${litHtmlPath}lit-html.js`, "lit-html/": litHtmlPath },
-  });
   const page = (await readFile(join(root, pageFolder, "index.html"), "utf8"))
     .replaceAll("{page}", `/${pageFolder}`)
-    .replaceAll("{extension}", extension)
-    .replace("{importMap}", importMap);
+    .replaceAll("{extension}", extension);
   files.set("/", assetOf(Buffer.from(page), "text/html; charset=utf-8"));
-  return { files, inlineScripts: [`'sha256-${createHash("sha256").update(importMap).digest("base64")}'`] };
+  return { files, inlineScripts: inlineScriptsOf(page) };
+}
+
+/** Scripts without a `src`, as a Content-Security-Policy names them: by the hash of all that is between the tags. */
+function inlineScriptsOf(page: string): string[] {
+  return [...page.matchAll(/<script type="importmap">(.*?)<\/script>/gs)].map(
+    ([, text = ""]) => `'sha256-${createHash("sha256").update(text).digest("base64")}'`,
+  );
 }
 
 function assetFrom(file: string, bytes: Buffer): Asset {

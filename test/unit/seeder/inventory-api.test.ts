@@ -99,6 +99,19 @@ test("a node that has few peers of what it fetches is told where others are that
   expect((await tell("content", 7_005, { fetches: [{ ...fetch, peers: 8 }] })).imagePeers).toEqual([]);
 });
 
+test("who is fetching an image can be asked for first, the least advanced before others", async () => {
+  const { inventory } = await startSeeder();
+  const tell = (id: string, what: object) =>
+    inventory.report({ node: { ...node, id, name: id }, epoch: 1n, sequence: 1n, full: true, ...what });
+  await tell("holder", { holdings: [{ digest: fetch.digest }] });
+  await tell("ahead", { fetches: [{ ...fetch, doneBytes: 8n }] });
+  await tell("behind", { fetches: [{ ...fetch, doneBytes: 2n }] });
+  const answer = await inventory.listHoldings({ image: fetch.digest, fetchingFirst: true, pageSize: 2 });
+  expect(answer.nodes.map(({ nodeId }) => nodeId)).toEqual(["behind", "ahead"]);
+  const rest = { image: fetch.digest, fetchingFirst: true, pageToken: answer.nextPageToken };
+  expect((await inventory.listHoldings(rest)).nodes).toMatchObject([{ nodeId: "holder" }]);
+});
+
 test("a silent node is lost", async () => {
   const { inventory } = await startSeeder();
   await inventory.report({ node: { ...node, reportIntervalMs: 50 }, epoch: 1n, sequence: 1n, full: true });

@@ -1036,7 +1036,7 @@ export declare type ImageProgress = Message<"bootswarm.seeder.v1.ImageProgress">
   bytesPerSecond: number;
 
   /**
-   * Seconds until the last of them is ready; absent while one does not know.
+   * Seconds until the last of those is ready that move; absent if none does.
    *
    * @generated from field: optional double eta_seconds = 7;
    */
@@ -1048,6 +1048,13 @@ export declare type ImageProgress = Message<"bootswarm.seeder.v1.ImageProgress">
    * @generated from field: uint32 last_node = 8;
    */
   lastNode: number;
+
+  /**
+   * Nodes on which it is active or paused and does not move: nobody knows when they are ready.
+   *
+   * @generated from field: uint32 not_moving = 9;
+   */
+  notMoving: number;
 };
 
 /**
@@ -1099,7 +1106,7 @@ export declare type ImageProgressJson = {
   bytesPerSecond?: number | "NaN" | "Infinity" | "-Infinity";
 
   /**
-   * Seconds until the last of them is ready; absent while one does not know.
+   * Seconds until the last of those is ready that move; absent if none does.
    *
    * @generated from field: optional double eta_seconds = 7;
    */
@@ -1111,6 +1118,13 @@ export declare type ImageProgressJson = {
    * @generated from field: uint32 last_node = 8;
    */
   lastNode?: number;
+
+  /**
+   * Nodes on which it is active or paused and does not move: nobody knows when they are ready.
+   *
+   * @generated from field: uint32 not_moving = 9;
+   */
+  notMoving?: number;
 };
 
 /**

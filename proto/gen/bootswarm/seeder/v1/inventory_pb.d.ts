@@ -1108,6 +1108,13 @@ export declare type ListHoldingsRequest = Message<"bootswarm.seeder.v1.ListHoldi
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * Those that are fetching it first, the least advanced before others, and then those that have it.
+   *
+   * @generated from field: bool fetching_first = 20;
+   */
+  fetchingFirst: boolean;
 };
 
 /**
@@ -1137,6 +1144,13 @@ export declare type ListHoldingsRequestJson = {
    * @generated from field: string page_token = 3;
    */
   pageToken?: string;
+
+  /**
+   * Those that are fetching it first, the least advanced before others, and then those that have it.
+   *
+   * @generated from field: bool fetching_first = 20;
+   */
+  fetchingFirst?: boolean;
 };
 
 /**
