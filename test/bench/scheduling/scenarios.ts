@@ -19,8 +19,9 @@ export interface Scenario {
   agentSettings: string[];
 }
 
-/** WeighHosts' own half-life of an image on its way, in seconds, and the least that it takes. */
+/** What the seeder's placement has in seconds and halves by, and the least that it takes. */
 const inFlightHalfSeconds = { usual: 30, least: 1 };
+const launchHalfLifeMs = { usual: 60_000, least: 1_000 };
 
 /** The paper's w: 1 where the image is cached, else 0; what is on its way does not count, nor how busy a host is. */
 const papersRule: Scheduling = {
@@ -37,23 +38,33 @@ const papersRule: Scheduling = {
 export function scenariosFor(timeScale: number): Scenario[] {
   const plain = { seederSettings: [], agentSettings: [] };
   const random: Scheduling = { kind: "random" };
-  const ours = oursWith({}, timeScale);
   return [
     { key: "http-default", name: "HTTP, default", torrents: false, scheduling: random, ...plain },
     { key: "http-cache", name: "HTTP, cache-aware", torrents: false, scheduling: papersRule, ...plain },
     { key: "swarm-default", name: "BitTorrent, default", torrents: true, scheduling: random, ...plain },
     { key: "swarm-cache", name: "BitTorrent, cache-aware", torrents: true, scheduling: papersRule, ...plain },
-    { key: "in-flight", name: "in-flight-aware", torrents: true, scheduling: ours, ...plain },
+    ours("in-flight", "in-flight-aware", {}, timeScale),
   ];
 }
 
 /** The in-flight-aware scenario with other weights: `--try LABEL=JSON`. */
 export function triedScenario(label: string, options: Weighing, timeScale: number): Scenario {
-  const scheduling = oursWith(options, timeScale);
-  return { key: label, name: label, torrents: true, scheduling, seederSettings: [], agentSettings: [] };
+  return ours(label, label, options, timeScale);
 }
 
-function oursWith(options: Weighing, timeScale: number): Scheduling {
+function ours(key: string, name: string, options: Weighing, timeScale: number): Scenario {
   const halfSeconds = Math.max(inFlightHalfSeconds.usual / timeScale, inFlightHalfSeconds.least);
-  return { kind: "weighed", options: { inFlightHalfSeconds: halfSeconds, ...options }, recordLaunches: true };
+  const halfLifeMs = Math.max(Math.round(launchHalfLifeMs.usual / timeScale), launchHalfLifeMs.least);
+  return {
+    key,
+    name,
+    torrents: true,
+    scheduling: {
+      kind: "weighed",
+      options: { inFlightHalfSeconds: halfSeconds, ...options },
+      recordLaunches: true,
+    },
+    seederSettings: [`placement.launchHalfLifeMs=${halfLifeMs}`],
+    agentSettings: [],
+  };
 }
