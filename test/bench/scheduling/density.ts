@@ -15,25 +15,35 @@ export function silvermanBandwidth(values: readonly number[]): number {
   return Math.max(0.9 * width * values.length ** -0.2, leastBandwidth);
 }
 
-/**
- * The density of seconds, by a Gaussian kernel. None are below 0, so what the kernel has there is folded back: the area
- * from 0 on is 1.
- */
-export function densityAt(seconds: readonly number[], bandwidth: number, at: number): number {
-  const kernel = (distance: number) => Math.exp(-((distance / bandwidth) ** 2) / 2);
-  const sum = seconds.reduce((total, each) => total + kernel(at - each) + kernel(at + each), 0);
-  return sum / (seconds.length * bandwidth * Math.sqrt(2 * Math.PI));
+/** Values, and how many there are really: what a kernel has beyond a border is put back by their mirror images. */
+export interface Sample {
+  values: readonly number[];
+  count: number;
 }
 
-/** Points of the curve from 0, evenly spaced. */
+/** A sample of values none of which is below 0, so that the area from 0 on is 1. */
+export function foldedAtZero(values: readonly number[]): Sample {
+  return { values: [...values, ...values.map((value) => -value)], count: values.length };
+}
+
+export function plain(values: readonly number[]): Sample {
+  return { values, count: values.length };
+}
+
+/** The density at a point, by a Gaussian kernel. */
+export function densityAt({ values, count }: Sample, bandwidth: number, at: number): number {
+  const sum = values.reduce((total, value) => total + Math.exp(-(((at - value) / bandwidth) ** 2) / 2), 0);
+  return sum / (count * bandwidth * Math.sqrt(2 * Math.PI));
+}
+
+/** Points of the curve, evenly spaced. */
 export function densityCurve(
-  seconds: readonly number[],
+  sample: Sample,
   bandwidth: number,
-  toSeconds: number,
-  steps: number,
-): [seconds: number, density: number][] {
+  { from, to, steps }: { from: number; to: number; steps: number },
+): [at: number, density: number][] {
   return Array.from({ length: steps + 1 }, (_, step) => {
-    const at = (step * toSeconds) / steps;
-    return [at, densityAt(seconds, bandwidth, at)];
+    const at = from + (step * (to - from)) / steps;
+    return [at, densityAt(sample, bandwidth, at)];
   });
 }

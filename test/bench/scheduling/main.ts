@@ -60,9 +60,11 @@ async function bench(options: BenchOptions): Promise<void> {
   const results: RunResult[] = [];
   for (let seed = options.firstSeed; seed < options.firstSeed + options.seeds; seed++) {
     for (const vmsPerHour of options.rates) {
-      results.push(...(await runAll({ options, labs, images, warmUp, directory }, vmsPerHour, seed)));
-      // After each trace: one that fails must not take the others' results with it.
-      if (options.out !== undefined) writeReport(options.out, reportOf(options, results));
+      await runAll({ options, labs, images, warmUp, directory }, vmsPerHour, seed, (some) => {
+        results.push(...some);
+        // Each time: what fails later must not take what was measured with it.
+        if (options.out !== undefined) writeReport(options.out, reportOf(options, results));
+      });
     }
   }
   printSummaries(inOrder(options, results).map(summaryOf));
@@ -81,16 +83,13 @@ function letters(index: number): string {
 }
 
 /** One trace in all scenarios, as many side by side as there are labs. */
-async function runAll(bench: Bench, vmsPerHour: number, seed: number): Promise<RunResult[]> {
+async function runAll(bench: Bench, vmsPerHour: number, seed: number, onResults: (some: RunResult[]) => void) {
   const { options, labs } = bench;
-  const results: RunResult[] = [];
   for (let at = 0; at < options.scenarios.length; at += labs.length) {
-    const some = options.scenarios.slice(at, at + labs.length);
-    const ran = await runSome(bench, some, vmsPerHour, seed);
-    printSummaries(ran.map((result) => summaryOf([result])));
-    results.push(...ran);
+    const some = await runSome(bench, options.scenarios.slice(at, at + labs.length), vmsPerHour, seed);
+    printSummaries(some.map((result) => summaryOf([result])));
+    onResults(some);
   }
-  return results;
 }
 
 async function runSome(bench: Bench, scenarios: Scenario[], vmsPerHour: number, seed: number): Promise<RunResult[]> {

@@ -20,12 +20,13 @@ const columns: [head: string, cell: (summary: Summary) => string][] = [
   ["idle %", (each) => each.machineIdlePercent.toFixed(0)],
 ];
 
-/** Prints a Markdown table, one rate and scenario a row. */
-export function printSummaries(summaries: Summary[]): void {
-  const body = summaries.map((each) => columns.map(([, cell]) => cell(each)));
+/** Prints a Markdown table, one rate and scenario a row, without the columns of those heads. */
+export function printSummaries(summaries: Summary[], notShown: readonly string[] = []): void {
+  const shown = columns.filter(([head]) => !notShown.includes(head));
+  const body = summaries.map((each) => shown.map(([, cell]) => cell(each)));
   console.log(
     markdownTable(
-      columns.map(([head]) => head),
+      shown.map(([head]) => head),
       body,
     ),
   );

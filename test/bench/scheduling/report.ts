@@ -53,7 +53,8 @@ export function writeReport(path: string, report: Report): void {
   writePlots(path, report);
 }
 
-function figuresRounded(_key: string, value: unknown): unknown {
+/** For JSON: milliseconds, and thousandths of whatever else, are enough. */
+export function figuresRounded(_key: string, value: unknown): unknown {
   return typeof value === "number" ? rounded(value, 3) : value;
 }
 

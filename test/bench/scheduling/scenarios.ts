@@ -15,6 +15,8 @@ export interface Scenario {
   /** Whether images have magnet links; without, agents have them by HTTP. */
   torrents: boolean;
   scheduling: Scheduling;
+  /** Whether images come to nodes ahead of need. */
+  prefetches: boolean;
   seederSettings: string[];
   agentSettings: string[];
 }
@@ -36,7 +38,7 @@ const papersRule: Scheduling = {
  * @param timeScale what is told in seconds is divided by it
  */
 export function scenariosFor(timeScale: number): Scenario[] {
-  const plain = { seederSettings: [], agentSettings: [] };
+  const plain = { prefetches: false, seederSettings: [], agentSettings: [] };
   const random: Scheduling = { kind: "random" };
   return [
     { key: "http-default", name: "HTTP, default", torrents: false, scheduling: random, ...plain },
@@ -64,6 +66,7 @@ function ours(key: string, name: string, options: Weighing, timeScale: number): 
       options: { inFlightHalfSeconds: halfSeconds, ...options },
       recordLaunches: true,
     },
+    prefetches: false,
     seederSettings: [`placement.launchHalfLifeMs=${halfLifeMs}`],
     agentSettings: [],
   };

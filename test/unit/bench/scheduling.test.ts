@@ -1,7 +1,8 @@
 /** The pure parts of bench:scheduling: what a benchmark's figures rest on. */
 import { describe, expect, it } from "vitest";
-import { densityAt, densityCurve, silvermanBandwidth } from "../../bench/scheduling/density.ts";
+import { densityAt, densityCurve, foldedAtZero, plain, silvermanBandwidth } from "../../bench/scheduling/density.ts";
 import { Hosts } from "../../bench/scheduling/hosts.ts";
+import { type ModelOptions, playModel } from "../../bench/scheduling/model.ts";
 import { optionsFrom } from "../../bench/scheduling/options.ts";
 import { groupsOf, type RunResult, summaryOf, type VmRecord } from "../../bench/scheduling/results.ts";
 import { timeScaleOf } from "../../bench/scheduling/time-scale.ts";
@@ -72,12 +73,12 @@ describe("kernel density", () => {
   });
 
   it("is a normal distribution around a single value far from 0", () => {
-    expect(densityAt([50], 2, 50)).toBeCloseTo(1 / (2 * Math.sqrt(2 * Math.PI)), 9);
-    expect(densityAt([50], 2, 52)).toBeCloseTo(Math.exp(-0.5) / (2 * Math.sqrt(2 * Math.PI)), 9);
+    expect(densityAt(plain([50]), 2, 50)).toBeCloseTo(1 / (2 * Math.sqrt(2 * Math.PI)), 9);
+    expect(densityAt(plain([50]), 2, 52)).toBeCloseTo(Math.exp(-0.5) / (2 * Math.sqrt(2 * Math.PI)), 9);
   });
 
   it("has an area of 1 from 0 on, though many values are near 0", () => {
-    const curve = densityCurve([0.01, 0.01, 0.2, 1, 4, 9], 0.7, 20, 4_000);
+    const curve = densityCurve(foldedAtZero([0.01, 0.01, 0.2, 1, 4, 9]), 0.7, { from: 0, to: 20, steps: 4_000 });
     const area = curve.slice(1).reduce((sum, [at, density], index) => {
       const [before, densityBefore] = curve[index]!;
       return sum + ((at - before) * (density + densityBefore)) / 2;
@@ -110,6 +111,59 @@ describe("a summary", () => {
   it("is made for each rate and scenario", () => {
     const runs = [result({}), result({ vmsPerHour: 100 }), result({ scenario: "y" }), result({ seed: 2 })];
     expect(groupsOf(runs).map((some) => some.length)).toEqual([2, 1, 1]);
+  });
+});
+
+describe("the model", () => {
+  const forever = Number.POSITIVE_INFINITY;
+  const base = { nodes: 2, images: 1, vmsPerHostMax: 1, transferSeconds: 40, launchHalfLifeMs: 60_000 };
+  const byHttp: ModelOptions = { ...base, torrents: false, weighing: undefined };
+  const weighing = {
+    ...{ cacheMultiplier: 1, spreadMultiplier: 2, hotLaunches: 8 },
+    ...{ countInFlight: true, inFlightHalfSeconds: 30, bootImageWorth: 0 },
+  };
+  const vms = (...atSeconds: number[]) => atSeconds.map((at) => ({ atSeconds: at, image: 0, livesSeconds: forever }));
+  const secondsOf = (trace: ReturnType<typeof vms>, options: ModelOptions) =>
+    playModel(trace, options, 1).vms.map(({ seconds }) => seconds);
+
+  it("brings an image to one host at the link's rate", () => {
+    expect(secondsOf(vms(5), byHttp)).toEqual([40]);
+  });
+
+  it("has two hosts share the seeder's link by HTTP", () => {
+    expect(secondsOf(vms(0, 20), byHttp)).toEqual([60, 60]);
+  });
+
+  it("has hosts that fetch the same image by BitTorrent pass it on to each other", () => {
+    expect(secondsOf(vms(0, 20), { ...byHttp, torrents: true })).toEqual([40, 40]);
+  });
+
+  it("has a VM wait for no more than the rest of what is on its way to its host", () => {
+    const one = { ...byHttp, nodes: 1, vmsPerHostMax: 3 };
+    const played = playModel(vms(0, 30, 90), one, 1);
+    expect(played.vms.map(({ found, seconds }) => [found, seconds])).toEqual([
+      ["absent", 40],
+      ["in flight", 10],
+      ["cached", 0],
+    ]);
+    expect(played.copiesAtEnd).toBe(1);
+  });
+
+  it("counts what is on its way where the seeder's weights do, and not by the paper's rule", () => {
+    const cloud = { ...byHttp, torrents: true, nodes: 24, vmsPerHostMax: 8, weighing };
+    expect(playModel(vms(0, 10, 20), cloud, 1).copiesAtEnd).toBe(1);
+    const papers = { ...cloud, weighing: { ...weighing, spreadMultiplier: 0, countInFlight: false } };
+    expect(playModel(vms(0, 10, 20), papers, 1).copiesAtEnd).toBeGreaterThan(1);
+  });
+
+  it("turns VMs away while no host has room", () => {
+    const played = playModel(
+      [{ atSeconds: 0, image: 0, livesSeconds: 50 }, ...vms(10, 60, 70)],
+      { ...byHttp, nodes: 1 },
+      1,
+    );
+    expect(played.turnedAway).toBe(2);
+    expect(played.vms.map(({ atSeconds }) => atSeconds)).toEqual([0, 60]);
   });
 });
 

@@ -1,10 +1,20 @@
 /** What all plots look like, and their way to SVG. */
-import { BarChart, CustomChart, LineChart } from "echarts/charts";
+import { BarChart, CustomChart, LineChart, ScatterChart } from "echarts/charts";
 import { GridComponent, LegendComponent, MarkLineComponent, TitleComponent } from "echarts/components";
 import { type EChartsCoreOption, init, use } from "echarts/core";
 import { SVGRenderer } from "echarts/renderers";
 
-use([BarChart, CustomChart, LineChart, GridComponent, LegendComponent, MarkLineComponent, TitleComponent, SVGRenderer]);
+use([
+  BarChart,
+  CustomChart,
+  LineChart,
+  ScatterChart,
+  GridComponent,
+  LegendComponent,
+  MarkLineComponent,
+  TitleComponent,
+  SVGRenderer,
+]);
 
 /** Told apart by people who see fewer colours too (Okabe and Ito). */
 const colours: Record<string, string> = { bootswarm: "#0072b2", libtorrent: "#e69f00", http: "#8a8a8a" };
@@ -63,7 +73,7 @@ export function legendOf(itemHeightPx: number) {
 }
 
 /** Values at which a log axis is marked. */
-const logSteps = [-1, 0, 1, 2, 3, 4].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
+const logSteps = [-3, -2, -1, 0, 1, 2, 3, 4].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power));
 
 /** A logarithmic axis of seconds, from a step at or below the least value to one at or above the greatest. */
 export function logSecondsAxis(name: string, gapPx: number, values: number[]) {
