@@ -133,7 +133,9 @@ export function observeSeeder(registry: Registry, sources: MetricSources): void 
       help,
       registers,
       async collect() {
-        this.set(read(await catalog.list()));
+        // While the database is away it stays as it was: all other metrics are wanted then more than ever.
+        const images = await catalog.list().catch(() => undefined);
+        if (images) this.set(read(images));
       },
     });
   catalogGauge("bootswarm_seeder_images", "Images in the catalog", (images) => images.length - bootImages(images));
