@@ -20,7 +20,7 @@ interface Chart {
   title: string;
   runs: RunResult[];
   /** Of a VM's seconds, what the density is of. */
-  valueOf: (seconds: number) => number;
+  figureOf: (seconds: number) => number;
   from: number;
   to: number;
   isLog: boolean;
@@ -56,18 +56,18 @@ export function densityPlot(report: Report): string {
 
 function linearChart([vmsPerHour, runs]: [number, RunResult[]]): Chart {
   const to = Math.ceil(quantile(secondsOf(runs), shownShare) / 5) * 5;
-  return { title: `${vmsPerHour} VMs an hour`, runs, valueOf: (seconds) => seconds, from: 0, to, isLog: false };
+  return { title: `${vmsPerHour} VMs an hour`, runs, figureOf: (seconds) => seconds, from: 0, to, isLog: false };
 }
 
 function logChart([vmsPerHour, runs]: [number, RunResult[]]): Chart {
-  const valueOf = (seconds: number) => Math.log10(Math.max(seconds, leastSeconds));
-  const to = Math.ceil(valueOf(Math.max(...secondsOf(runs))));
-  return { title: `${vmsPerHour}, log scale`, runs, valueOf, from: valueOf(0), to, isLog: true };
+  const figureOf = (seconds: number) => Math.log10(Math.max(seconds, leastSeconds));
+  const to = Math.ceil(figureOf(Math.max(...secondsOf(runs))));
+  return { title: `${vmsPerHour}, log scale`, runs, figureOf, from: figureOf(0), to, isLog: true };
 }
 
 /** One bandwidth for all scenarios of a rate, from all of their VMs: otherwise the narrowest would tower over the others. */
-function bandwidthOf({ runs, valueOf }: Chart): number {
-  return silvermanBandwidth(secondsOf(runs).map(valueOf));
+function bandwidthOf({ runs, figureOf }: Chart): number {
+  return silvermanBandwidth(secondsOf(runs).map(figureOf));
 }
 
 function kernelOf(chart: Chart): string {
@@ -85,7 +85,7 @@ function xAxisOf({ from, to, isLog }: Chart) {
 
 function curveOf(chart: Chart, runs: RunResult[], index: number, scenarios: string[]) {
   const { scenario } = runs[0]!;
-  const values = secondsOf(runs).map(chart.valueOf);
+  const values = secondsOf(runs).map(chart.figureOf);
   const sample = chart.isLog ? plain(values) : foldedAtZero(values);
   return {
     ...{ type: "line", name: scenario, xAxisIndex: index, yAxisIndex: index, symbol: "none" },
