@@ -151,6 +151,7 @@ async function openParts(
   const space = new Space({ cache, inUse, rules: config.cache, seeding, onEvicted, onPrefetchUsed, clock, now, log });
   const changing = new Serial();
   let imageCame = (_digest: string) => {};
+  let isBooting = (_digest: string) => false;
   let prefetchEnded = (_fetch: Fetch) => {};
   const demand = new Demand(clock);
   cache.onDoubt = (digest) => demand.doubt(digest);
@@ -164,6 +165,7 @@ async function openParts(
     space,
     changing,
     onYielded: metrics.prefetchYielded,
+    isBooting: (digest) => isBooting(digest),
     onEnded: (fetch) => {
       metrics.fetchEnded(fetch);
       prefetchEnded(fetch);
@@ -214,6 +216,7 @@ async function openParts(
   });
   opened.defer(() => disks.close());
   imageCame = (digest) => disks.boots.images.imageCame(digest);
+  isBooting = (digest) => disks.boots.isBooting(digest);
   metrics.observeDisks(disks);
   metrics.observeBoots(disks.boots);
   const { zone, name } = config;

@@ -8,12 +8,13 @@ import type { InUse } from "../cache/in-use.ts";
 import type { Catalog } from "../catalog/catalog.ts";
 import type { AgentConfig } from "../config.ts";
 import type { DiskHost } from "../disk/disk-host.ts";
-import type { BootStats, ExportSpec } from "../disk/messages.ts";
+import type { BootStats, ExportSpec, ExportStats } from "../disk/messages.ts";
 import type { Fetches } from "../fetch/fetches.ts";
 import type { Images } from "../images.ts";
 import type { Repairs } from "../scrub/repairs.ts";
 import type { Seeders } from "../seeders/seeders.ts";
 import { BootImages } from "./boot-images.ts";
+import { Booting } from "./booting.ts";
 import { orderPieces } from "./piece-order.ts";
 import { Recorder } from "./recorder.ts";
 import { uploadBootImage } from "./upload-boot-image.ts";
@@ -44,11 +45,14 @@ export class Boots {
   readonly images: BootImages;
   readonly recorder: Recorder;
   readonly memoryBytesMax: number;
+  readonly #booting = new Booting();
+  readonly #clock: Clock;
   #stats: BootStats = { images: 0, bytes: 0, sharedBytes: 0, reads: 0, wholeReads: 0 };
   #recorded = { published: 0, failed: 0 };
 
   constructor(options: BootsOptions, host: DiskHost) {
     const { config, repairs, seeders } = options;
+    this.#clock = options.clock;
     this.memoryBytesMax = config.memoryBytes;
     host.setBootMemory(config.memoryBytes);
     this.images = new BootImages({
@@ -89,6 +93,16 @@ export class Boots {
     this.#stats = stats;
   }
 
+  /** Takes note of what an export of the image has read so far. */
+  noteReads(digest: string, stats: ExportStats): void {
+    this.#booting.note(stats.id, digest, stats, this.#clock.now());
+  }
+
+  /** Whether a VM boots from the image's boot image right now, so that the rest of the image can wait. */
+  isBooting(digest: string): boolean {
+    return this.#booting.isBooting(digest, this.#clock.now());
+  }
+
   /** Whether an export's reads are being recorded. */
   isRecorded(id: string): boolean {
     return this.recorder.isRecording(id);
@@ -100,6 +114,7 @@ export class Boots {
   }
 
   exportClosed(id: string): void {
+    this.#booting.forget(id);
     this.recorder.diskClosed(id);
   }
 }

@@ -73,6 +73,10 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
     bootImageBad: (event) => void boots.images.bad(event),
     stats: ({ exports, boot }) => {
       totals.note(exports);
+      for (const each of exports) {
+        const digest = host.exportOf(each.id)?.digest;
+        if (digest !== undefined) boots.noteReads(digest, each);
+      }
       boots.noteStats(boot);
     },
   };

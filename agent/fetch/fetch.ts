@@ -7,7 +7,7 @@ import { sha256OfFile } from "../hash-file.ts";
 import { untilDiskTakesMore } from "./disk-recovery.ts";
 import { etaSeconds, type FetchState, type FetchView, hasEnded } from "./fetch-view.ts";
 import { HttpTransfer } from "./http-transfer.ts";
-import { FetchPace, RatePace, type WaitingPace } from "./pace.ts";
+import { FetchPace, RatePace, trickleBytesPerSecond, type WaitingPace } from "./pace.ts";
 import { higherPriority } from "./queue.ts";
 import { RateMeter } from "./rate-meter.ts";
 import { SwarmTransfer } from "./swarm-transfer.ts";
@@ -27,6 +27,8 @@ export interface FetchOptions {
   /** Of all that is brought ahead of need, together; and whether that leaves the link to others now. */
   pace: WaitingPace;
   isHeldBack: () => boolean;
+  /** Whether a VM boots from the image's boot image: the rest of it can wait. */
+  isBooting: () => boolean;
   /** Told of every change of state. */
   onState: () => void;
   /** Finds room for what is missing, or says why there is none. */
@@ -53,6 +55,7 @@ export class Fetch {
   #turn = new AbortController();
   readonly #pace: WaitingPace;
   readonly #isHeldBack: () => boolean;
+  readonly #isBooting: () => boolean;
   #ahead: AheadTerms | undefined;
   readonly #rate = new RateMeter();
   readonly #httpRate = new RateMeter();
@@ -86,8 +89,11 @@ export class Fetch {
     this.#lacksRoom = asked.lacksRoom;
     this.#ahead = asked.ahead;
     this.#isHeldBack = asked.isHeldBack;
+    this.#isBooting = asked.isBooting;
     const own = new RatePace(tools.clock, () => this.#ahead?.bytesPerSecondMax ?? 0);
-    this.#pace = new FetchPace([asked.pace, own], () => this.#priority === "prefetch");
+    const ahead = new FetchPace([asked.pace, own], () => this.#priority === "prefetch");
+    const boot = new RatePace(tools.clock, () => (this.#isBooting() ? trickleBytesPerSecond : 0));
+    this.#pace = new FetchPace([ahead, boot], () => true);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#markEnded = resolve;
@@ -242,6 +248,7 @@ export class Fetch {
         return this.#delay || "waiting for an active fetch to end";
       case "active": {
         const activity = this.#transfer?.progress().activity ?? "starting";
+        if (this.#isBooting()) return `${activity}; slowly, while a VM boots from the boot image`;
         return this.#priority === "prefetch" && this.#isHeldBack()
           ? `${activity}; slowly, since others are asked for`
           : activity;

@@ -30,6 +30,8 @@ export interface FetchesOptions {
   whenFull: "refuse" | "wait";
   /** Admits and removes one image at a time, so that neither sees the other half done. */
   changing: Serial;
+  /** Whether a VM boots from an image's boot image: the rest of it can wait. */
+  isBooting: (digest: string) => boolean;
   /** Told of every fetch that ends, once. */
   onEnded: (fetch: Fetch) => void;
   /** Told when one that is brought ahead of need gives its place to another. */
@@ -198,6 +200,7 @@ export class Fetches {
       ...{ facts, name, priority, requestedAt, ahead },
       pace: this.#prefetchPace,
       isHeldBack: () => this.#isUrgentActive,
+      isBooting: () => this.#options.isBooting(facts.digest),
       onState: () => this.#onState(fetch),
       lacksRoom: () => this.#lacksRoom(fetch),
     });

@@ -85,6 +85,38 @@ test("the first boot of an image is recorded by itself, and other nodes read the
   await expect(other.service.attachDisk({ image: `${digest}.boot` })).rejects.toThrow(/this is a boot image/);
 });
 
+test("the rest of an image waits while a VM boots from the boot image, and comes after", async () => {
+  const seeder = await startSeeder();
+  const image = randomBytes(32 * MiB);
+  const digest = await publish(seeder, "debian", image);
+  const recorder = await startAgent(seeder.url);
+  await fetchToEnd(recorder, "debian");
+  await recordBoot(
+    recorder,
+    "debian",
+    Array.from({ length: 64 }, (_, at) => [at * MiB * 0.5, 4_096]),
+  );
+
+  const rate = { "boot.record": "off", "swarm.downloadBytesPerSecondMax": 2 * MiB };
+  const other = await startAgent(seeder.url, rate);
+  await expect
+    .poll(async () => (await other.service.listBootImages({})).bootImages, pollOptions)
+    .toMatchObject([{ bootOf: digest }]);
+  const { disk } = await other.service.attachDisk({ image: "debian" });
+  using client = await NbdClient.open(disk?.socketPath as string, disk?.name as string);
+  const activity = async () => {
+    const { fetches } = await other.service.listFetches({});
+    return fetches.find((each) => each.digest === digest)?.activity ?? "";
+  };
+  // As a guest does: it goes on to read until the end of its boot.
+  for (let at = 0; !(await activity()).includes("slowly, while a VM boots"); at = (at + 1) % 64) {
+    const { data } = await client.read(at * MiB * 0.5, 4_096);
+    expect(data.equals(image.subarray(at * MiB * 0.5, at * MiB * 0.5 + 4_096))).toBe(true);
+  }
+  const { path } = await fetchToEnd(other, "debian");
+  expect(sha256(await readFile(path))).toBe(digest);
+});
+
 test("a damaged boot image is not used, counted, and fetched again; no read is wrong", async () => {
   const seeder = await startSeeder();
   const image = randomBytes(8 * MiB);

@@ -91,6 +91,7 @@ export async function bootAgent(world: SimWorld): Promise<SimAgent> {
       random: () => random.next(),
     },
     ...{ concurrency: 3, queueMax: 10, prefetchBytesPerSecondMax: 0, whenFull: "refuse", space, changing },
+    isBooting: () => false,
     onYielded: () => {},
     onEnded: (fetch) => {
       if (fetch.state === "ready") seeding.consider(fetch.digest);
