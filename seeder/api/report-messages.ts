@@ -3,9 +3,20 @@ import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Problem } from "../../daemon/problem.ts";
 import { type Fetch, FetchState } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { Holding, Node, ReportRequest } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import {
+  NodePrefetchState,
+  type PrefetchAllowance,
+  type ReportedPrefetch,
+} from "../../proto/gen/bootswarm/seeder/v1/prefetch_pb.js";
 import type { Endpoint } from "../../swarm/types.ts";
 import { isZone, zoneRule } from "../../swarm/zone.ts";
-import type { HoldingFacts, NodeFacts, NodeReport } from "../inventory/facts.ts";
+import type {
+  HoldingFacts,
+  NodeFacts,
+  NodeReport,
+  PrefetchAllowanceFacts,
+  ReportedPrefetchFacts,
+} from "../inventory/facts.ts";
 import {
   fetchesPerReportMax,
   holdingsPerNodeMax,
@@ -36,6 +47,7 @@ export function nodeReportFrom(request: ReportRequest, from: string | undefined)
   checkCount("holdings", request.holdings.length, holdingsPerNodeMax);
   checkCount("removed_digests", request.removedDigests.length, holdingsPerNodeMax);
   checkCount("fetches", request.fetches.length, fetchesPerReportMax);
+  checkCount("prefetches", request.prefetches.length, fetchesPerReportMax);
   return {
     node: nodeFactsFrom(request.node),
     epoch: request.epoch,
@@ -47,6 +59,8 @@ export function nodeReportFrom(request: ReportRequest, from: string | undefined)
     peer: peerFrom(request.node.peerPort, from),
     pieceVerifyFailures: checkedBytes("piece_verify_failures", request.pieceVerifyFailures),
     fetches: request.fetches.filter(({ state }) => underWay.has(state)).map(checkedFetch),
+    prefetch: request.node.prefetch && allowanceFrom(request.node.prefetch),
+    prefetches: request.prefetches.map(reportedPrefetchFrom),
   };
 }
 
@@ -98,6 +112,25 @@ function checkedFetch(fetch: Fetch): Fetch {
   // What a newer agent knows and this seeder does not is not kept: it has no bound.
   delete fetch.$unknown;
   return fetch;
+}
+
+function allowanceFrom(allowance: PrefetchAllowance): PrefetchAllowanceFacts {
+  return {
+    enabled: allowance.enabled,
+    budgetBytes: checkedBytes("node.prefetch.budget_bytes", allowance.budgetBytes),
+    usedBytes: checkedBytes("node.prefetch.used_bytes", allowance.usedBytes),
+    roomBytes: checkedBytes("node.prefetch.room_bytes", allowance.roomBytes),
+  };
+}
+
+function reportedPrefetchFrom({ digest, prefetchId, state, error }: ReportedPrefetch): ReportedPrefetchFacts {
+  checkLength("prefetches.prefetch_id", prefetchId, idCharactersMax);
+  const isFailed = state === NodePrefetchState.FAILED;
+  return {
+    digest: checkedDigest("prefetches.digest", digest),
+    prefetchId,
+    error: isFailed ? error.slice(0, textCharactersMax) : undefined,
+  };
 }
 
 function checkCount(field: string, count: number, max: number): void {

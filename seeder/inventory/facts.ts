@@ -62,4 +62,25 @@ export interface NodeReport {
   pieceVerifyFailures: number;
   /** The API's own message: the inventory passes it on and reads its digest, state and bytes only. */
   fetches: Fetch[];
+  /** What the node allows of prefetching; undefined from an old agent, which knows nothing of it. */
+  prefetch?: PrefetchAllowanceFacts | undefined;
+  /** What directives have told of and has not come yet. */
+  prefetches?: ReportedPrefetchFacts[];
+}
+
+export interface PrefetchAllowanceFacts {
+  /** Whether the node does what popularity plans. */
+  enabled: boolean;
+  budgetBytes: number;
+  usedBytes: number;
+  /** What fits without anything being evicted. */
+  roomBytes: number;
+}
+
+export interface ReportedPrefetchFacts {
+  digest: string;
+  /** The operator's prefetch; empty for one that popularity has planned. */
+  prefetchId: string;
+  /** Why it has failed; undefined while it is under way. */
+  error: string | undefined;
 }

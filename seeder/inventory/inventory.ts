@@ -203,6 +203,27 @@ export class Inventory {
     return { holding: image?.holders.length ?? 0, fetching: image?.fetching.items.length ?? 0 };
   }
 
+  /** How many nodes that are up hold an image and how many fetch it, by zone. */
+  partCountsByZone(digest: string, nowMs: number): Map<string, { holding: number; fetching: number }> {
+    const counts = new Map<string, { holding: number; fetching: number }>();
+    const image = this.#images.find(digest);
+    const count = (records: readonly NodeRecord[], part: "holding" | "fetching") => {
+      for (const record of records) {
+        if (stateOf(record, nowMs) === "lost") continue;
+        const { zone } = record.node;
+        let zoned = counts.get(zone);
+        if (!zoned) {
+          zoned = { holding: 0, fetching: 0 };
+          counts.set(zone, zoned);
+        }
+        zoned[part]++;
+      }
+    };
+    count(image?.holders ?? [], "holding");
+    count(image?.fetching.items ?? [], "fetching");
+    return counts;
+  }
+
   /** The part in an image of the node of that id; undefined if it has none. A lost node's fetch is none. */
   partOf(id: string, digest: string, nowMs: number): NodePart | undefined {
     const record = this.#nodes.get(id);

@@ -4,7 +4,10 @@ import type { Image, ImageTorrent } from "../catalog/image.ts";
 import type { InventoryStore } from "./inventory-store.ts";
 import type { Engine } from "./json-rows.ts";
 import { KyselyInventoryStore } from "./kysely-inventory-store.ts";
+import type { HoldingFacts, KnownNode, NodeFacts } from "../inventory/facts.ts";
+import { KyselyPrefetchStore } from "./kysely-prefetch-store.ts";
 import { count, KyselyReplicaStore } from "./kysely-replica-store.ts";
+import type { PrefetchStore } from "./prefetch-store.ts";
 import type { ReplicaStore } from "./replica-store.ts";
 import type { Database } from "./schema.ts";
 import type { Store } from "./store.ts";
@@ -12,12 +15,14 @@ import type { Store } from "./store.ts";
 export class KyselyStore implements Store {
   readonly inventory: InventoryStore;
   readonly replicas: ReplicaStore;
+  readonly prefetch: PrefetchStore;
   readonly #database: Kysely<Database>;
 
   constructor(database: Kysely<Database>, engine: Engine) {
     this.#database = database;
     this.inventory = new KyselyInventoryStore(database, engine);
     this.replicas = new KyselyReplicaStore(database);
+    this.prefetch = new KyselyPrefetchStore(database);
   }
 
   close(): Promise<void> {

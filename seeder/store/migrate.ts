@@ -5,6 +5,7 @@ import { catalogAndInventory } from "./migrations/001-catalog-and-inventory.ts";
 import { nodeZones } from "./migrations/002-node-zones.ts";
 import { bootImages } from "./migrations/003-boot-images.ts";
 import { sharedInventory } from "./migrations/004-shared-inventory.ts";
+import { prefetch } from "./migrations/005-prefetch.ts";
 import { replicas } from "./migrations/006-replicas.ts";
 import type { Database } from "./schema.ts";
 
@@ -14,6 +15,7 @@ const migrations: Record<string, Migration> = {
   "002-node-zones": nodeZones,
   "003-boot-images": bootImages,
   "004-shared-inventory": sharedInventory,
+  "005-prefetch": prefetch,
   "006-replicas": replicas,
 };
 

@@ -1,7 +1,8 @@
 /** The database's tables, as the migrations make them. */
+import type { PrefetchTables } from "./prefetch-tables.ts";
 import type { ReplicaTables } from "./replica-tables.ts";
 
-export interface Database extends ReplicaTables {
+export interface Database extends ReplicaTables, PrefetchTables {
   images: {
     digest: string;
     size_bytes: number;

@@ -4,6 +4,8 @@
  */
 import type { Image, ImageTorrent } from "../catalog/image.ts";
 import type { InventoryStore } from "./inventory-store.ts";
+import type { HoldingFacts, KnownNode, NodeFacts } from "../inventory/facts.ts";
+import type { PrefetchStore } from "./prefetch-store.ts";
 import type { ReplicaStore } from "./replica-store.ts";
 
 /** Each call is atomic, and durable once it resolves. */
@@ -29,5 +31,7 @@ export interface Store extends CatalogStore {
   readonly inventory: InventoryStore;
   /** What seeders that share the database tell each other. */
   readonly replicas: ReplicaStore;
+  /** Popularity, and what operators have had brought to nodes ahead of need. */
+  readonly prefetch: PrefetchStore;
   close(): Promise<void>;
 }
