@@ -3,6 +3,7 @@ import { logLevels } from "../daemon/log.ts";
 import { isZone, zoneRule } from "../swarm/zone.ts";
 import { importConfigSchema } from "./import/config.ts";
 import { placementConfigSchema } from "./placement/config.ts";
+import { prefetchConfigSchema } from "./prefetch/config.ts";
 import { isPostgresUrl } from "./store/postgres-address.ts";
 
 /** HOST:PORT or [IPV6]:PORT. */
@@ -134,6 +135,7 @@ export const seederConfigSchema = z.strictObject({
     .prefault({}),
   import: importConfigSchema.prefault({}),
   placement: placementConfigSchema.prefault({}),
+  prefetch: prefetchConfigSchema.prefault({}),
   log: z
     .strictObject({
       level: z.enum(logLevels).default("info").describe("Least important level that is logged."),

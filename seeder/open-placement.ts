@@ -10,17 +10,24 @@ import { InventoryNodes } from "./placement/inventory-nodes.ts";
 import { createPlacementMetrics } from "./placement/metrics.ts";
 import { Placement } from "./placement/placement.ts";
 import { RecentLaunches } from "./placement/recent-launches.ts";
+import type { Launches } from "./prefetch/launches.ts";
 
-/** Wires placement to what it reads. */
+/** Wires placement to what it reads, and to who hears of launches. */
 export function openPlacement(
-  { inventory, catalog }: { inventory: Inventory; catalog: Pick<Catalog, "get"> },
+  { inventory, catalog, popularity }: { inventory: Inventory; catalog: Pick<Catalog, "get">; popularity?: Launches },
   config: PlacementConfig,
   registry: Registry,
 ): ServiceImpl<typeof PlacementService> {
   const { weighed, launched } = createPlacementMetrics(registry);
   const recentLaunches = new RecentLaunches(config.launchHalfLifeMs);
   const nodes = new InventoryNodes(inventory);
-  const placement = new Placement({ nodes, launches: recentLaunches, recentLaunches, nowMs: Date.now });
+  const launches: Launches = {
+    record: (launch) => {
+      recentLaunches.record(launch);
+      popularity?.record(launch);
+    },
+  };
+  const placement = new Placement({ nodes, launches, recentLaunches, nowMs: Date.now });
   const randomSeed = () => randomBytes(8).readBigUInt64LE();
   return createPlacementService({ placement, catalog, config, randomSeed, onWeighed: weighed, onLaunched: launched });
 }

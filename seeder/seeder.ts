@@ -13,12 +13,14 @@ import { CatalogService } from "../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { DashboardService } from "../proto/gen/bootswarm/seeder/v1/dashboard_pb.js";
 import { InventoryService } from "../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import { PlacementService } from "../proto/gen/bootswarm/seeder/v1/placement_pb.js";
+import { PrefetchService } from "../proto/gen/bootswarm/seeder/v1/prefetch_pb.js";
 import type { Swarm } from "../swarm/swarm.ts";
 import type { Endpoint } from "../swarm/types.ts";
 import { imageMessage } from "./api/catalog-messages.ts";
 import { createCatalogService } from "./api/catalog-service.ts";
 import { createDashboardService } from "./api/dashboard-service.ts";
 import { createInventoryService } from "./api/inventory-service.ts";
+import { createPrefetchService } from "./api/prefetch-service.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { Hasher } from "./catalog/hasher.ts";
 import type { Image } from "./catalog/image.ts";
@@ -34,10 +36,12 @@ import { createImporter } from "./import/importer.ts";
 import { InventoryKeeper } from "./inventory/inventory-keeper.ts";
 import { createSeederMetrics, observeSeeder, type SeederMetrics } from "./metrics.ts";
 import { openPlacement } from "./open-placement.ts";
+import { openPrefetches } from "./open-prefetches.ts";
 import { openReplicas } from "./open-replicas.ts";
 import { openSwarm } from "./open-swarm.ts";
 import { FallbackBudget, type FallbackMode } from "./origin/fallback-budget.ts";
 import { createOrigin } from "./origin/origin.ts";
+import type { Prefetches } from "./prefetch/prefetches.ts";
 import { awaitCopies, checkWanted } from "./replicas/await-copies.ts";
 import type { Roster } from "./replicas/roster.ts";
 import { SeederPlaces } from "./replicas/seeder-places.ts";
@@ -65,6 +69,7 @@ interface SeederParts {
   fallback: FallbackBudget;
   dashboard: Dashboard;
   placement: ServiceImpl<typeof PlacementService>;
+  prefetches: Prefetches;
 }
 
 /**
@@ -147,10 +152,14 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
     }),
     (it) => it.close(),
   );
-  const placement = openPlacement({ inventory: keeper.inventory, catalog }, config.placement, registry);
+  const { inventory } = keeper;
+  const prefetches = stack.adopt(await openPrefetches({ store, inventory, catalog, log }, config, registry), (it) =>
+    it.close(),
+  );
+  const placement = openPlacement({ inventory, catalog, popularity: prefetches }, config.placement, registry);
   let stopping = false;
   const readiness = () => readinessOf(stopping, keeper);
-  const parts = { swarm, roster, catalog, keeper, importer, metrics, fallback, dashboard, placement };
+  const parts = { swarm, roster, catalog, keeper, importer, metrics, fallback, dashboard, placement, prefetches };
   const serving = servedBy(parts, config, log);
   const listener: Listener = stack.adopt(
     await openListener({ address, metrics: registry, readiness, log, ...serving }),
@@ -202,6 +211,10 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
     onReport: metrics.reported,
     onDiverged: metrics.diverged,
     onNodeReport: (report) => dashboard.reported(report),
+    prefetches: parts.prefetches,
+  });
+  const prefetchService = createPrefetchService({
+    ...{ prefetches: parts.prefetches, catalog, inventory: keeper.inventory, config: config.prefetch, nowMs: Date.now },
   });
   const sent = (bytes: number, mode: FallbackMode | undefined) => {
     dashboard.originSent(bytes);
@@ -229,6 +242,7 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
       router.service(InventoryService, inventoryService);
       router.service(DashboardService, createDashboardService(dashboard));
       router.service(PlacementService, parts.placement);
+      router.service(PrefetchService, prefetchService);
     },
     http: (request: Request, response: Response) => origin(request, response) || web(request, response),
   };

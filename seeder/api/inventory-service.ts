@@ -7,8 +7,10 @@ import type { Catalog } from "../catalog/catalog.ts";
 import { imageRefFrom } from "../catalog/names.ts";
 import type { NodeReport } from "../inventory/facts.ts";
 import type { InventoryKeeper } from "../inventory/inventory-keeper.ts";
+import type { Prefetches } from "../prefetch/prefetches.ts";
 import { holdingMessage, nodeHoldingMessage, nodeStatusMessage, stateAsked } from "./inventory-messages.ts";
 import { nodeAfter, offsetFrom, pageSizeFrom, tokenAfterNode, tokenAtOffset } from "./pages.ts";
+import { directiveMessage } from "./prefetch-messages.ts";
 import { nodeReportFrom } from "./report-messages.ts";
 
 export interface InventoryServiceParts {
@@ -25,6 +27,8 @@ export interface InventoryServiceParts {
   onReport: (kind: "full" | "delta" | "refused", seconds: number) => void;
   /** Told of every report that was taken. */
   onNodeReport: (report: NodeReport) => void;
+  /** Sees uses of images in reports, and says what nodes are to bring ahead of need. */
+  prefetches?: Pick<Prefetches, "usesIn" | "reported">;
   /** Told of reports whose checksum disagrees with what was told. */
   onDiverged: () => void;
 }
@@ -38,12 +42,17 @@ export function createInventoryService(parts: InventoryServiceParts): ServiceImp
       let kind: "full" | "delta" | "refused" = "refused";
       try {
         const report = nodeReportFrom(request, from);
+        const uses = parts.prefetches?.usesIn(report) ?? [];
         const { diverged, ...answer } = keeper.report(report);
+        // What was not taken is told again.
+        const told = parts.prefetches?.reported(report, answer.fullReportWanted ? [] : uses) ?? [];
         parts.onNodeReport(report);
         kind = request.full ? "full" : "delta";
         if (diverged) parts.onDiverged();
         const imagePeers = keeper.inventory.peersFor(report.node.id, nowMs(), parts.random);
-        return { ...answer, bootstrap: parts.endpoints(), imagePeers, seederUrls: parts.seederUrls(from) };
+        const bootstrap = parts.endpoints();
+        const directives = told.map(directiveMessage);
+        return { ...answer, bootstrap, imagePeers, directives, seederUrls: parts.seederUrls(from) };
       } finally {
         parts.onReport(kind, (performance.now() - startMs) / 1_000);
       }

@@ -2,8 +2,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
-  type DirectiveSchema,
   DirectiveKind,
+  type DirectiveSchema,
   NodePrefetchState,
   PlanMode as PlanModeMessage,
   type PrefetchNodeSchema,
@@ -15,7 +15,12 @@ import type { Inventory } from "../inventory/inventory.ts";
 import type { PlanMode } from "../prefetch/config.ts";
 import type { NodeDirective } from "../prefetch/directives.ts";
 import { planRowsToldMax, prefetchNodesToldMax } from "../prefetch/limits.ts";
-import { nodesWanted, type OperatorPrefetch, type PrefetchTarget, targetCounts } from "../prefetch/operator-prefetch.ts";
+import {
+  nodesWanted,
+  type OperatorPrefetch,
+  type PrefetchTarget,
+  targetCounts,
+} from "../prefetch/operator-prefetch.ts";
 import type { KeptPlan, PlanKeeper } from "../prefetch/plan-keeper.ts";
 
 export function directiveMessage(directive: NodeDirective): MessageInitShape<typeof DirectiveSchema> {
@@ -34,7 +39,7 @@ const states: Record<OperatorPrefetch["state"], PrefetchState> = {
 };
 
 /** A prefetch without its nodes. */
-export function prefetchMessage(prefetch: OperatorPrefetch): MessageInitShape<typeof PrefetchSchema> {
+export function prefetchMessage(prefetch: OperatorPrefetch) {
   const { ready, failed } = targetCounts(prefetch);
   return {
     id: prefetch.id,
@@ -50,7 +55,7 @@ export function prefetchMessage(prefetch: OperatorPrefetch): MessageInitShape<ty
     nodesWanted: nodesWanted(prefetch),
     nodesReady: ready,
     nodesFailed: failed,
-  };
+  } satisfies MessageInitShape<typeof PrefetchSchema>;
 }
 
 /** A prefetch with its nodes, those under way first. */
@@ -60,7 +65,12 @@ export function prefetchWithNodes(
   nowMs: number,
 ): MessageInitShape<typeof PrefetchSchema> {
   const nodes = [...prefetch.targets].map(([id, target]) => nodeMessage(prefetch, id, target, inventory, nowMs));
-  const place = new Map([NodePrefetchState.FETCHING, NodePrefetchState.FAILED, NodePrefetchState.WAITING].map((each, index) => [each, index]));
+  const place = new Map(
+    [NodePrefetchState.FETCHING, NodePrefetchState.FAILED, NodePrefetchState.WAITING].map((each, index) => [
+      each,
+      index,
+    ]),
+  );
   nodes.sort(
     (a, b) =>
       (place.get(a.state) ?? place.size) - (place.get(b.state) ?? place.size) ||
@@ -92,7 +102,11 @@ function nodeMessage(
   } satisfies MessageInitShape<typeof PrefetchNodeSchema>;
 }
 
-function nodeStateOf({ state }: PrefetchTarget, isFetching: boolean, whole: OperatorPrefetch["state"]): NodePrefetchState {
+function nodeStateOf(
+  { state }: PrefetchTarget,
+  isFetching: boolean,
+  whole: OperatorPrefetch["state"],
+): NodePrefetchState {
   if (state === "ready") return NodePrefetchState.READY;
   if (state === "failed") return NodePrefetchState.FAILED;
   if (whole === "cancelled") return NodePrefetchState.CANCELLED;
@@ -141,9 +155,7 @@ export function zonePlanMessage(
         nodeId,
         nodeName: inventory.lookup(nodeId, nowMs)?.node.name ?? nodeId,
         plannedAt: timestampFromMs(plannedAtMs),
-        state: inventory.partOf(nodeId, digest, nowMs)?.fetch
-          ? NodePrefetchState.FETCHING
-          : NodePrefetchState.WAITING,
+        state: inventory.partOf(nodeId, digest, nowMs)?.fetch ? NodePrefetchState.FETCHING : NodePrefetchState.WAITING,
       })),
   };
 }

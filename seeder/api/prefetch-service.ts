@@ -35,7 +35,8 @@ export function createPrefetchService(parts: PrefetchServiceParts): ServiceImpl<
     startPrefetch: async ({ image: ref, nodes, zone, count }) => {
       checkTargets(nodes, zone, count);
       const image = await catalog.get(ref);
-      if (image.boot) throw new Problem("invalid", `${ref} is a boot image; nodes fetch those by themselves (boot.prefetch)`);
+      if (image.boot)
+        throw new Problem("invalid", `${ref} is a boot image; nodes fetch those by themselves (boot.prefetch)`);
       const { digest, sizeBytes } = image;
       const name = ref === digest ? "" : ref;
       const { id } = await asked.start({ digest, name, sizeBytes, nodes, zone, count });

@@ -45,7 +45,11 @@ export function createPrefetchMetrics(registry: Registry): PrefetchMetrics {
     used: () => used.inc(),
     planned: (seconds) => planSeconds.observe(seconds),
     observe: ({ plan, asked }) => {
-      gauge("bootswarm_seeder_prefetches_running", "Prefetches that operators have under way", () => asked.runningCount);
+      gauge(
+        "bootswarm_seeder_prefetches_running",
+        "Prefetches that operators have under way",
+        () => asked.runningCount,
+      );
       gauge("bootswarm_seeder_planned_copies", "Images that are to go to a node by the plan", () => plan.assignedCount);
       gauge(
         "bootswarm_seeder_misses_expected",

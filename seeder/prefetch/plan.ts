@@ -137,12 +137,14 @@ export function planZone(input: PlanInput): ZonePlan {
     const { digest, sizeBytes } = best.image;
     // Smaller ones may fit yet.
     if (sizeBytes > spaceBytes) continue;
+    if (assignments.length < rules.underWayMax && free.count > 0) {
+      const nodeId = free.take(digest, sizeBytes);
+      // What no node can take must not keep others from the space.
+      if (nodeId === undefined) continue;
+      assignments.push({ digest, nodeId, missesAverted: best.averted });
+    }
     spaceBytes -= sizeBytes;
     wanted.set(digest, best.copies + 1);
-    if (assignments.length < rules.underWayMax) {
-      const nodeId = free.take(digest, sizeBytes);
-      if (nodeId !== undefined) assignments.push({ digest, nodeId, missesAverted: best.averted });
-    }
     const next = candidateOf(best.image, best.copies + 1, model, rules);
     if (next) candidates.push(next);
   }
@@ -225,6 +227,10 @@ class FreeNodes {
     this.#isBarred = isBarred;
     this.#nodes = nodes.filter(({ id, roomBytes }) => roomBytes > 0 && !busy.has(id));
     this.#nodes.sort((a, b) => a.fetches - b.fetches || b.freeBytes - a.freeBytes || (a.id < b.id ? -1 : 1));
+  }
+
+  get count(): number {
+    return this.#nodes.length;
   }
 
   /** Takes a node for an image: one where nothing has to be evicted for it, if there is any. */

@@ -4,7 +4,6 @@ import type { Image, ImageTorrent } from "../catalog/image.ts";
 import type { InventoryStore } from "./inventory-store.ts";
 import type { Engine } from "./json-rows.ts";
 import { KyselyInventoryStore } from "./kysely-inventory-store.ts";
-import type { HoldingFacts, KnownNode, NodeFacts } from "../inventory/facts.ts";
 import { KyselyPrefetchStore } from "./kysely-prefetch-store.ts";
 import { count, KyselyReplicaStore } from "./kysely-replica-store.ts";
 import type { PrefetchStore } from "./prefetch-store.ts";

@@ -102,6 +102,16 @@ test("nodes that have room without eviction come first, then those that have les
   expect(given(three, "a")).toEqual(["free", "busy", "full"]);
 });
 
+test("a copy that no node can take does not keep others from the space that there is", () => {
+  const planned = plan({
+    nodes: nodes(1, { roomBytes: GiB }),
+    nodeCount: 4,
+    images: [image("most", 80, { copies: 1 }), image("less", 40)],
+    isBarred: (_nodeId, digest) => digest === "most",
+  });
+  expect(given(planned, "less")).toHaveLength(1);
+});
+
 const anyInput = fc.record({
   images: fc.uniqueArray(
     fc.record({
