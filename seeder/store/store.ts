@@ -3,7 +3,6 @@
  * contract pass the tests in test/contract.
  */
 import type { Image, ImageTorrent } from "../catalog/image.ts";
-import type { HoldingFacts, KnownNode, NodeFacts } from "../inventory/facts.ts";
 import type { InventoryStore } from "./inventory-store.ts";
 import type { PrefetchStore } from "./prefetch-store.ts";
 import type { ReplicaStore } from "./replica-store.ts";
