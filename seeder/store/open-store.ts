@@ -13,7 +13,7 @@ import type { Store } from "./store.ts";
  */
 export async function openStore(config: Pick<SeederConfig, "store" | "dataDirectory">, log: Log): Promise<Store> {
   const { url, passwordFile } = config.store;
-  if (url === "") return openSqliteStore(join(config.dataDirectory, "seeder.sqlite"));
+  if (url === "") return openSqliteStore(join(config.dataDirectory, "seeder.sqlite"), log);
   const address = postgresAddressFrom(url, passwordFile);
   // A seeder with its own file has no use for the driver.
   const { openPostgresStore } = await import("./postgres.ts");

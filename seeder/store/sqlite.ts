@@ -1,10 +1,11 @@
 /** The embedded engine: one file, by node:sqlite. */
-import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import { Kysely, type SqliteDatabase, SqliteDialect } from "kysely";
+import { Kysely, SqliteDialect } from "kysely";
+import type { Log } from "../../daemon/log.ts";
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import { KyselyStore } from "./kysely-store.ts";
 import { migrate } from "./migrate.ts";
 import type { Database } from "./schema.ts";
+import { SqliteFile } from "./sqlite-file.ts";
 import type { Store } from "./store.ts";
 
 /**
@@ -12,13 +13,10 @@ import type { Store } from "./store.ts";
  *
  * @throws Problem "unavailable" if the file cannot be opened or is no database of ours.
  */
-export async function openSqliteStore(path: string): Promise<Store> {
+export async function openSqliteStore(path: string, log: Log): Promise<Store> {
   let database: Kysely<Database> | undefined;
   try {
-    const file = new DatabaseSync(path);
-    // FULL: what is published is durable when the upload is answered, through a loss of power too.
-    file.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
-    database = new Kysely<Database>({ dialect: new SqliteDialect({ database: adapted(file) }) });
+    database = new Kysely<Database>({ dialect: new SqliteDialect({ database: new SqliteFile(path, log) }) });
     await migrate(database);
     return new KyselyStore(database, "sqlite");
   } catch (error) {
@@ -32,20 +30,4 @@ export async function openSqliteStore(path: string): Promise<Store> {
       { cause: error },
     );
   }
-}
-
-/** node:sqlite behind the face of better-sqlite3, as far as Kysely's dialect uses that. */
-function adapted(file: DatabaseSync): SqliteDatabase {
-  return {
-    close: () => file.close(),
-    prepare: (sql) => {
-      const statement = file.prepare(sql);
-      return {
-        reader: statement.columns().length > 0,
-        all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
-        run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
-        iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
-      };
-    },
-  };
 }

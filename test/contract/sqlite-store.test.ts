@@ -1,15 +1,19 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { createLog } from "../../daemon/log.ts";
 import { openSqliteStore } from "../../seeder/store/sqlite.ts";
 import { inventoryContract } from "./inventory-contract.ts";
-import { type StorePlace, storeContract } from "./store-contract.ts";
+import { imageOf, type StorePlace, storeContract } from "./store-contract.ts";
 
-async function makePlace(): Promise<StorePlace> {
+const log = createLog({ level: "silent", name: "test" });
+
+async function makePlace(): Promise<StorePlace & { directory: string }> {
   const directory = await mkdtemp(join(tmpdir(), "bootswarm-store-"));
   return {
-    open: () => openSqliteStore(join(directory, "seeder.sqlite")),
+    directory,
+    open: () => openSqliteStore(join(directory, "seeder.sqlite"), log),
     remove: () => rm(directory, { recursive: true }),
   };
 }
@@ -21,6 +25,30 @@ test("a file that is no database is refused with its path and what to do, and le
   const directory = await mkdtemp(join(tmpdir(), "bootswarm-store-"));
   const path = join(directory, "seeder.sqlite");
   await writeFile(path, "x".repeat(10_000));
-  await expect(openSqliteStore(path)).rejects.toThrow(/cannot use the database .*seeder\.sqlite .*not a database/);
+  await expect(openSqliteStore(path, log)).rejects.toThrow(/cannot use the database .*seeder\.sqlite .*not a database/);
   await rm(directory, { recursive: true });
+});
+
+test("a file that is deleted while it is in use is written again with all that was in it", async () => {
+  const place = await makePlace();
+  const store = await place.open();
+  await store.addImage(imageOf("a", "before"));
+  for (const file of await readdir(place.directory)) await rm(join(place.directory, file));
+  await store.addImage(imageOf("b", "after"));
+  const another = await place.open();
+  expect((await another.listImages()).map(({ names }) => names)).toEqual([["after"], ["before"]]);
+  await Promise.all([store.close(), another.close()]);
+  await place.remove();
+});
+
+test("another file put in the place of one in use is left alone, and what to do is said", async () => {
+  const place = await makePlace();
+  const store = await place.open();
+  const path = join(place.directory, "seeder.sqlite");
+  await rm(path);
+  await writeFile(path, "another");
+  await expect(store.listImages()).rejects.toThrow(/another file was put in the place .*; start the seeder anew/);
+  await store.close();
+  expect(await readFile(path, "utf8")).toBe("another");
+  await place.remove();
 });

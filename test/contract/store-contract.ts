@@ -13,7 +13,8 @@ export interface StorePlace {
 
 const digestOf = (letter: string) => letter.repeat(64);
 
-const imageOf = (letter: string, ...names: string[]): Image => ({
+/** An image of that digest. */
+export const imageOf = (letter: string, ...names: string[]): Image => ({
   digest: digestOf(letter),
   names,
   sizeBytes: 5_000_000_000,

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { holdingsChecksum } from "../../../daemon/holdings-checksum.ts";
 import { FetchSchema, FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
-import type { HoldingFacts, NodeFacts, NodeReport } from "../../../seeder/inventory/facts.ts";
+import type { HoldingFacts, NodeFacts, NodeReport, SharedNode } from "../../../seeder/inventory/facts.ts";
 import { Inventory, type NodeQuery } from "../../../seeder/inventory/inventory.ts";
 import { holdingsPerNodeMax } from "../../../seeder/inventory/limits.ts";
 
@@ -381,5 +381,79 @@ describe("questions", () => {
     expect(() => inventory.node("web", 0)).toThrow(/id1, id2/);
     expect(inventory.node("id2", 0).node.id).toBe("id2");
     expect(() => inventory.node("nobody", 0)).toThrow(/"nobody" has ever reported; `bootswarm nodes` /);
+  });
+});
+
+describe("nodes of other seeders", () => {
+  const shared = (fields: Partial<SharedNode> = {}): SharedNode => ({
+    node: nodeFacts("n"),
+    epoch: 7n,
+    sequence: 5n,
+    reportedAtMs: 1_000,
+    leaseMs: 3_000,
+    peer: undefined,
+    fetches: [],
+    seederId: "other",
+    ...fields,
+  });
+  const learn = (inventory: Inventory, fields: Partial<SharedNode> = {}, ...letters: string[]) =>
+    inventory.learn(shared(fields), { all: letters.map(holding) }, true, 1_000);
+
+  test("are known with what they hold, and what has changed of it", () => {
+    const inventory = new Inventory();
+    learn(inventory, {}, "a", "b");
+    inventory.learn(shared({ sequence: 6n }), { changed: [holding("c")], removed: [digestOf("a")] }, true, 1_000);
+    inventory.learn(shared({ sequence: 7n }), undefined, true, 1_000);
+    expect(held(inventory, "n", 1_000)).toBe("bc");
+    expect(inventory.parts(digestOf("c"), 1_000)).toMatchObject([{ node: { id: "n" }, state: "up" }]);
+  });
+
+  test("are lost by the time at which they were last heard of, not by the time since", () => {
+    const inventory = new Inventory();
+    learn(inventory);
+    inventory.heard(4_000);
+    expect(inventory.node("n", 1_000_000).state).toBe("up");
+    inventory.heard(4_001);
+    expect(inventory.node("n", 1_000_000).state).toBe("lost");
+  });
+
+  test("are told as peers to nodes that report here", () => {
+    const inventory = new Inventory();
+    learn(inventory, { peer: { host: "10.0.0.7", port: 7411 } }, "a");
+    inventory.heard(1_000);
+    const fetches = [fetchOf("a", FetchState.ACTIVE)];
+    inventory.report(report("m", { full: true, fetches, peer: { host: "10.0.0.8", port: 7411 } }), 1_000);
+    expect(inventory.peersFor("m", 1_000, () => 0)).toEqual([
+      { digest: digestOf("a"), peers: [{ host: "10.0.0.7", port: 7411 }] },
+    ]);
+  });
+
+  test("stay this seeder's while its own report is the later one, and become its own by a later report", () => {
+    const inventory = new Inventory();
+    inventory.report(report("n", { full: true, sequence: 5n, holdings: [holding("a")] }), 2_000);
+    expect(learn(inventory, { sequence: 4n, reportedAtMs: 3_000 }, "b")).toBe(false);
+    expect(learn(inventory, { sequence: 5n, reportedAtMs: 3_000 }, "b")).toBe(false);
+    expect(held(inventory, "n", 2_000)).toBe("a");
+    expect(learn(inventory, { sequence: 6n, reportedAtMs: 3_000 }, "b")).toBe(true);
+    expect(inventory.shared("n")).toMatchObject({ seederId: "other", sequence: 6n });
+    const outcome = inventory.report(report("n", { sequence: 7n }), 4_000);
+    expect(outcome).toMatchObject({ fullReportWanted: true, tookOver: true });
+    expect(inventory.shared("n")).toMatchObject({ seederId: "", sequence: 7n });
+    expect(inventory.countHere(4_000)).toBe(1);
+  });
+
+  test("need not tell all of what they hold when they come here and their checksum says it is what is known", () => {
+    const inventory = new Inventory();
+    learn(inventory, {}, "a", "b");
+    const checksum = holdingsChecksum([holding("a"), holding("b")]);
+    const outcome = inventory.report(report("n", { sequence: 6n, holdingsChecksum: checksum }), 2_000);
+    expect(outcome).toMatchObject({ fullReportWanted: false, holdingsChanged: false });
+  });
+
+  test("of an agent that has started again belong to the seeder that heard of it last", () => {
+    const inventory = new Inventory();
+    inventory.report(report("n", { full: true, epoch: 8n, sequence: 1n }), 2_000);
+    expect(learn(inventory, { epoch: 7n, sequence: 90n, reportedAtMs: 1_999 })).toBe(false);
+    expect(learn(inventory, { epoch: 9n, sequence: 1n, reportedAtMs: 2_001 })).toBe(true);
   });
 });

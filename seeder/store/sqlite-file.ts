@@ -1,0 +1,103 @@
+/**
+ * The file of an embedded database, which somebody may delete while it is in use: what was open goes on without a name, and
+ * would be gone with the process. It is written to its place again, whole, before the next statement.
+ */
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
+import { dirname } from "node:path";
+import { DatabaseSync, type SQLInputValue } from "node:sqlite";
+import type { SqliteDatabase } from "kysely";
+import type { Log } from "../../daemon/log.ts";
+import { messageOf, Problem } from "../../daemon/problem.ts";
+
+/** Between attempts to write it again, if that fails. */
+const retryMs = 5_000;
+
+/** A database by node:sqlite behind the face of better-sqlite3, as far as Kysely's dialect uses that. */
+export class SqliteFile implements SqliteDatabase {
+  readonly #path: string;
+  readonly #log: Log;
+  #database: DatabaseSync;
+  #inode: number;
+  #retryAtMs = 0;
+
+  /** Opens the file, made if it is not there. */
+  constructor(path: string, log: Log) {
+    this.#path = path;
+    this.#log = log;
+    this.#database = opened(path);
+    this.#inode = statSync(path).ino;
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  /** @throws Problem "conflict" if another file was put in its place. */
+  prepare(sql: string): ReturnType<SqliteDatabase["prepare"]> {
+    if (!this.#database.isTransaction) this.#check();
+    const statement = this.#database.prepare(sql);
+    return {
+      reader: statement.columns().length > 0,
+      all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
+      run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
+      iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
+    };
+  }
+
+  #check(): void {
+    const there = statSync(this.#path, { throwIfNoEntry: false });
+    if (there?.ino === this.#inode) return;
+    if (there) {
+      throw new Problem(
+        "conflict",
+        `another file was put in the place of ${this.#path} while the seeder runs; start the seeder anew to use it`,
+      );
+    }
+    if (performance.now() < this.#retryAtMs) return;
+    try {
+      this.#writeAgain();
+      this.#log.warn({ path: this.#path }, "the database was deleted while in use; it has been written again");
+    } catch (error) {
+      this.#retryAtMs = performance.now() + retryMs;
+      this.#log.error(
+        { path: this.#path, error: messageOf(error) },
+        "the database was deleted while in use, and cannot be written again; what changes from now on may be lost",
+      );
+    }
+  }
+
+  #writeAgain(): void {
+    const fresh = `${this.#path}.new`;
+    rmSync(fresh, { force: true });
+    this.#database.prepare("VACUUM INTO ?").run(fresh);
+    sync(fresh);
+    // First: it removes its journal by name, and a journal of the old file must not be taken for one of the new.
+    this.#database.close();
+    for (const suffix of ["-wal", "-shm"]) rmSync(this.#path + suffix, { force: true });
+    renameSync(fresh, this.#path);
+    sync(dirname(this.#path));
+    this.#database = opened(this.#path);
+    this.#inode = statSync(this.#path).ino;
+  }
+}
+
+function opened(path: string): DatabaseSync {
+  const database = new DatabaseSync(path);
+  try {
+    // FULL: what is published is durable when the upload is answered, through a loss of power too.
+    database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function sync(path: string): void {
+  const file = openSync(path, "r");
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
