@@ -26,8 +26,11 @@ export type HttpHandler = (request: Request, response: Response) => boolean;
 
 /** Largest RPC message taken, in bytes: a full report of a node with thousands of images is well below. */
 const messageBytesMax = 8 * 1024 * 1024;
-/** API connections open at once; more are refused by the kernel's backlog until some close. */
-const connectionsMax = 10_000;
+/**
+ * API connections open at once, one or two a node of a region as large as the inventory takes; more are refused until
+ * some close. The operating system's bound on open files is reached first where it is not raised.
+ */
+const connectionsMax = 200_000;
 /** A client must say what it speaks, and send a request's head, within this time. */
 const headTimeoutMs = 10_000;
 const http2Preface = Buffer.from("PRI * HTTP/2.0");

@@ -1,0 +1,109 @@
+/**
+ * A process of simulated nodes: each with the agent's own reporter and an HTTP/2 connection of its own. It is told what
+ * to do by its parent, and tells about itself a few times a second.
+ */
+import type { Interceptor } from "@connectrpc/connect";
+import { compressionGzip, createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { Reporter } from "../../../agent/report/reporter.ts";
+import { createLog } from "../../../daemon/log.ts";
+import type { ReportRequest, ReportResponse } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import { systemClock } from "../../../swarm/system-clock.ts";
+import { type NodeShape, SimulatedNode } from "./nodes.ts";
+
+export interface GeneratorOrder {
+  url: string;
+  first: number;
+  count: number;
+  shape: NodeShape;
+}
+
+/** What the generator's nodes have had answered since it was told to count anew. */
+export interface GeneratorCounts {
+  round: number;
+  /** Nodes of which all is known. */
+  settled: number;
+  /** When the last of them was, as Date.now says. */
+  settledAtMs: number;
+  answered: number;
+  full: number;
+  failed: number;
+  /** Milliseconds of each answer, a sample. */
+  latencies: number[];
+}
+
+const tellEveryMs = 200;
+const latenciesMax = 20_000;
+
+let counts: GeneratorCounts = emptyCounts(0);
+let settled = new Set<number>();
+
+process.on("message", (message: { order?: GeneratorOrder; round?: number }) => {
+  if (message.order) void start(message.order);
+  if (message.round !== undefined) {
+    counts = emptyCounts(message.round);
+    settled = new Set();
+  }
+});
+process.on("disconnect", () => process.exit(0));
+setInterval(() => {
+  process.send?.({ ...counts, settled: settled.size });
+  counts.latencies = [];
+}, tellEveryMs);
+
+/** Nodes come up over one interval, as their reports will be spread. */
+async function start({ url, first, count, shape }: GeneratorOrder): Promise<void> {
+  for (let at = 0; at < count; at++) {
+    run(new SimulatedNode(first + at, shape), first + at, url, shape.intervalMs);
+    if (at % 10 === 9) await new Promise((resolve) => setTimeout(resolve, (10 * shape.intervalMs) / count));
+  }
+}
+
+function run(node: SimulatedNode, index: number, url: string, intervalMs: number): void {
+  // As agent/seeder-connection.ts has it.
+  const sessionManager = new Http2SessionManager(url, { pingIntervalMs: 15_000, pingTimeoutMs: 10_000 });
+  const counting: Interceptor = (next) => async (request) => {
+    const startMs = performance.now();
+    try {
+      const answer = await next(request);
+      counts.answered++;
+      if (counts.latencies.length < latenciesMax) counts.latencies.push(performance.now() - startMs);
+      if ((request.message as ReportRequest).full) counts.full++;
+      if (!(answer.message as ReportResponse).fullReportWanted && !settled.has(index)) {
+        settled.add(index);
+        counts.settledAtMs = Date.now();
+      }
+      return answer;
+    } catch (error) {
+      counts.failed++;
+      throw error;
+    }
+  };
+  const transport = createConnectTransport({
+    baseUrl: url,
+    httpVersion: "2",
+    sessionManager,
+    acceptCompression: [compressionGzip],
+    interceptors: [counting],
+  });
+  const reporter = new Reporter({
+    transport,
+    seeders: { url, error: "" },
+    epoch: BigInt(index) + 1n,
+    intervalMs,
+    snapshot: async () => node.snapshot(performance.now()),
+    triggers: [],
+    onBootstrap: () => {},
+    onSeeders: () => {},
+    onImagePeers: () => {},
+    onDirectives: () => {},
+    onResult: () => {},
+    clock: systemClock,
+    random: Math.random,
+    log: createLog({ level: "silent", name: "node" }),
+  });
+  void reporter.run(new AbortController().signal);
+}
+
+function emptyCounts(round: number): GeneratorCounts {
+  return { round, settled: 0, settledAtMs: 0, answered: 0, full: 0, failed: 0, latencies: [] };
+}
