@@ -121,11 +121,7 @@ async function placeOf(store: string, postgres: Awaited<ReturnType<typeof startP
 function startSeeder(place: Place, port: number) {
   const profiling = values.profile ? ["--cpu-prof", `--cpu-prof-dir=${values.profile}`] : [];
   const [node, ...rest] = launcherFromSources as [string, ...string[]];
-  return startDaemon("seeder", { ...place.settings, listen: `127.0.0.1:${port}`, "log.level": "warn" }, [
-    node,
-    ...profiling,
-    ...rest,
-  ]);
+  return startDaemon("seeder", { ...place.settings, listen: `127.0.0.1:${port}` }, [node, ...profiling, ...rest]);
 }
 
 /** Reports at their usual pace, and a probe meanwhile. */
@@ -133,13 +129,13 @@ async function steadyState({ crowd, seeder, url }: Bench): Promise<Steady> {
   const probe = new Probe(url, nodes, shape);
   crowd.reset();
   const before = { usage: usageOf(seeder.pid), atMs: performance.now() };
-  const figures = await probe.run(AbortSignal.timeout(seconds * 1_000));
+  const figures = await probe.run(seconds * 1_000);
   const elapsed = (performance.now() - before.atMs) / 1_000;
   const after = usageOf(seeder.pid);
   const { answered, failed, full } = crowd.counts;
   const cpuSeconds = after.cpuSeconds - before.usage.cpuSeconds;
   const latencies = [...crowd.latencies];
-  probe.close();
+  probe.end();
   return {
     reportsPerSecond: rounded(answered / elapsed, 0),
     failed,
@@ -186,7 +182,7 @@ async function recover(bench: Bench, deleted: boolean): Promise<Recovery> {
   const usage = usageOf(seeder.pid);
   const probe = new Probe(url, nodes, shape);
   const known = await probe.known();
-  probe.close();
+  probe.end();
   if (known.holdings < nodes * shape.holdings)
     throw new Error(`of ${nodes} nodes ${known.holdings} holdings are known`);
   const latencies = crowd.latencies.slice(latenciesFrom);

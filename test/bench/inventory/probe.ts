@@ -1,4 +1,5 @@
 /** One client in an idle process: what it waits for is the seeder. */
+import { setTimeout as delay } from "node:timers/promises";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { InventoryService } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
@@ -44,8 +45,8 @@ export class Probe {
     }
   }
 
-  /** Reports and weighs hosts at fixed times, until the signal aborts. Those that fail are left out. */
-  async run(signal: AbortSignal): Promise<ProbeFigures> {
+  /** Reports and weighs hosts at fixed times, for a while. Those that fail are left out. */
+  async run(ms: number): Promise<ProbeFigures> {
     const figures: ProbeFigures = { reportMs: [], weighHostsMs: [] };
     const timed = async (into: number[], call: () => Promise<unknown>) => {
       const startMs = performance.now();
@@ -67,13 +68,13 @@ export class Probe {
       every(reportEveryMs, figures.reportMs, () => this.report()),
       every(weighEveryMs, figures.weighHostsMs, () => this.weighHosts()),
     ];
-    await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+    await delay(ms);
     for (const timer of timers) clearInterval(timer);
     await Promise.all(pending);
     return figures;
   }
 
-  close(): void {
+  end(): void {
     this.#session.abort();
   }
 
