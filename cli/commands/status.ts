@@ -1,6 +1,7 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import { GetStatusResponseSchema } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
+import { allNodes } from "../all-pages.ts";
 import { CliError } from "../cli-error.ts";
 import { agentOf, type Context, type GlobalOptions } from "../context.ts";
 import { type DaemonAddress, daemonAddressesFrom } from "../daemon-address.ts";
@@ -71,7 +72,7 @@ async function seederStatus(context: Context, addresses: readonly DaemonAddress[
   const seeder = seederAt(...addresses);
   const { catalog, inventory } = seeder;
   const call = { timeoutMs: answerMsMax, signal: context.signal };
-  const [{ images }, { nodes }] = await Promise.all([catalog.listImages({}, call), inventory.listNodes({}, call)]);
+  const [{ images }, { nodes }] = await Promise.all([catalog.listImages({}, call), allNodes(inventory, {}, call)]);
   const { address } = seeder;
   const readiness = await readinessOf(address, context.signal);
   return {

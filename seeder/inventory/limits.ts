@@ -48,7 +48,7 @@ export const progressIntervalMsMax = 2_000;
 export const reportsPerSecondMax = 2_000;
 
 /** A busy seeder asks for reports so many times less often, at most: progress must still be seen. */
-export const busyStretchMax = 8;
+export const busyStretchMax = 4;
 
 /** Full reports asked for per second, over all nodes; 10,000 nodes of which nothing is known take ten seconds. */
 export const fullReportsPerSecondMax = 1_000;

@@ -14,13 +14,13 @@ import {
 } from "./limits.ts";
 
 /** Shares of the process's time in use above and below which intervals grow and shrink. */
-const busyAbove = 0.8;
-const idleBelow = 0.6;
+const busyAbove = 0.9;
+const idleBelow = 0.7;
 /** Fewer reports than that between two looks are not what keeps the process busy. */
-const reportsFeltMin = 100;
-/** By how much, at each look. */
-const growth = 1.25;
-const decay = 0.9;
+const reportsFeltMin = 200;
+/** By how much, at each look: nodes that were told a long time will not be heard of for that long. */
+const growth = 1.15;
+const decay = 0.8;
 
 /** What a node is told. */
 export interface Pace {

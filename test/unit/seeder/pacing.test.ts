@@ -18,15 +18,15 @@ describe("the time to the next report", () => {
   test("grows while reports keep the seeder busy, up to a bound, and shrinks again", () => {
     const pacing = new ReportPacing();
     for (let seconds = 0; seconds < 60; seconds++) second(pacing, 0.95, 1_000);
-    expect(pacing.paceOf(10_000, false)).toEqual({ nextReportMs: 80_000, leaseMs: 240_000 });
-    expect(pacing.paceOf(10_000, true)).toEqual({ nextReportMs: 16_000, leaseMs: 48_000 });
+    expect(pacing.paceOf(10_000, false)).toEqual({ nextReportMs: 40_000, leaseMs: 120_000 });
+    expect(pacing.paceOf(10_000, true)).toEqual({ nextReportMs: 8_000, leaseMs: 30_000 });
     for (let seconds = 0; seconds < 60; seconds++) second(pacing, 0.2, 1_000);
     expect(pacing.paceOf(10_000, false).nextReportMs).toBe(0);
   });
 
   test("does not grow when the seeder is busy with something else", () => {
     const pacing = new ReportPacing();
-    for (let seconds = 0; seconds < 60; seconds++) second(pacing, 1, 10);
+    for (let seconds = 0; seconds < 60; seconds++) second(pacing, 1, 100);
     expect(pacing.paceOf(10_000, false).nextReportMs).toBe(0);
   });
 
@@ -69,7 +69,7 @@ describe("full reports", () => {
     for (let seconds = 0; seconds < 60; seconds++) second(pacing, 0.95, 1_000);
     for (let index = 0; index < fullReportBurst; index++) pacing.fullReportAfterMs(`n${index}`, 0);
     const [one, other] = ["a", "b"].map((id) => pacing.fullReportAfterMs(id, 0)) as [number, number];
-    expect(other - one).toBe((8 * 1_000) / fullReportsPerSecondMax);
+    expect(other - one).toBe((4 * 1_000) / fullReportsPerSecondMax);
     pacing.observe(0, 1, 600_000);
     expect(pacing.waiting).toBe(0);
   });
