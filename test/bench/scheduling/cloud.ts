@@ -53,6 +53,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
         noDht: false,
         checkout: join(import.meta.dirname, "../../.."),
         knowZones: true,
+        compileCache: join(options.directory, "compile-cache"),
         warmUp,
       },
     };

@@ -17,8 +17,11 @@ import { traceOf } from "./trace.ts";
 
 /** Enough for an agent to have had a few dozen pieces, little enough to be over soon on all nodes at once. */
 const warmUpBytes = 4e6;
-/** How often an agent reports when nothing changes, unless it is set; 10 s is its own default. */
-const reportIntervalSeconds = 10;
+/**
+ * How often an agent reports when nothing changes, and how far its fetches are. Its own default is 10 s; more often than
+ * this, dozens of agents on a few cores would do little else. A fetch that begins or ends is told of at once in any case.
+ */
+const reportIntervalMs = { usual: 10_000, least: 1_000 };
 
 // The labs and the files go at the process's end, whichever way that comes.
 for (const [signal, status] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
@@ -111,7 +114,7 @@ function cloudOptions({ options, directory, ...rest }: Bench, lab: Lab, scenario
   const logDirectory = options.logDirectory && join(options.logDirectory, name);
   if (logDirectory) mkdirSync(logDirectory, { recursive: true });
   const limited = [`cache.quotaBytes=${cacheImages * imageBytes}`, "cache.whenFull=wait"];
-  const intervalMs = Math.max(100, Math.round((reportIntervalSeconds * 1_000) / timeScale));
+  const intervalMs = Math.max(Math.round(reportIntervalMs.usual / timeScale), reportIntervalMs.least);
   const agentSettings = [
     `report.intervalMs=${intervalMs}`,
     ...(cacheImages > 0 ? limited : []),

@@ -3,11 +3,13 @@ import { tmpdir } from "node:os";
 import { parseArgs } from "node:util";
 import { fromJsonString } from "@bufbuild/protobuf";
 import { WeighOptionsSchema } from "../../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
-import { type Scenario, scenariosFor, triedScenario } from "./scenarios.ts";
+import { type Scale, type Scenario, scenariosFor, triedScenario } from "./scenarios.ts";
 import { timeScaleOf } from "./time-scale.ts";
 
 /** In place of what is not given, with --quick. */
 const quick: Record<string, string> = { seeds: "1", hours: "0.5", "image-mb": "10" };
+
+const paperScale: Scale = { timeScale: 1, linkBitsPerSecond: 1e9 };
 
 export const usage = `Usage: npm run bench:scheduling -- [options]        (as root)
 
@@ -15,7 +17,7 @@ VMs that come one by one to a cloud of nodes in network namespaces: how long eac
 travel and how hosts are chosen. The same traces for all.
 
   --quick             one trace of half an hour at each rate, images of 10 MB
-  --scenarios LIST    of ${scenariosFor(1).map(({ key }) => key)} (all)
+  --scenarios LIST    of ${scenariosFor(paperScale).map(({ key }) => key)} (all)
   --try LABEL=JSON    the in-flight-aware scenario with other weights besides: even=
                       '{"spreadMultiplier":4}'; may be repeated. Fields are those of WeighOptions
   --rates LIST        VMs an hour (80,100)
@@ -74,10 +76,11 @@ export function optionsFrom(args: string[]) {
   const imageBytes = scaled("image-mb", "20") * 1e6;
   const linkBitsPerSecond = positive("link-mbit", values["link-mbit"]) * 1e6;
   const timeScale = timeScaleOf(imageBytes, linkBitsPerSecond);
-  const tried = values.try.map((text) => triedFrom(text, timeScale));
+  const scale = { timeScale, linkBitsPerSecond };
+  const tried = values.try.map((text) => triedFrom(text, scale));
   return {
     help: values.help,
-    scenarios: [...chosenFrom(values.scenarios, timeScale, tried.length > 0), ...tried],
+    scenarios: [...chosenFrom(values.scenarios, scale, tried.length > 0), ...tried],
     rates: values.rates.split(",").map((text) => positive("rates", text)),
     hours: scaled("hours", "1"),
     seeds: whole("seeds", scaled("seeds", "3")),
@@ -101,8 +104,8 @@ export function optionsFrom(args: string[]) {
 }
 
 /** What is tried without a list of scenarios is tried alone. */
-function chosenFrom(list: string | undefined, timeScale: number, isTried: boolean): Scenario[] {
-  const all = scenariosFor(timeScale);
+function chosenFrom(list: string | undefined, scale: Scale, isTried: boolean): Scenario[] {
+  const all = scenariosFor(scale);
   if (list === undefined) return isTried ? [] : all;
   return list.split(",").map((key) => {
     const scenario = all.find((each) => each.key === key);
@@ -111,10 +114,10 @@ function chosenFrom(list: string | undefined, timeScale: number, isTried: boolea
   });
 }
 
-function triedFrom(text: string, timeScale: number): Scenario {
+function triedFrom(text: string, scale: Scale): Scenario {
   const [label = "", json = ""] = text.split(/=(.*)/s);
   try {
-    return triedScenario(label, fromJsonString(WeighOptionsSchema, json), timeScale);
+    return triedScenario(label, fromJsonString(WeighOptionsSchema, json), scale);
   } catch (error) {
     throw new Error(`--try ${text}: write LABEL=JSON, as in even={"spreadMultiplier":4}`, { cause: error });
   }

@@ -24,6 +24,9 @@ export interface Scenario {
 /** What the seeder's placement has in seconds and halves by, and the least that it takes. */
 const inFlightHalfSeconds = { usual: 30, least: 1 };
 const launchHalfLifeMs = { usual: 60_000, least: 1_000 };
+/** What its prefetching has in time, and the least interval between plans here: they are made of reports, a second apart. */
+const popularityHalfLifeMs = 3 * 86_400_000;
+const planIntervalMs = { usual: 30_000, least: 1_000 };
 
 /** The paper's w: 1 where the image is cached, else 0; what is on its way does not count, nor how busy a host is. */
 const papersRule: Scheduling = {
@@ -32,12 +35,15 @@ const papersRule: Scheduling = {
   recordLaunches: false,
 };
 
-/**
- * All scenarios, in the order in which they are shown.
- *
- * @param timeScale what is told in seconds is divided by it
- */
-export function scenariosFor(timeScale: number): Scenario[] {
+/** The lab's measures, by which what daemons have in time and rates is scaled. */
+export interface Scale {
+  /** Seconds of the paper's that pass in one of the lab's. */
+  timeScale: number;
+  linkBitsPerSecond: number;
+}
+
+/** All scenarios, in the order in which they are shown. */
+export function scenariosFor(scale: Scale): Scenario[] {
   const plain = { prefetches: false, seederSettings: [], agentSettings: [] };
   const random: Scheduling = { kind: "random" };
   return [
@@ -45,18 +51,19 @@ export function scenariosFor(timeScale: number): Scenario[] {
     { key: "http-cache", name: "HTTP, cache-aware", torrents: false, scheduling: papersRule, ...plain },
     { key: "swarm-default", name: "BitTorrent, default", torrents: true, scheduling: random, ...plain },
     { key: "swarm-cache", name: "BitTorrent, cache-aware", torrents: true, scheduling: papersRule, ...plain },
-    ours("in-flight", "in-flight-aware", {}, timeScale),
+    ours("in-flight", "in-flight-aware", {}, scale),
+    prefetching(scale),
   ];
 }
 
 /** The in-flight-aware scenario with other weights: `--try LABEL=JSON`. */
-export function triedScenario(label: string, options: Weighing, timeScale: number): Scenario {
-  return ours(label, label, options, timeScale);
+export function triedScenario(label: string, options: Weighing, scale: Scale): Scenario {
+  return ours(label, label, options, scale);
 }
 
-function ours(key: string, name: string, options: Weighing, timeScale: number): Scenario {
+function ours(key: string, name: string, options: Weighing, { timeScale }: Scale): Scenario {
   const halfSeconds = Math.max(inFlightHalfSeconds.usual / timeScale, inFlightHalfSeconds.least);
-  const halfLifeMs = Math.max(Math.round(launchHalfLifeMs.usual / timeScale), launchHalfLifeMs.least);
+  const halfLifeMs = scaledMs(launchHalfLifeMs, timeScale);
   return {
     key,
     name,
@@ -70,4 +77,21 @@ function ours(key: string, name: string, options: Weighing, timeScale: number): 
     seederSettings: [`placement.launchHalfLifeMs=${halfLifeMs}`],
     agentSettings: [],
   };
+}
+
+/** The same, and images come to nodes by popularity; all nodes together take as much for that as one link carries. */
+function prefetching(scale: Scale): Scenario {
+  const base = ours("prefetch", "in-flight-aware, prefetch", {}, scale);
+  const { timeScale, linkBitsPerSecond } = scale;
+  const settings = [
+    "prefetch.mode=on",
+    `prefetch.halfLifeMs=${Math.round(popularityHalfLifeMs / timeScale)}`,
+    `prefetch.planIntervalMs=${scaledMs(planIntervalMs, timeScale)}`,
+    `prefetch.zoneBytesPerSecondMax=${linkBitsPerSecond / 8}`,
+  ];
+  return { ...base, prefetches: true, seederSettings: [...base.seederSettings, ...settings] };
+}
+
+function scaledMs({ usual, least }: { usual: number; least: number }, timeScale: number): number {
+  return Math.max(Math.round(usual / timeScale), least);
 }

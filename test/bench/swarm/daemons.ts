@@ -103,8 +103,12 @@ function programOf({ agents }: ContenderOptions): string {
   return join(agents.checkout, "bin/bootswarm.js");
 }
 
+function nodeOf({ agents: { compileCache } }: ContenderOptions): string[] {
+  return [...(compileCache ? ["env", `NODE_COMPILE_CACHE=${compileCache}`] : []), process.execPath];
+}
+
 function spawnDaemon(options: ContenderOptions, kind: "seeder" | "agent", host: LabHost, settings: string[]) {
-  const command = [process.execPath, programOf(options), kind, ...settings.flatMap((setting) => ["--set", setting])];
+  const command = [...nodeOf(options), programOf(options), kind, ...settings.flatMap((setting) => ["--set", setting])];
   const log = options.logDirectory && join(options.logDirectory, `${host.name}.log`);
   return new LabProcess(host.name, options.lab.commandOn(host, command), log);
 }
@@ -130,8 +134,9 @@ async function publish(options: ContenderOptions, image: BenchImage, torrent: bo
 
 const localSeederUrl = `http://127.0.0.1:${seederUrlPort}`;
 
-async function onSeeder({ lab, signal }: ContenderOptions, args: string[]): Promise<string> {
-  const [command, ...rest] = lab.commandOn(lab.plan.seeder, [process.execPath, ...args]) as [string, ...string[]];
+async function onSeeder(options: ContenderOptions, args: string[]): Promise<string> {
+  const { lab, signal } = options;
+  const [command, ...rest] = lab.commandOn(lab.plan.seeder, [...nodeOf(options), ...args]) as [string, ...string[]];
   return (await promisify(execFile)(command, rest, { env: toolEnv, signal })).stdout;
 }
 

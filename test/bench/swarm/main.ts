@@ -61,6 +61,7 @@ async function bench(options: BenchOptions): Promise<void> {
     seederSettings: options.seederSettings,
     noDht: options.noDht,
     checkout: options.checkout,
+    compileCache: undefined,
     knowZones: await agentsKnowZones(options.checkout),
     warmUp: options.warmUpBytes > 0 ? await makeImage(directory, "warm-up", options.warmUpBytes) : undefined,
   };
