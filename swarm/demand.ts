@@ -146,7 +146,7 @@ export class Demand {
 
   /** What a peer is to be asked for before the rarest: what a boot reads next, then what the peer suggests. */
   wishes(
-    picker: Pick<Picker<Requester>, "isUnopened" | "availabilityOf">,
+    picker: Pick<Picker<Requester>, "isUnopened" | "holdersOf">,
     has: PieceSet,
     suggested: readonly number[],
     exclusively: boolean,
@@ -155,7 +155,7 @@ export class Demand {
     return { pieces: [...this.#nextInOrder(picker, has), ...suggested], exclusively };
   }
 
-  #nextInOrder(picker: Pick<Picker<Requester>, "isUnopened" | "availabilityOf">, has: PieceSet): number[] {
+  #nextInOrder(picker: Pick<Picker<Requester>, "isUnopened" | "holdersOf">, has: PieceSet): number[] {
     const { have, pieceLengthBytes, random } = this.#options;
     const order = this.#order;
     while (this.#orderAt < order.length && have.has(order[this.#orderAt]!)) this.#orderAt++;
@@ -167,7 +167,7 @@ export class Demand {
     }
     if (!this.#isTrading) return next;
     // Nodes that boot together would all fetch the same, of the one that has it: instead each fetches another, and they trade.
-    const rarity = new Map(next.map((index) => [index, picker.availabilityOf(index) + random()]));
+    const rarity = new Map(next.map((index) => [index, picker.holdersOf(index) + random()]));
     return next.sort((a, b) => rarity.get(a)! - rarity.get(b)!);
   }
 
@@ -215,7 +215,7 @@ export class Demand {
     const nowMs = this.#options.clock.now();
     const patienceMs = source.wantedAfterMs ?? 0;
     for (const [index, sinceMs] of this.#now) {
-      const share = picker.availabilityOf(index) > 0 ? 1 : lackingPatienceShare;
+      const share = picker.holdersOf(index) > 0 ? 1 : lackingPatienceShare;
       if (nowMs - sinceMs < patienceMs * share) continue;
       if (picker.takeWhole(requester, index)) return index;
     }

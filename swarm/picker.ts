@@ -6,6 +6,7 @@
  * other. Others join in when there is nothing left to open. When every missing block is asked for, the endgame asks a
  * second requester too.
  */
+import { Assemblies, type Assembly, hasPartIn, isWhole } from "./assemblies.ts";
 import type { Bitfield } from "./bitfield.ts";
 import { blockBytes } from "./limits.ts";
 import type { PieceSet } from "./locality.ts";
@@ -17,27 +18,6 @@ const requestersPerBlockMax = 3;
 
 /** Blocks of the endgame given out at once: each may turn out to be sent twice. */
 const endgameBlocksMax = 4;
-
-const missing = 0;
-const received = 2;
-
-interface Assembly<Requester> {
-  index: number;
-  /** Who opened it; undefined once that requester has given it up. */
-  owner: Requester | undefined;
-  /** Per block: missing, requested or received. */
-  states: Uint8Array;
-  /** Per block: of whom it is asked now. */
-  requesters: Requester[][];
-  missingBlocks: number;
-  receivedBlocks: number;
-  /** Per block: who sent it. */
-  authors: (Requester | undefined)[];
-  /** The piece failed before and nobody knows by whose fault: all of it must come from one requester. */
-  exclusive: boolean;
-}
-
-const requested = 1;
 
 export interface ReceivedBlock<Requester> {
   /** Of whom else the block is asked: they need not send it any more. */
@@ -71,22 +51,16 @@ export interface PickerOptions {
 }
 
 export class Picker<Requester extends object> {
-  readonly #options: PickerOptions;
   /** How many connected peers have each piece. */
   readonly #availability: Uint32Array;
   /** Pieces neither here nor being assembled. */
   readonly #unopened: UnopenedPieces;
-  readonly #assemblies = new Map<number, Assembly<Requester>>();
-  /** Assemblies with blocks that nobody is asked for. */
-  readonly #open = new Set<Assembly<Requester>>();
-  /** The same by their owner, and those that have none. */
-  readonly #openOf = new Map<Requester, Set<Assembly<Requester>>>();
-  readonly #orphans = new Set<Assembly<Requester>>();
+  readonly #assemblies: Assemblies<Requester>;
   /** Pieces to be fetched from one requester alone. */
   readonly #exclusive = new Set<number>();
 
   constructor(options: PickerOptions) {
-    this.#options = options;
+    this.#assemblies = new Assemblies(options.pieceBytes);
     this.#availability = new Uint32Array(options.pieceCount);
     this.#unopened = new UnopenedPieces(options.pieceCount, options.random);
     for (let index = 0; index < options.pieceCount; index++) if (!options.have.has(index)) this.#unopened.add(index);
@@ -94,12 +68,12 @@ export class Picker<Requester extends object> {
 
   /** Pieces being assembled. */
   get assemblies(): number {
-    return this.#assemblies.size;
+    return this.#assemblies.count;
   }
 
   /** Whether the piece is being assembled. */
   isAssembling(index: number): boolean {
-    return this.#assemblies.has(index);
+    return this.#assemblies.get(index) !== undefined;
   }
 
   /** Whether nobody has begun with the piece, and it is not here. */
@@ -109,14 +83,14 @@ export class Picker<Requester extends object> {
 
   /** Whether every block that is not here is asked of somebody. */
   get isEndgame(): boolean {
-    return this.#unopened.count === 0 && this.#open.size === 0;
+    return this.#unopened.count === 0 && this.#assemblies.open.size === 0;
   }
 
   /** Pieces not here of which no peer has said that it has them. */
   get lacking(): number {
     let count = 0;
     for (const index of this.#unopened) if (this.#availability[index] === 0) count++;
-    for (const index of this.#assemblies.keys()) if (this.#availability[index] === 0) count++;
+    for (const { index } of this.#assemblies) if (this.#availability[index] === 0) count++;
     return count;
   }
 
@@ -154,34 +128,39 @@ export class Picker<Requester extends object> {
     wishes: Wishes = noWishes,
   ): Block[] {
     const blocks: Block[] = [];
-    for (const assembly of this.#openOf.get(requester) ?? []) {
+    for (const assembly of this.#assemblies.openOf(requester)) {
       if (blocks.length >= count) return blocks;
-      this.#takeMissing(assembly, requester, count, blocks);
+      this.#assemblies.takeMissing(assembly, requester, count, blocks);
     }
-    for (const assembly of this.#orphans) {
+    for (const assembly of this.#assemblies.orphans) {
       if (blocks.length >= count) return blocks;
       if (!has.has(assembly.index)) continue;
-      this.#setOwner(assembly, requester);
-      this.#takeMissing(assembly, requester, count, blocks);
+      this.#assemblies.setOwner(assembly, requester);
+      this.#assemblies.takeMissing(assembly, requester, count, blocks);
     }
     for (const index of wishes.pieces) {
       if (blocks.length >= count || !mayOpen(index)) return blocks;
       if (!this.#unopened.has(index) || !has.has(index)) continue;
-      this.#takeMissing(this.#openPiece(index, requester), requester, count, blocks);
+      this.#assemblies.takeMissing(this.#openPiece(index, requester), requester, count, blocks);
     }
     // Once every piece is begun, whoever can end one sooner may help.
     if (wishes.exclusively && this.#unopened.count > 0) return blocks;
     while (blocks.length < count) {
       const index = this.#unopened.rarest(has, this.#availability);
       if (index === undefined || !mayOpen(index)) break;
-      this.#takeMissing(this.#openPiece(index, requester), requester, count, blocks);
+      this.#assemblies.takeMissing(this.#openPiece(index, requester), requester, count, blocks);
     }
-    for (const assembly of this.#open) {
+    for (const assembly of this.#assemblies.open) {
       if (blocks.length >= count) return blocks;
-      if (has.has(assembly.index) && !assembly.exclusive) this.#takeMissing(assembly, requester, count, blocks);
+      if (has.has(assembly.index) && !assembly.exclusive)
+        this.#assemblies.takeMissing(assembly, requester, count, blocks);
     }
     if (idle && blocks.length === 0 && this.isEndgame) {
-      this.#takeRequested(requester, has, Math.min(count, endgameBlocksMax), blocks);
+      const more = Math.min(count, endgameBlocksMax);
+      for (const assembly of this.#assemblies) {
+        if (!has.has(assembly.index) || assembly.exclusive) continue;
+        this.#assemblies.takeRequested(assembly, requester, more, requestersPerBlockMax, blocks);
+      }
     }
     return blocks;
   }
@@ -194,22 +173,22 @@ export class Picker<Requester extends object> {
    * @param lackingOnly only what no peer has
    */
   pickPiece(requester: Requester, mayOpen: (index: number) => boolean, lackingOnly = false): number | undefined {
-    for (const assembly of this.#orphans) {
+    for (const assembly of this.#assemblies.orphans) {
       if (lackingOnly && this.#availability[assembly.index]! > 0) continue;
-      this.#setOwner(assembly, requester);
-      this.#takeMissing(assembly, requester, Number.POSITIVE_INFINITY, []);
+      this.#assemblies.setOwner(assembly, requester);
+      this.#assemblies.takeMissing(assembly, requester, Number.POSITIVE_INFINITY, []);
       return assembly.index;
     }
     const index = this.#unopened.rarest(undefined, this.#availability);
     if (lackingOnly && (index === undefined || this.#availability[index]! > 0)) return undefined;
     if (index !== undefined && mayOpen(index)) {
-      this.#takeMissing(this.#openPiece(index, requester), requester, Number.POSITIVE_INFINITY, []);
+      this.#assemblies.takeMissing(this.#openPiece(index, requester), requester, Number.POSITIVE_INFINITY, []);
       return index;
     }
     const slowest = this.#leastReceived(requester);
     if (!slowest) return undefined;
-    this.#takeRequestedOf(slowest, requester, Number.POSITIVE_INFINITY, []);
-    this.#takeMissing(slowest, requester, Number.POSITIVE_INFINITY, []);
+    this.#assemblies.takeRequested(slowest, requester, Number.POSITIVE_INFINITY, requestersPerBlockMax, []);
+    this.#assemblies.takeMissing(slowest, requester, Number.POSITIVE_INFINITY, []);
     return slowest.index;
   }
 
@@ -217,9 +196,9 @@ export class Picker<Requester extends object> {
   #leastReceived(requester: Requester): Assembly<Requester> | undefined {
     let best: Assembly<Requester> | undefined;
     let bestToCome = 0;
-    for (const assembly of this.#assemblies.values()) {
+    for (const assembly of this.#assemblies) {
       const toCome = assembly.states.length - assembly.receivedBlocks;
-      if (toCome <= bestToCome || assembly.requesters.some((each) => each.includes(requester))) continue;
+      if (toCome <= bestToCome || hasPartIn(requester, assembly)) continue;
       best = assembly;
       bestToCome = toCome;
     }
@@ -230,13 +209,10 @@ export class Picker<Requester extends object> {
   hedge(requester: Requester, index: number, count: number, requestersMax: number): Block[] {
     const blocks: Block[] = [];
     const assembly = this.#assemblies.get(index);
-    if (assembly && !assembly.exclusive) this.#takeRequestedOf(assembly, requester, count, blocks, requestersMax);
+    if (assembly && !assembly.exclusive) {
+      this.#assemblies.takeRequested(assembly, requester, count, requestersMax, blocks);
+    }
     return blocks;
-  }
-
-  /** How many connected peers have a piece. */
-  availabilityOf(index: number): number {
-    return this.#availability[index]!;
   }
 
   /**
@@ -247,12 +223,7 @@ export class Picker<Requester extends object> {
     if (this.#unopened.has(index)) this.#openPiece(index, undefined);
     const assembly = this.#assemblies.get(index);
     if (!assembly || (assembly.exclusive && assembly.owner !== undefined)) return [];
-    const blocks: OpenBlock<Requester>[] = [];
-    for (let at = 0; at < assembly.states.length; at++) {
-      if (assembly.states[at] === received) continue;
-      blocks.push({ block: this.#blockAt(index, at), askedOf: assembly.requesters[at]! });
-    }
-    return blocks;
+    return this.#assemblies.blocksToCome(assembly);
   }
 
   /** Whether all of a piece must come from one requester. */
@@ -267,13 +238,7 @@ export class Picker<Requester extends object> {
 
   /** The block is asked of this requester, too. */
   assign(requester: Requester, { index, begin }: Block): void {
-    const assembly = this.#assembly(index);
-    const at = begin / blockBytes;
-    assembly.requesters[at]!.push(requester);
-    if (assembly.exclusive) this.#setOwner(assembly, requester);
-    if (assembly.states[at] !== missing) return;
-    assembly.states[at] = requested;
-    this.#countMissing(assembly, -1);
+    this.#assemblies.assign(this.#assemblies.at(index), requester, begin);
   }
 
   /** Up to `count` blocks that nobody is asked for of these pieces, in their order, whoever else has a part in them. */
@@ -292,7 +257,7 @@ export class Picker<Requester extends object> {
       if (isNew && !mayOpen(index)) break;
       const assembly = isNew ? this.#openPiece(index, requester) : this.#assemblies.get(index);
       const mayTake = assembly && (!assembly.exclusive || assembly.owner === requester);
-      if (mayTake) this.#takeMissing(assembly, requester, count, blocks);
+      if (mayTake) this.#assemblies.takeMissing(assembly, requester, count, blocks);
     }
     return blocks;
   }
@@ -300,33 +265,25 @@ export class Picker<Requester extends object> {
   /** All that is missing of a piece, whoever is asked for it; false if it is not wanted, or asked of this requester. */
   takeWhole(requester: Requester, index: number): boolean {
     const assembly = this.#unopened.has(index) ? this.#openPiece(index, requester) : this.#assemblies.get(index);
-    if (!assembly || assembly.receivedBlocks === assembly.states.length) return false;
-    if (assembly.requesters.some((each) => each.includes(requester))) return false;
-    this.#takeRequestedOf(assembly, requester, Number.POSITIVE_INFINITY, [], Number.POSITIVE_INFINITY);
-    this.#takeMissing(assembly, requester, Number.POSITIVE_INFINITY, []);
+    if (!assembly || isWhole(assembly) || hasPartIn(requester, assembly)) return false;
+    const everything = Number.POSITIVE_INFINITY;
+    this.#assemblies.takeRequested(assembly, requester, everything, everything, []);
+    this.#assemblies.takeMissing(assembly, requester, Number.POSITIVE_INFINITY, []);
     return true;
   }
 
   /** Whether the block's bytes are still wanted from the requester. */
   isWanted(requester: Requester, index: number, begin: number): boolean {
     const assembly = this.#assemblies.get(index);
-    const state = assembly?.states[begin / blockBytes];
-    if (!assembly || state === undefined || state === received) return false;
+    if (!assembly || !this.#assemblies.isToCome(assembly, begin)) return false;
     return !assembly.exclusive || assembly.owner === requester;
   }
 
   /** A wanted block is here. */
   receive(requester: Requester, index: number, begin: number): ReceivedBlock<Requester> {
-    const assembly = this.#assembly(index);
-    const at = begin / blockBytes;
-    if (assembly.states[at] === missing) this.#countMissing(assembly, -1);
-    assembly.states[at] = received;
-    assembly.receivedBlocks++;
-    assembly.authors[at] = requester;
-    const others = assembly.requesters[at]!.filter((other) => other !== requester);
-    assembly.requesters[at] = [];
-    const whole = assembly.receivedBlocks === assembly.states.length;
-    return { others, authors: whole ? (assembly.authors as Requester[]) : undefined };
+    const assembly = this.#assemblies.at(index);
+    const others = this.#assemblies.receive(assembly, requester, begin);
+    return { others, authors: isWhole(assembly) ? (assembly.authors as Requester[]) : undefined };
   }
 
   /**
@@ -335,66 +292,25 @@ export class Picker<Requester extends object> {
    */
   receiveWhole(requester: Requester, index: number): { block: Block; others: Requester[] }[] | undefined {
     const assembly = this.#assemblies.get(index);
-    if (!assembly || assembly.receivedBlocks === assembly.states.length) return undefined;
-    const settled = assembly.requesters.map((requesters, at) => ({
-      block: this.#blockAt(index, at),
-      others: requesters.filter((other) => other !== requester),
-    }));
-    assembly.requesters = assembly.requesters.map(() => []);
-    assembly.states.fill(received);
-    assembly.receivedBlocks = assembly.states.length;
-    assembly.missingBlocks = 0;
-    this.#setOpen(assembly, false);
-    return settled;
+    return assembly && !isWhole(assembly) ? this.#assemblies.receiveWhole(assembly, requester) : undefined;
   }
 
   /** The requester will not send the block: time ran out, it refused, or it went away. */
   release(requester: Requester, index: number, begin: number): void {
     const assembly = this.#assemblies.get(index);
-    if (!assembly) return;
-    const at = begin / blockBytes;
-    const requesters = assembly.requesters[at]!;
-    const place = requesters.indexOf(requester);
-    if (place < 0) return;
-    requesters.splice(place, 1);
-    this.#released(assembly, at);
-    if (assembly.owner === requester) this.#orphan(assembly);
+    if (assembly) this.#assemblies.release(assembly, requester, begin);
   }
 
   /** The requester will send nothing more of a piece or, if it is gone, of any. */
   forget(requester: Requester, index?: number): void {
-    for (const assembly of this.#assemblies.values()) {
-      if (index !== undefined && assembly.index !== index) continue;
-      assembly.requesters.forEach((requesters, at) => {
-        if (!requesters.includes(requester)) return;
-        assembly.requesters[at] = requesters.filter((other) => other !== requester);
-        this.#released(assembly, at);
-      });
-      if (assembly.owner === requester) this.#orphan(assembly);
-    }
-  }
-
-  #released(assembly: Assembly<Requester>, at: number): void {
-    if (assembly.states[at] !== requested || assembly.requesters[at]!.length > 0) return;
-    assembly.states[at] = missing;
-    this.#countMissing(assembly, 1);
-  }
-
-  /** Its owner has given it up. What must come from one requester then begins anew with the next. */
-  #orphan(assembly: Assembly<Requester>): void {
-    this.#setOwner(assembly, undefined);
-    if (!assembly.exclusive || assembly.receivedBlocks === assembly.states.length) return;
-    for (let at = 0; at < assembly.states.length; at++) {
-      if (assembly.states[at] !== received) continue;
-      assembly.states[at] = missing;
-      assembly.receivedBlocks--;
-      this.#countMissing(assembly, 1);
+    for (const assembly of this.#assemblies) {
+      if (index === undefined || assembly.index === index) this.#assemblies.forget(assembly, requester);
     }
   }
 
   /** The piece is here, verified and on disk; `have` says so already. */
   finish(index: number): void {
-    this.#assemblies.delete(index);
+    this.#assemblies.end(index);
     this.#exclusive.delete(index);
   }
 
@@ -403,99 +319,13 @@ export class Picker<Requester extends object> {
    * so that the next time tells who is at fault.
    */
   reset(index: number, exclusive: boolean): void {
-    const assembly = this.#assemblies.get(index);
-    if (assembly) this.#setOpen(assembly, false);
-    this.#assemblies.delete(index);
+    this.#assemblies.end(index);
     if (exclusive) this.#exclusive.add(index);
     this.#unopened.add(index);
   }
 
-  #assembly(index: number): Assembly<Requester> {
-    const assembly = this.#assemblies.get(index);
-    if (!assembly) throw new Error(`assertion: piece ${index} is not being assembled`);
-    return assembly;
-  }
-
   #openPiece(index: number, owner: Requester | undefined): Assembly<Requester> {
     this.#unopened.remove(index);
-    const count = Math.ceil(this.#options.pieceBytes(index) / blockBytes);
-    const assembly: Assembly<Requester> = {
-      index,
-      owner,
-      states: new Uint8Array(count),
-      requesters: Array.from({ length: count }, () => []),
-      missingBlocks: count,
-      receivedBlocks: 0,
-      authors: new Array<Requester | undefined>(count).fill(undefined),
-      exclusive: this.#exclusive.has(index),
-    };
-    this.#assemblies.set(index, assembly);
-    this.#setOpen(assembly, true);
-    return assembly;
-  }
-
-  #takeMissing(assembly: Assembly<Requester>, requester: Requester, count: number, blocks: Block[]): void {
-    const { states } = assembly;
-    for (let at = 0; at < states.length && assembly.missingBlocks > 0 && blocks.length < count; at++) {
-      if (states[at] !== missing) continue;
-      states[at] = requested;
-      assembly.requesters[at]!.push(requester);
-      this.#countMissing(assembly, -1);
-      blocks.push(this.#blockAt(assembly.index, at));
-    }
-  }
-
-  #takeRequested(requester: Requester, has: PieceSet, count: number, blocks: Block[]): void {
-    for (const assembly of this.#assemblies.values()) {
-      if (has.has(assembly.index) && !assembly.exclusive) this.#takeRequestedOf(assembly, requester, count, blocks);
-    }
-  }
-
-  #takeRequestedOf(
-    assembly: Assembly<Requester>,
-    requester: Requester,
-    count: number,
-    blocks: Block[],
-    requestersMax = requestersPerBlockMax,
-  ): void {
-    for (let at = 0; at < assembly.states.length && blocks.length < count; at++) {
-      const requesters = assembly.requesters[at]!;
-      if (assembly.states[at] !== requested || requesters.length >= requestersMax) continue;
-      if (requesters.includes(requester)) continue;
-      requesters.push(requester);
-      blocks.push(this.#blockAt(assembly.index, at));
-    }
-  }
-
-  #blockAt(index: number, at: number): Block {
-    const begin = at * blockBytes;
-    return { index, begin, length: Math.min(blockBytes, this.#options.pieceBytes(index) - begin) };
-  }
-
-  #countMissing(assembly: Assembly<Requester>, change: 1 | -1): void {
-    assembly.missingBlocks += change;
-    const isOpen = assembly.missingBlocks > 0;
-    if (isOpen !== this.#open.has(assembly)) this.#setOpen(assembly, isOpen);
-  }
-
-  #setOpen(assembly: Assembly<Requester>, isOpen: boolean): void {
-    const { owner } = assembly;
-    const sameOwner = owner === undefined ? this.#orphans : this.#openOf.get(owner);
-    if (!isOpen) {
-      this.#open.delete(assembly);
-      sameOwner?.delete(assembly);
-      if (owner !== undefined && sameOwner?.size === 0) this.#openOf.delete(owner);
-      return;
-    }
-    this.#open.add(assembly);
-    if (sameOwner) sameOwner.add(assembly);
-    else this.#openOf.set(owner as Requester, new Set([assembly]));
-  }
-
-  #setOwner(assembly: Assembly<Requester>, owner: Requester | undefined): void {
-    const isOpen = this.#open.has(assembly);
-    if (isOpen) this.#setOpen(assembly, false);
-    assembly.owner = owner;
-    if (isOpen) this.#setOpen(assembly, true);
+    return this.#assemblies.begin(index, owner, this.#exclusive.has(index));
   }
 }

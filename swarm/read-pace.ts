@@ -16,9 +16,9 @@ const fullReadBytes = 64 * 1024;
 const fastBytesPerMs = 16 * 1024;
 
 /** What arrives waits for this long at most: little beside what a piece takes on such a link. */
-const restMsMax = 20;
+const restMsMax = 10;
 /** The same while somebody waits for a piece. */
-const urgentRestMsMax = 4;
+const urgentRestMsMax = 2;
 
 export class ReadPace {
   #bytes = 0;
