@@ -4,6 +4,7 @@ import { AgentService } from "../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import { CatalogService } from "../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { InventoryService } from "../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import { PlacementService } from "../proto/gen/bootswarm/seeder/v1/placement_pb.js";
+import { PrefetchService } from "../proto/gen/bootswarm/seeder/v1/prefetch_pb.js";
 import { Health } from "../proto/gen/grpc/health/v1/health_pb.js";
 import { anyDaemonOf } from "./any-daemon.ts";
 import type { DaemonAddress } from "./daemon-address.ts";
@@ -22,6 +23,7 @@ export interface Seeder {
   catalog: Client<typeof CatalogService>;
   inventory: Client<typeof InventoryService>;
   placement: Client<typeof PlacementService>;
+  prefetch: Client<typeof PrefetchService>;
   /** The one that answers, for what is no call; the only one, without asking. */
   find(signal: AbortSignal): Promise<DaemonAddress>;
 }
@@ -43,6 +45,7 @@ export function seederAt(...addresses: readonly DaemonAddress[]): Seeder {
     catalog: createClient(CatalogService, transport),
     inventory: createClient(InventoryService, transport),
     placement: createClient(PlacementService, transport),
+    prefetch: createClient(PrefetchService, transport),
     find: async (signal) => {
       if (addresses.length > 1) await createClient(Health, transport).check({}, { timeoutMs: answerMsMax, signal });
       return any.address;

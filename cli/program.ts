@@ -8,6 +8,7 @@ import { addImportCommands } from "./commands/import.ts";
 import { addLeaseCommands } from "./commands/leases.ts";
 import { addNodeCommands } from "./commands/nodes.ts";
 import { addPlaceCommand } from "./commands/place.ts";
+import { addPrefetchCommands } from "./commands/prefetch.ts";
 import { addPublishCommands } from "./commands/publish.ts";
 import { addScrubCommand } from "./commands/scrub.ts";
 import { addStatusCommand } from "./commands/status.ts";
@@ -53,6 +54,7 @@ export function createProgram(context: Context): Command {
   addScrubCommand(program, context);
   addNodeCommands(program, context);
   addPlaceCommand(program, context);
+  addPrefetchCommands(program, context);
   addStatusCommand(program, context);
   program.addHelpText("after", "\n`bootswarm COMMAND --help` shows a command's options.");
   return program;

@@ -376,7 +376,8 @@ export class PieceExchange implements FeedTarget {
     const isUnbound = peer.suggested.length > 0 && !bound;
     const left = isUnbound ? Number.POSITIVE_INFINITY : this.#room.leftFor(peer, nowMs, bound);
     const { pace } = this.#options;
-    const room = Math.min(depth - peer.requestsLive, left, Math.ceil((pace?.roomBytes() ?? left) / blockBytes));
+    const paced = pace ? Math.ceil(pace.roomBytes() / blockBytes) : Number.POSITIVE_INFINITY;
+    const room = Math.min(depth - peer.requestsLive, left, paced);
     if (room <= 0 || room < Math.min(depth / refillShare, peer.requestsLive)) return;
     const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
     const { mayOpen } = this.#buffers;

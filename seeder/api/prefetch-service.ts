@@ -98,6 +98,6 @@ function checkTargets(nodes: readonly string[], zone: string, count: number): vo
 }
 
 function checkedId(id: string): string {
-  if (id === "") throw new Problem("invalid", "id: give a prefetch's id; `bootswarm prefetch list` lists them");
+  if (id === "") throw new Problem("invalid", "id: give a prefetch's id; `bootswarm prefetches` lists them");
   return id;
 }

@@ -10,7 +10,7 @@ export const prefetchConfigSchema = z.strictObject({
     .enum(planModes)
     .default("advise")
     .describe(
-      "What is done about the plan that popularity makes: nothing is planned (off), it is made and shown (advise, `bootswarm prefetch plan`), or nodes fetch by it (on). What operators ask for is fetched in any case.",
+      "What is done about the plan that popularity makes: nothing is planned (off), it is made and shown (advise, `bootswarm plan`), or nodes fetch by it (on). What operators ask for is fetched in any case.",
     ),
   halfLifeMs: z
     .int()
