@@ -10,6 +10,7 @@ import { addNodeCommands } from "./commands/nodes.ts";
 import { addPlaceCommand } from "./commands/place.ts";
 import { addPrefetchCommands } from "./commands/prefetch.ts";
 import { addPublishCommands } from "./commands/publish.ts";
+import { addReplicaCommands } from "./commands/replicas.ts";
 import { addScrubCommand } from "./commands/scrub.ts";
 import { addStatusCommand } from "./commands/status.ts";
 import type { Context } from "./context.ts";
@@ -45,6 +46,7 @@ export function createProgram(context: Context): Command {
   program.commandsGroup("Catalog:");
   addPublishCommands(program, context);
   addImportCommands(program, context);
+  addReplicaCommands(program, context);
   program.commandsGroup("Images, fetches and nodes:");
   addFetchCommands(program, context);
   addDiskCommands(program, context);

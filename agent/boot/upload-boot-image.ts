@@ -40,24 +40,36 @@ export async function uploadBootImage(
 class SeederAway extends Problem {}
 
 async function uploadTo(seederUrl: string, imageDigest: string, made: MadeBootImage, signal: AbortSignal) {
-  const url = `${seederUrl}/images/${bootNameOf(imageDigest)}`;
-  let answer: { statusCode: number; text: string };
+  const answer = await put(`${seederUrl}/images/${bootNameOf(imageDigest)}`, made, signal);
+  // It has not the image to compare it with, and knows a seeder that has.
+  const elsewhere = answer.statusCode === 307 && answer.location !== undefined;
+  const last = elsewhere ? await put(answer.location as string, made, signal) : answer;
+  if (last.statusCode >= 300) throw refusal(last.statusCode, last.text);
+}
+
+interface Answer {
+  statusCode: number;
+  location: string | undefined;
+  text: string;
+}
+
+async function put(url: string, made: MadeBootImage, signal: AbortSignal): Promise<Answer> {
   try {
-    const { statusCode, body } = await request(url, {
+    const { statusCode, headers, body } = await request(url, {
       method: "PUT",
       headers: { "content-type": "application/octet-stream", "content-length": String(made.sizeBytes) },
       body: Readable.from(bytesOf(made), { objectMode: false }),
       headersTimeout: answerTimeoutMs,
       signal,
     });
-    answer = { statusCode, text: await boundedText(body) };
+    const location = typeof headers.location === "string" ? headers.location : undefined;
+    return { statusCode, location, text: await boundedText(body) };
   } catch (error) {
     signal.throwIfAborted();
     throw new SeederAway("unavailable", `the seeder does not take the boot image: ${messageOf(error)} (${url})`, {
       cause: error,
     });
   }
-  if (answer.statusCode >= 300) throw refusal(answer.statusCode, answer.text);
 }
 
 async function* bytesOf({ packed, framesPath }: MadeBootImage): AsyncGenerator<Buffer> {

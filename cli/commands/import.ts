@@ -11,8 +11,10 @@ import {
 import { CliError, usageError } from "../cli-error.ts";
 import { type Context, errStyle, type GlobalOptions, seederOf } from "../context.ts";
 import { answerMsMax } from "../daemons.ts";
+import { durationMsFrom } from "../duration.ts";
 import { createLiveRegion } from "../live-region.ts";
 import { describeTransfer, renderTransfer } from "../progress.ts";
+import { replicasFrom, transferOfReplication } from "../replication.ts";
 import { incompleteAnswer, showReport, showResult } from "../report.ts";
 import { formatBytes } from "../units.ts";
 import { importsTable, transferOfImport } from "../views/imports.ts";
@@ -25,6 +27,8 @@ interface ImportOptions extends GlobalOptions {
   sha256?: string;
   file?: string;
   publicDht?: boolean;
+  replicas: string;
+  replicasTimeout: string;
 }
 
 /** `import SOURCE`, `imports` and `cancel-import ID`. */
@@ -41,6 +45,8 @@ export function addImportCommands(program: Command, context: Context): void {
     .option("--sha256 <digest>", "refuse the image unless it has this sha256")
     .option("--file <path>", "the wanted file of a torrent with several (default: the largest)")
     .option("--public-dht", "also ask the public DHT for peers; otherwise only the torrent's own trackers and peers")
+    .option("--replicas <n>", "end when so many seeders hold the image", "1")
+    .option("--replicas-timeout <time>", "how long to wait for that", "10m")
     .action((source: string, _options, command: Command) => importImage(context, source, command.optsWithGlobals()));
   program
     .command("imports")
@@ -61,11 +67,15 @@ async function importImage(context: Context, source: string, options: ImportOpti
     sha256: options.sha256?.toLowerCase() ?? "",
     file: options.file ?? "",
     publicDht: options.publicDht ?? false,
+    replicas: replicasFrom(options.replicas),
+    replicasTimeoutMs: durationMsFrom(options.replicasTimeout),
   };
   const region = createLiveRegion(context.err, context.now);
   const style = errStyle(context);
   const viewOf = (answer: ImportImageResponse) => {
-    const transfer = answer.import ? transferOfImport(answer.import) : undefined;
+    const { replication } = answer;
+    const ofReplicas = replication && transferOfReplication(answer.import?.name ?? "", replication);
+    const transfer = ofReplicas ?? (answer.import ? transferOfImport(answer.import) : undefined);
     return {
       lines: (width: number) => (transfer ? [renderTransfer(transfer, { width, style })] : []),
       plain: () => (transfer ? [describeTransfer(transfer)] : []),

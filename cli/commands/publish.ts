@@ -5,9 +5,11 @@ import { ImageSchema } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
 import { CreateTorrentResponseSchema } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { usageError } from "../cli-error.ts";
 import { type Context, errStyle, type GlobalOptions, seederOf } from "../context.ts";
+import { durationMsFrom } from "../duration.ts";
 import { createLiveRegion } from "../live-region.ts";
 import { describeTransfer, renderTransfer, type Transfer } from "../progress.ts";
 import { createRateMeter } from "../rate-meter.ts";
+import { awaitReplicas, checkReplicas, replicasFrom } from "../replication.ts";
 import { incompleteAnswer, showResult } from "../report.ts";
 import { formatRate, formatSeconds } from "../units.ts";
 import { uploadImage } from "../upload.ts";
@@ -16,6 +18,8 @@ interface PublishOptions extends GlobalOptions {
   name: string;
   sha256?: string;
   torrent: boolean;
+  replicas: string;
+  replicasTimeout: string;
 }
 
 /** `publish FILE` and `torrent NAME`. */
@@ -31,6 +35,8 @@ export function addPublishCommands(program: Command, context: Context): void {
     .requiredOption("-n, --name <name>", "name to publish under, such as debian-12")
     .option("--sha256 <digest>", "refuse the image unless it has this sha256")
     .option("--no-torrent", "publish without a torrent: nodes fetch it by HTTP until `bootswarm torrent` makes one")
+    .option("--replicas <n>", "end when so many seeders hold the image", "1")
+    .option("--replicas-timeout <time>", "how long to wait for that", "10m")
     .action((file: string, _options, command: Command) => publish(context, file, command.optsWithGlobals()));
   program
     .command("torrent")
@@ -45,7 +51,11 @@ async function publish(context: Context, file: string, options: PublishOptions):
   if (sha256 !== undefined && !/^[0-9a-f]{64}$/.test(sha256)) {
     throw usageError(`--sha256 "${options.sha256}" is no sha256; it has 64 hex digits`);
   }
-  const address = await seederOf(options).find(context.signal);
+  const replicas = replicasFrom(options.replicas);
+  const timeoutMs = durationMsFrom(options.replicasTimeout);
+  const seeder = seederOf(options);
+  await checkReplicas(seeder, replicas, context.signal);
+  const address = await seeder.find(context.signal);
   const region = createLiveRegion(context.err, context.now);
   const startMs = context.now();
   const meter = createRateMeter(startMs);
@@ -82,11 +92,12 @@ async function publish(context: Context, file: string, options: PublishOptions):
     transfer.state = `published in ${formatSeconds(seconds)}`;
     transfer.notes = [formatRate(transfer.doneBytes / Math.max(seconds, 0.001))];
     region.finish(view);
+    const held = replicas > 1 ? await awaitReplicas(context, seeder, image, { replicas, timeoutMs }) : image.replicas;
     const magnet = image.magnetUri || "(none: nodes fetch it by HTTP)";
     showResult(
       context,
       options,
-      toJson(ImageSchema, image, { alwaysEmitImplicit: true }),
+      toJson(ImageSchema, { ...image, replicas: held }, { alwaysEmitImplicit: true }),
       `sha256  ${image.digest}\nmagnet  ${magnet}`,
     );
   } finally {

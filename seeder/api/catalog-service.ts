@@ -83,6 +83,10 @@ export function createCatalogService(parts: CatalogServiceParts): ServiceImpl<ty
       const images = await catalog.list();
       return { replicas: roster.list().map((replica) => replicaMessage(replica, images)) };
     },
+    forgetReplica: async ({ replica }) => {
+      const images = await catalog.list();
+      return { replica: replicaMessage(await roster.forget(replica), images) };
+    },
     async *awaitReplicas({ image, replicas, timeoutMs }, context) {
       const waiting = awaitCopies(roster, await catalog.get(image), replicas, timeoutMs, context.signal);
       for await (const replication of waiting) yield { replication: replicationMessage(replication) };

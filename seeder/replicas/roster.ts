@@ -1,4 +1,5 @@
 /** Which seeders share the catalog, which of them live, and who holds what: as the store said last, and this one itself. */
+import { Problem } from "../../daemon/problem.ts";
 import type { Endpoint } from "../../swarm/types.ts";
 import type { CopyProgress, ReplicaRecord, ReplicaStore } from "../store/replica-store.ts";
 
@@ -127,6 +128,25 @@ export class Roster {
     return this.live()
       .filter(({ isSelf }) => !isSelf)
       .map(({ host, peerPort }) => ({ host, port: peerPort }));
+  }
+
+  /**
+   * Forgets a seeder that is away, by its id or URL.
+   *
+   * @throws Problem "not-found", or "conflict" if it is live or several have that URL.
+   */
+  async forget(idOrUrl: string): Promise<ReplicaView> {
+    const meant = this.list().filter(({ id, url }) => id === idOrUrl || (url !== "" && url === idOrUrl));
+    const lost = meant.filter(({ state }) => state === "lost");
+    const [found] = lost;
+    if (meant.length === 0) {
+      throw new Problem("not-found", `there is no seeder "${idOrUrl.slice(0, 80)}"; \`bootswarm replicas\` lists them`);
+    }
+    if (!found) throw new Problem("conflict", `the seeder ${idOrUrl} is live; stop it first`);
+    if (lost.length > 1) throw new Problem("conflict", `several seeders were at ${idOrUrl}; name one by its id`);
+    await this.#options.store.removeReplica(found.id);
+    await this.beat();
+    return found;
   }
 
   /** Which of the digests that this seeder holds the store does not know of: saying so failed, or another said otherwise. */

@@ -1493,6 +1493,74 @@ export declare type ListReplicasResponseJson = {
 export declare const ListReplicasResponseSchema: GenMessage<ListReplicasResponse, {jsonType: ListReplicasResponseJson}>;
 
 /**
+ * Names the seeder to forget.
+ *
+ * @generated from message bootswarm.seeder.v1.ForgetReplicaRequest
+ */
+export declare type ForgetReplicaRequest = Message<"bootswarm.seeder.v1.ForgetReplicaRequest"> & {
+  /**
+   * Its id or URL.
+   *
+   * @generated from field: string replica = 1;
+   */
+  replica: string;
+};
+
+/**
+ * Names the seeder to forget.
+ *
+ * @generated from message bootswarm.seeder.v1.ForgetReplicaRequest
+ */
+export declare type ForgetReplicaRequestJson = {
+  /**
+   * Its id or URL.
+   *
+   * @generated from field: string replica = 1;
+   */
+  replica?: string;
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.ForgetReplicaRequest.
+ * Use `create(ForgetReplicaRequestSchema)` to create a new message.
+ */
+export declare const ForgetReplicaRequestSchema: GenMessage<ForgetReplicaRequest, {jsonType: ForgetReplicaRequestJson}>;
+
+/**
+ * The forgotten seeder.
+ *
+ * @generated from message bootswarm.seeder.v1.ForgetReplicaResponse
+ */
+export declare type ForgetReplicaResponse = Message<"bootswarm.seeder.v1.ForgetReplicaResponse"> & {
+  /**
+   * As it was last seen.
+   *
+   * @generated from field: bootswarm.seeder.v1.Replica replica = 1;
+   */
+  replica?: Replica | undefined;
+};
+
+/**
+ * The forgotten seeder.
+ *
+ * @generated from message bootswarm.seeder.v1.ForgetReplicaResponse
+ */
+export declare type ForgetReplicaResponseJson = {
+  /**
+   * As it was last seen.
+   *
+   * @generated from field: bootswarm.seeder.v1.Replica replica = 1;
+   */
+  replica?: ReplicaJson;
+};
+
+/**
+ * Describes the message bootswarm.seeder.v1.ForgetReplicaResponse.
+ * Use `create(ForgetReplicaResponseSchema)` to create a new message.
+ */
+export declare const ForgetReplicaResponseSchema: GenMessage<ForgetReplicaResponse, {jsonType: ForgetReplicaResponseJson}>;
+
+/**
  * Asks for an image to be held by several seeders.
  *
  * @generated from message bootswarm.seeder.v1.AwaitReplicasRequest
@@ -1933,6 +2001,16 @@ export declare const CatalogService: GenService<{
     methodKind: "unary";
     input: typeof ListReplicasRequestSchema;
     output: typeof ListReplicasResponseSchema;
+  },
+  /**
+   * Forgets a seeder that is away and will not come back, with what it held. A live one is refused.
+   *
+   * @generated from rpc bootswarm.seeder.v1.CatalogService.ForgetReplica
+   */
+  forgetReplica: {
+    methodKind: "unary";
+    input: typeof ForgetReplicaRequestSchema;
+    output: typeof ForgetReplicaResponseSchema;
   },
   /**
    * Streams how many seeders hold an image's bytes, until as many do as were asked for. More than there are live ones, and a
