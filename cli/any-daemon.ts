@@ -23,14 +23,19 @@ export function anyDaemonOf(
   let current = 0;
   const ask = async <T>(call: (transport: Transport, isLast: boolean) => Promise<T>): Promise<T> => {
     const errors: unknown[] = [];
-    for (let tried = 0; ; tried++) {
+    for (let tried = 0, index = current; ; tried++) {
       const isLast = tried === all.length - 1;
       try {
-        return await call(all[current]!.transport, isLast);
+        const answer = await call(all[index]!.transport, isLast);
+        current = index;
+        return answer;
       } catch (error) {
         errors.push(error);
         if (!mayPassOver(error)) throw error;
-        current = (current + 1) % all.length;
+        const next = (index + 1) % all.length;
+        // Of calls at the same time, another may have moved on already.
+        if (current === index) current = next;
+        index = next;
         if (isLast) throw all.length === 1 ? error : noneAnswers(addresses, errors);
       }
     }

@@ -38,7 +38,7 @@ export async function awaitReplicas(
 ): Promise<number> {
   const region = createLiveRegion(context.err, context.now);
   const style = errStyle(context);
-  const label = image.names[0] ?? image.digest;
+  const of = { label: image.names[0] ?? image.digest, sizeBytes: Number(image.sizeBytes) };
   const viewOf = (transfer: Transfer) => ({
     lines: (width: number) => [renderTransfer(transfer, { width, style })],
     plain: () => [describeTransfer(transfer)],
@@ -49,7 +49,7 @@ export async function awaitReplicas(
     for await (const { replication } of catalog.awaitReplicas({ image: image.digest, replicas, timeoutMs }, call)) {
       if (!replication) continue;
       held = replication.holding.length;
-      const view = viewOf(transferOfReplication(label, replication));
+      const view = viewOf(transferOfReplication(of, replication));
       if (held < replicas) region.draw(view);
       else region.finish(view);
     }
@@ -59,20 +59,21 @@ export async function awaitReplicas(
   return held;
 }
 
-/** A line of progress: how far those are that are the nearest to what was asked for. */
-export function transferOfReplication(label: string, { wanted, holding, fetching }: Replication): Transfer {
+/** A line of progress: how much of all copies wanted is there, counting those on their way that are the nearest. */
+export function transferOfReplication(
+  { label, sizeBytes }: { label: string; sizeBytes: number },
+  { wanted, holding, fetching }: Replication,
+): Transfer {
   const missing = Math.max(0, wanted - holding.length);
   const nearest = fetching.toSorted((a, b) => Number(b.doneBytes - a.doneBytes)).slice(0, missing);
-  const sum = (read: (each: Replication["fetching"][number]) => bigint) =>
-    Number(nearest.reduce((total, each) => total + read(each), 0n));
+  const comingBytes = Number(nearest.reduce((sum, { doneBytes }) => sum + doneBytes, 0n));
   const trouble = nearest.map((each) => each.trouble).find((text) => text !== "");
   return {
     label,
-    doneBytes: missing === 0 ? 1 : sum(({ doneBytes }) => doneBytes),
-    totalBytes: missing === 0 ? 1 : sum(({ sizeBytes }) => sizeBytes) || undefined,
+    doneBytes: (wanted - missing) * sizeBytes + comingBytes,
+    totalBytes: wanted * sizeBytes,
     bytesPerSecond: 0,
-    brief: true,
-    state: `${holding.length} of ${wanted} seeders`,
+    state: `held by ${holding.length} of ${wanted}`,
     notes: trouble === undefined ? [] : [trouble],
   };
 }

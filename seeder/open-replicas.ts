@@ -45,7 +45,7 @@ export interface Replicas {
   /** Images of the catalog that are not here. */
   missing: () => number;
   /** Begins to live among the others, once the catalog is there and the API is served at `url`. */
-  start: (catalog: Catalog, url: string) => void;
+  start: (catalog: Catalog, url: string) => Promise<void>;
   close: () => Promise<void>;
 }
 
@@ -69,8 +69,9 @@ export async function openReplicas(parts: ReplicasParts): Promise<Replicas> {
     roster,
     others: isShared ? othersOf(parts, roster, () => copies) : undefined,
     missing: () => copies?.missing ?? 0,
-    start: (catalog, url) => {
+    start: async (catalog, url) => {
       apiUrl = url.startsWith("unix:") ? "" : url;
+      await roster.describe();
       if (!isShared) return;
       copies = copiesInto(catalog, parts, roster, http);
       heart = beatingHeart(catalog, copies, torrentsInto(catalog, roster, http, log), parts, roster);

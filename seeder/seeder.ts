@@ -165,7 +165,7 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
     await openListener({ address, metrics: registry, readiness, log, ...serving }),
     (it) => it.close(),
   );
-  replicas.start(catalog, reachedAt(listener.url));
+  await replicas.start(catalog, reachedAt(listener.url));
   const { peerPort, dhtPort } = swarm;
   log.info({ url: listener.url, peerPort, dhtPort, dataDirectory: config.dataDirectory }, "listening");
   const running = stack.move();

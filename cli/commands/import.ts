@@ -1,7 +1,8 @@
 import { readFile, stat } from "node:fs/promises";
-import { toJson } from "@bufbuild/protobuf";
+import { create, toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
 import {
+  type CancelImportResponse,
   CancelImportResponseSchema,
   type ImportImageResponse,
   ImportImageResponseSchema,
@@ -10,7 +11,8 @@ import {
 } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { CliError, usageError } from "../cli-error.ts";
 import { type Context, errStyle, type GlobalOptions, seederOf } from "../context.ts";
-import { answerMsMax } from "../daemons.ts";
+import { daemonAddressesFrom } from "../daemon-address.ts";
+import { answerMsMax, type Seeder, seederAt } from "../daemons.ts";
 import { durationMsFrom } from "../duration.ts";
 import { createLiveRegion } from "../live-region.ts";
 import { describeTransfer, renderTransfer } from "../progress.ts";
@@ -74,7 +76,12 @@ async function importImage(context: Context, source: string, options: ImportOpti
   const style = errStyle(context);
   const viewOf = (answer: ImportImageResponse) => {
     const { replication } = answer;
-    const ofReplicas = replication && transferOfReplication(answer.import?.name ?? "", replication);
+    const ofReplicas =
+      replication &&
+      transferOfReplication(
+        { label: answer.import?.name ?? "", sizeBytes: Number(answer.import?.sizeBytes ?? 0n) },
+        replication,
+      );
     const transfer = ofReplicas ?? (answer.import ? transferOfImport(answer.import) : undefined);
     return {
       lines: (width: number) => (transfer ? [renderTransfer(transfer, { width, style })] : []),
@@ -135,9 +142,10 @@ async function sourceOf(source: string): Promise<{ source: string } | { torrentF
 }
 
 async function listImports(context: Context, options: GlobalOptions & { watch?: boolean }): Promise<void> {
-  const { catalog } = seederOf(options);
   await showReport(context, options, async () => {
-    const answer = await catalog.listImports({}, { timeoutMs: answerMsMax, signal: context.signal });
+    const call = { timeoutMs: answerMsMax, signal: context.signal };
+    const imports = await ofEachSeeder(options, async ({ catalog }) => (await catalog.listImports({}, call)).imports);
+    const answer = create(ListImportsResponseSchema, { imports: imports.flat() });
     return {
       json: toJson(ListImportsResponseSchema, answer, { alwaysEmitImplicit: true }),
       sections: [{ table: importsTable(answer.imports, context.now()), ifEmpty: "no imports; see bootswarm import" }],
@@ -146,11 +154,26 @@ async function listImports(context: Context, options: GlobalOptions & { watch?: 
 }
 
 async function cancelImport(context: Context, id: string, options: GlobalOptions): Promise<void> {
-  const answer = await seederOf(options).catalog.cancelImport({ id }, { timeoutMs: answerMsMax });
+  const [answer] = await ofEachSeeder(options, ({ catalog }) =>
+    catalog.cancelImport({ id }, { timeoutMs: answerMsMax }),
+  );
   showResult(
     context,
     options,
-    toJson(CancelImportResponseSchema, answer, { alwaysEmitImplicit: true }),
-    `cancelled ${answer.import?.name ?? id}`,
+    toJson(CancelImportResponseSchema, answer as CancelImportResponse, { alwaysEmitImplicit: true }),
+    `cancelled ${answer?.import?.name ?? id}`,
   );
+}
+
+/**
+ * What each of the seeders answers that was pointed to: an import runs where it was asked for.
+ *
+ * @throws the first seeder's error if none answers.
+ */
+async function ofEachSeeder<T>(options: GlobalOptions, ask: (seeder: Seeder) => Promise<T>): Promise<T[]> {
+  const addresses = daemonAddressesFrom("seeder", options.seeder);
+  const answers = await Promise.allSettled(addresses.map((address) => ask(seederAt(address))));
+  const given = answers.filter((answer) => answer.status === "fulfilled").map(({ value }) => value);
+  if (given.length > 0) return given;
+  throw answers.find((answer) => answer.status === "rejected")?.reason;
 }

@@ -60,12 +60,18 @@ export class Roster {
 
   /** Says that this seeder lives, and looks who else does. The version of the catalog as of now. */
   async beat(): Promise<number> {
-    const { store, self, timeMs } = this.#options;
-    const facts = await self();
-    this.#self = { ...facts, beat: Math.max(this.#self.beat + 1, timeMs()), seenAtMs: timeMs() };
+    const { store } = this.#options;
+    await this.describe();
     await store.saveReplica(this.#self);
     this.#see(await store.listReplicas());
     return await this.#lookAtCopies();
+  }
+
+  /** Looks at what there is to say of this seeder. */
+  async describe(): Promise<void> {
+    const { self, timeMs } = this.#options;
+    const facts = await self();
+    this.#self = { ...facts, beat: Math.max(this.#self.beat + 1, timeMs()), seenAtMs: timeMs() };
   }
 
   /** Looks now who holds what, for what cannot wait for the next beat. Who asks at the same time looks together. */
@@ -93,7 +99,8 @@ export class Roster {
   /** All seeders, this one first. */
   list(): ReplicaView[] {
     const nowMs = this.#options.nowMs();
-    const self = { ...this.#self, state: "up" as const, isSelf: true, images: this.#options.held() };
+    const { timeMs, held } = this.#options;
+    const self = { ...this.#self, state: "up" as const, isSelf: true, seenAtMs: timeMs(), images: held() };
     const others = [...this.#others.values()].map(({ record, movedAtMs }): ReplicaView => {
       const isUp = movedAtMs !== undefined && nowMs - movedAtMs < leaseMs;
       return { ...record, state: isUp ? "up" : "lost", isSelf: false, images: this.#heldBy(record.id) };

@@ -62,7 +62,7 @@ const replicasOfImage = async (seeder: TestSeeder, image: string) => {
 const seederOf = async (agent: TestAgent) => (await agent.service.getStatus({})).seederUrl;
 
 test("publish with two replicas, kill the one that took it: bytes, catalog, reports and inventory go on", async () => {
-  const { directory, a, b } = await startTwo();
+  const { directory, a, b } = await startTwo({ "swarm.uploadBytesPerSecondMax": 12 * mebibyte });
   const list = `${a.url},${b.url}`;
   const agents = await Promise.all(
     [1, 2, 3].map((n) => startAgent(list, join(directory, `node-${n}`), {}, `node-${n}`)),
@@ -72,11 +72,16 @@ test("publish with two replicas, kill the one that took it: bytes, catalog, repo
   const plainFile = await makeRandomFile(directory, "plain", 4);
   const plain = await publish(a, plainFile, "plain", "?replicas=2&torrent=false");
   await ensure(agents[0]!, "image");
+  const fetching = ensure(agents[1]!, "image");
+  fetching.catch(() => {});
+  await eventually(async () => {
+    return ((await fetchOf(agents[1]!, image.digest))?.doneBytes ?? 0n) > 0n ? true : undefined;
+  }, "a fetch is under way");
 
   await a.process.kill("SIGKILL");
 
   // By the swarm, and by HTTP.
-  expect(await sha256Of((await ensure(agents[1]!, "image")).path)).toBe(image.digest);
+  expect(await sha256Of((await fetching).path)).toBe(image.digest);
   expect(await sha256Of((await ensure(agents[2]!, "plain")).path)).toBe(plain.digest);
   const { images } = await b.catalog.listImages({});
   expect(images.map(({ names }) => names[0]).toSorted()).toEqual(["image", "plain"]);
