@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { createLog } from "../../../daemon/log.ts";
 import type { Image } from "../../../seeder/catalog/image.ts";
 import { wasSentOn } from "../../../seeder/origin/send-on.ts";
 import { awaitCopies, checkWanted, type Replication } from "../../../seeder/replicas/await-copies.ts";
@@ -12,6 +13,7 @@ import { openSqliteStore } from "../../../seeder/store/sqlite.ts";
 import type { Store } from "../../../seeder/store/store.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 
+const log = createLog({ level: "silent", name: "test" });
 const digestOf = (letter: string) => letter.repeat(64);
 const imageOf = (letter: string, createdAtMs = 1): Image => ({
   digest: digestOf(letter),
@@ -24,7 +26,7 @@ const imageOf = (letter: string, createdAtMs = 1): Image => ({
 });
 
 async function newStore(): Promise<Store> {
-  const store = await openSqliteStore(join(await temporaryDirectory(), "store.sqlite"));
+  const store = await openSqliteStore(join(await temporaryDirectory(), "store.sqlite"), log);
   onTestFinished(() => store.close());
   return store;
 }
