@@ -6,7 +6,6 @@ import { createPlacementService } from "./api/placement-service.ts";
 import type { Catalog } from "./catalog/catalog.ts";
 import type { Inventory } from "./inventory/inventory.ts";
 import type { PlacementConfig } from "./placement/config.ts";
-import { InventoryNodes } from "./placement/inventory-nodes.ts";
 import { createPlacementMetrics } from "./placement/metrics.ts";
 import { Placement } from "./placement/placement.ts";
 import { RecentLaunches } from "./placement/recent-launches.ts";
@@ -20,14 +19,13 @@ export function openPlacement(
 ): ServiceImpl<typeof PlacementService> {
   const { weighed, launched } = createPlacementMetrics(registry);
   const recentLaunches = new RecentLaunches(config.launchHalfLifeMs);
-  const nodes = new InventoryNodes(inventory);
   const launches: Launches = {
     record: (launch) => {
       recentLaunches.record(launch);
       popularity?.record(launch);
     },
   };
-  const placement = new Placement({ nodes, launches, recentLaunches, nowMs: Date.now });
+  const placement = new Placement({ inventory, launches, recentLaunches, nowMs: Date.now });
   const randomSeed = () => randomBytes(8).readBigUInt64LE();
   return createPlacementService({ placement, catalog, config, randomSeed, onWeighed: weighed, onLaunched: launched });
 }

@@ -1,7 +1,6 @@
 /** Placement's plain data as API messages, and requests as plain data, checked against their bounds. */
 
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { create } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Problem } from "../../daemon/problem.ts";
 import {
@@ -106,18 +105,24 @@ function checkHost(field: string, host: string): void {
   }
 }
 
-export function hostWeightMessage({ facts, ...weighed }: WeighedHost<PlacedHost>, brief: boolean): HostWeight {
-  const { weight, score } = weighed;
-  const reason = reasons[reasonOf(facts)];
-  if (brief) return create(HostWeightSchema, { host: facts.host, weight, score, reason });
-  const details = detailsMessage({ facts, ...weighed });
-  return create(HostWeightSchema, { host: facts.host, weight, score, reason, details });
+/** Messages are written as they are, since there may be thousands of them and `create` takes its time over each. */
+export function hostWeightMessage(weighed: WeighedHost<PlacedHost>, brief: boolean): HostWeight {
+  const { facts, weight, score } = weighed;
+  const message = {
+    $typeName: HostWeightSchema.typeName,
+    host: facts.host,
+    weight,
+    score,
+    reason: reasons[reasonOf(facts)],
+  };
+  return brief ? message : { ...message, details: detailsMessage(weighed) };
 }
 
 function detailsMessage({ facts, cache, cacheNormalized, spread }: WeighedHost<PlacedHost>): HostDetails {
   const { part } = facts;
   const etaSeconds = part.kind === "active" && part.etaSeconds !== undefined ? Math.ceil(part.etaSeconds) : undefined;
-  return create(HostDetailsSchema, {
+  return {
+    $typeName: HostDetailsSchema.typeName,
     nodeId: facts.node?.id ?? "",
     nodeName: facts.node?.name ?? "",
     zone: facts.node?.zone ?? "",
@@ -130,7 +135,7 @@ function detailsMessage({ facts, cache, cacheNormalized, spread }: WeighedHost<P
     fraction: facts.standing === "up" ? fractionOf(part) : 0,
     ...(etaSeconds === undefined ? {} : { etaSeconds }),
     bootImage: facts.hasBootImage,
-  });
+  };
 }
 
 function fractionOf(part: ImagePart): number {

@@ -192,6 +192,24 @@ export class Inventory {
     );
   }
 
+  /**
+   * The inventory's own record of the node of that id or name, and those of all nodes, for reading thousands at once:
+   * neither to be kept nor changed.
+   */
+  record(idOrName: string): Readonly<NodeRecord> | undefined {
+    return this.#find(idOrName);
+  }
+
+  records(): Iterable<Readonly<NodeRecord>> {
+    return this.#nodes.values();
+  }
+
+  /** Tells of such records whether their nodes hold an image. */
+  holding(digest: string): (record: Readonly<NodeRecord>) => boolean {
+    const holders = new Set<Readonly<NodeRecord>>(this.#images.find(digest)?.holders);
+    return (record) => holders.has(record);
+  }
+
   /** Digests of all images that some node holds or fetches, boot images among them. */
   digests(): IterableIterator<string> {
     return this.#images.digests();

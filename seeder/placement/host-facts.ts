@@ -1,7 +1,7 @@
 /** What the inventory and the launches of late say of a host, as far as it matters to a launch of one image. Pure. */
 import { type Fetch, FetchState } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { NodeFacts } from "../inventory/facts.ts";
-import { isActive } from "../inventory/node-view.ts";
+import { isActive, type NodeRecord, stateOf } from "../inventory/node-view.ts";
 import type { ImagePart } from "./readiness.ts";
 import type { RecentLaunches } from "./recent-launches.ts";
 import type { HostFacts } from "./weigh.ts";
@@ -11,48 +11,52 @@ export interface PlacedHost extends HostFacts {
   node: NodeFacts | undefined;
 }
 
-/** A node as the inventory knows it. */
-export interface PlacedNode {
-  node: NodeFacts;
-  state: "up" | "lost";
-  /** Of all images; empty for a lost node. */
-  fetches: readonly Fetch[];
-  /** Whether the image of that digest is complete on it. */
-  holds(digest: string): boolean;
-}
+/** A node, as the inventory keeps it. */
+export type PlacedNode = Readonly<NodeRecord>;
 
-export interface ImageOfInterest {
+/** The image that is to be launched. */
+export interface LaunchedImage {
   digest: string;
   /** Of its boot image; undefined if it has none. */
   bootDigest: string | undefined;
+  isHeldBy: (placed: PlacedNode) => boolean;
+  isBootHeldBy: (placed: PlacedNode) => boolean;
 }
 
 /** Bytes a second at which a whole image is compared with its sha256: what one core of an older machine does. */
 const hashedBytesPerSecond = 400e6;
 
+const cached: ImagePart = { kind: "cached" };
+const expected: ImagePart = { kind: "expected" };
+const absent: ImagePart = { kind: "absent" };
+
 export function hostFactsOf(
   host: string,
   placed: PlacedNode,
-  image: ImageOfInterest,
+  image: LaunchedImage,
   launches: RecentLaunches,
   nowMs: number,
 ): PlacedHost {
-  const { node, state, fetches } = placed;
-  let known: ImagePart | undefined = placed.holds(image.digest) ? { kind: "cached" } : undefined;
+  const { node, fetches } = placed;
+  const standing = stateOf(placed, nowMs);
+  let part = image.isHeldBy(placed) ? cached : absent;
   let otherFetches = 0;
-  for (const fetch of fetches) {
-    if (fetch.digest === image.digest) known ??= partOfFetch(fetch);
-    else if (isActive(fetch) && fetch.digest !== image.bootDigest) otherFetches++;
+  if (standing === "up") {
+    for (const fetch of fetches) {
+      if (fetch.digest === image.digest) part = part === cached ? cached : partOfFetch(fetch);
+      else if (isActive(fetch) && fetch.digest !== image.bootDigest) otherFetches++;
+    }
   }
-  const part = known ?? { kind: launches.isExpected(node.id, image.digest, nowMs) ? "expected" : "absent" };
+  if (part === absent && launches.isExpected(node.id, image.digest, nowMs)) part = expected;
   return {
     host,
     node,
-    standing: state,
+    standing,
     part,
-    hasBootImage: image.bootDigest !== undefined && placed.holds(image.bootDigest),
+    hasBootImage: image.isBootHeldBy(placed),
     recentLaunches: launches.launchesOn(node.id, nowMs),
     otherFetches,
+    note: undefined,
   };
 }
 
@@ -62,11 +66,11 @@ export function unknownHost(host: string, note?: string): PlacedHost {
     host,
     node: undefined,
     standing: "unknown",
-    part: { kind: "absent" },
+    part: absent,
     hasBootImage: false,
     recentLaunches: 0,
     otherFetches: 0,
-    ...(note === undefined ? {} : { note }),
+    note,
   };
 }
 

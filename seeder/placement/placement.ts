@@ -3,24 +3,19 @@
  * and takes in what is told of launches.
  */
 import { Problem } from "../../daemon/problem.ts";
+import type { Inventory } from "../inventory/inventory.ts";
+import { stateOf } from "../inventory/node-view.ts";
 import type { Launches } from "../prefetch/launches.ts";
-import { hostFactsOf, type ImageOfInterest, type PlacedHost, type PlacedNode, unknownHost } from "./host-facts.ts";
+import { hostFactsOf, type LaunchedImage, type PlacedHost, type PlacedNode, unknownHost } from "./host-facts.ts";
+import { HostFinder } from "./host-finder.ts";
 import { LaunchIds } from "./launch-ids.ts";
 import { launchAgeMsMax, launchAheadMsMax } from "./limits.ts";
 import { type HostReason, hostReasons, reasonOf } from "./reasons.ts";
 import type { RecentLaunches } from "./recent-launches.ts";
 import { type WeighedHost, type WeighOptions, weighHosts } from "./weigh.ts";
 
-/** The nodes, as the inventory knows them. */
-export interface PlacementNodes {
-  /** All nodes that are up. */
-  up(nowMs: number): Iterable<PlacedNode>;
-  /** The nodes that a host may be, by its id or any spelling of its name: one, none, or several. */
-  find(host: string, nowMs: number): readonly PlacedNode[];
-}
-
 export interface PlacementParts {
-  nodes: PlacementNodes;
+  inventory: Inventory;
   /** Where launches are told of. */
   launches: Launches;
   /** What has come of them, and of those told to other replicas. */
@@ -29,18 +24,24 @@ export interface PlacementParts {
 }
 
 export interface WeighRequest {
-  image: ImageOfInterest;
+  digest: string;
+  /** Of its boot image; undefined if it has none. */
+  bootDigest: string | undefined;
   /** Ids or names; empty for all nodes that are up. */
   hosts: readonly string[];
   /** Empty for all zones. */
   zone: string;
   options: WeighOptions;
   seed: bigint;
+  /** How many of the best are wanted; 0: all. */
+  count: number;
 }
 
 export interface Weighing {
-  /** Best first. */
+  /** As many as are wanted, best first. */
   hosts: WeighedHost<PlacedHost>[];
+  /** How many were weighed. */
+  size: number;
   counts: Record<HostReason, number>;
 }
 
@@ -63,25 +64,30 @@ export interface LaunchOutcome {
 
 export class Placement {
   readonly #parts: PlacementParts;
+  readonly #finder: HostFinder;
   readonly #launchIds = new LaunchIds();
 
   constructor(parts: PlacementParts) {
     this.#parts = parts;
+    this.#finder = new HostFinder(parts.inventory);
   }
 
-  weigh({ image, hosts, zone, options, seed }: WeighRequest): Weighing {
-    const { nodes } = this.#parts;
+  weigh({ digest, bootDigest, hosts, zone, options, seed, count }: WeighRequest): Weighing {
     const nowMs = this.#parts.nowMs();
+    const image = this.#image(digest, bootDigest);
     const gathered: PlacedHost[] = [];
     if (hosts.length === 0) {
-      for (const placed of nodes.up(nowMs)) gathered.push(this.#facts(placed.node.name, placed, image, nowMs));
+      for (const record of this.#parts.inventory.records()) {
+        if (stateOf(record, nowMs) === "up") gathered.push(this.#facts(record.node.name, record, image, nowMs));
+      }
     } else {
       for (const host of hosts) gathered.push(this.#lookUp(host, image, nowMs));
     }
     const wanted = zone === "" ? gathered : gathered.filter(({ node }) => node?.zone === zone);
     const counts = Object.fromEntries(hostReasons.map((reason) => [reason, 0])) as Record<HostReason, number>;
     for (const facts of wanted) counts[reasonOf(facts)]++;
-    return { hosts: weighHosts(wanted, options, seed), counts };
+    const best = weighHosts(wanted, options, seed, count === 0 ? wanted.length : count);
+    return { hosts: best, size: wanted.length, counts };
   }
 
   /**
@@ -94,12 +100,12 @@ export class Placement {
   recordLaunch({ digest, host, count, atMs, launchId }: LaunchReport, isKnown: boolean): LaunchOutcome {
     const nowMs = this.#parts.nowMs();
     const launchedAtMs = launchTime(atMs ?? nowMs, nowMs);
-    const [placed, ...others] = this.#parts.nodes.find(host, nowMs);
+    const [placed, ...others] = this.#finder.find(host, nowMs);
     if (!placed) {
       throw new Problem("not-found", `no node "${host}" has ever reported; \`bootswarm nodes\` (ListNodes) lists them`);
     }
     if (others.length > 0) throw new Problem("conflict", ambiguous(host, [placed, ...others]));
-    const facts = this.#facts(host, placed, { digest, bootDigest: undefined }, nowMs);
+    const facts = this.#facts(host, placed, this.#image(digest, undefined), nowMs);
     const found = reasonOf(facts);
     if (!isKnown && facts.part.kind === "absent") {
       throw new Problem("not-found", `there is no image ${digest} in the catalog, nor on ${placed.node.name}`);
@@ -110,15 +116,21 @@ export class Placement {
     return { nodeId, counted, found };
   }
 
-  #lookUp(host: string, image: ImageOfInterest, nowMs: number): PlacedHost {
-    const found = this.#parts.nodes.find(host, nowMs);
+  #image(digest: string, bootDigest: string | undefined): LaunchedImage {
+    const { inventory } = this.#parts;
+    const isBootHeldBy = bootDigest === undefined ? () => false : inventory.holding(bootDigest);
+    return { digest, bootDigest, isHeldBy: inventory.holding(digest), isBootHeldBy };
+  }
+
+  #lookUp(host: string, image: LaunchedImage, nowMs: number): PlacedHost {
+    const found = this.#finder.find(host, nowMs);
     const [placed] = found;
     if (!placed) return unknownHost(host);
     if (found.length > 1) return unknownHost(host, ambiguous(host, found));
     return this.#facts(host, placed, image, nowMs);
   }
 
-  #facts(host: string, placed: PlacedNode, image: ImageOfInterest, nowMs: number): PlacedHost {
+  #facts(host: string, placed: PlacedNode, image: LaunchedImage, nowMs: number): PlacedHost {
     return hostFactsOf(host, placed, image, this.#parts.recentLaunches, nowMs);
   }
 }

@@ -4,8 +4,8 @@
  */
 import { spreadWeight } from "./heat.ts";
 import { normalization } from "./normalize.ts";
+import { bestFirst } from "./order.ts";
 import { type ImagePart, type ReadinessOptions, readiness } from "./readiness.ts";
-import { tieBreaker } from "./ties.ts";
 
 /** What is known of a host. */
 export interface HostFacts {
@@ -14,7 +14,7 @@ export interface HostFacts {
   /** "unknown": no agent has ever reported from it. Of a lost one nothing counts. */
   standing: "up" | "lost" | "unknown";
   /** Why it is unknown, where there is more to say than that. */
-  note?: string;
+  note?: string | undefined;
   part: ImagePart;
   hasBootImage: boolean;
   /** Launches of late, each counting less as time goes by. */
@@ -49,44 +49,49 @@ export interface WeighedHost<Facts> {
  */
 const cacheRangeMin = 0.1;
 
-/** Of a host of which nothing counts. */
-const unweighed = { cache: 0, cacheNormalized: 0, spread: 0, score: 0, weight: 0 };
-
-type Ranked = WeighedHost<HostFacts> & { tie: number };
-
 /**
- * The hosts, best first. Equals come in an order that the seed gives, by their names; the order in which they came in
- * does not matter.
+ * The best hosts, best first; all of them if no count is given. Equals come in an order that the seed gives, by their
+ * names; the order in which they came in does not matter.
  */
 export function weighHosts<Facts extends HostFacts>(
   hosts: readonly Facts[],
   options: WeighOptions,
   seed: bigint,
+  count = hosts.length,
 ): WeighedHost<Facts>[] {
-  const weighed = hosts.map((facts) => ({ ...unweighed, facts, tie: tieBreaker(facts.host, seed) }));
-  const up = weighed.filter(({ facts }) => facts.standing === "up");
-  for (const host of up) {
-    const { part, hasBootImage, recentLaunches, otherFetches } = host.facts;
-    host.cache = readiness(part, hasBootImage, options);
-    host.spread = spreadWeight(recentLaunches, otherFetches, options.hotLaunches);
+  // Columns of numbers, not an object for each host: of thousands, mostly only some are told.
+  const cache = new Float64Array(hosts.length);
+  const spread = new Float64Array(hosts.length);
+  const score = new Float64Array(hosts.length);
+  const up: number[] = [];
+  for (let index = 0; index < hosts.length; index++) {
+    const { standing, part, hasBootImage, recentLaunches, otherFetches } = hosts[index] as Facts;
+    if (standing !== "up") continue;
+    up.push(index);
+    cache[index] = readiness(part, hasBootImage, options);
+    spread[index] = spreadWeight(recentLaunches, otherFetches, options.hotLaunches);
   }
-  const normalizeCache = normalization(
-    up.map(({ cache }) => cache),
-    cacheRangeMin,
-  );
-  for (const host of up) {
-    host.cacheNormalized = normalizeCache(host.cache);
-    host.score = options.cacheMultiplier * host.cacheNormalized + options.spreadMultiplier * host.spread;
+  const normalizeCache = normalization(cache, up, cacheRangeMin);
+  for (const index of up) {
+    score[index] =
+      options.cacheMultiplier * normalizeCache(cache[index] as number) +
+      options.spreadMultiplier * (spread[index] as number);
   }
-  const normalizeScore = normalization(up.map(({ score }) => score));
-  for (const host of up) host.weight = Math.min(1, normalizeScore(host.score));
-  return weighed.sort(byScore);
+  const normalizeScore = normalization(score, up);
+  const nameOf = (index: number) => (hosts[index] as Facts).host;
+  return bestFirst(score, nameOf, seed, count).map((index) => {
+    const facts = hosts[index] as Facts;
+    if (facts.standing !== "up") return { facts, ...unweighed };
+    return {
+      facts,
+      cache: cache[index] as number,
+      cacheNormalized: normalizeCache(cache[index] as number),
+      spread: spread[index] as number,
+      score: score[index] as number,
+      weight: Math.min(1, normalizeScore(score[index] as number)),
+    };
+  });
 }
 
-function byScore(a: Ranked, b: Ranked): number {
-  return b.score - a.score || a.tie - b.tie || compare(a.facts.host, b.facts.host);
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
+/** Of a host of which nothing counts. */
+const unweighed = { cache: 0, cacheNormalized: 0, spread: 0, score: 0, weight: 0 };

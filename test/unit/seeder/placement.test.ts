@@ -71,9 +71,13 @@ test("a boot image brings any node nearer to a cached image, and none past it", 
 });
 
 test("N stretches weights to 0 and 1, but not those that hardly differ, and leaves equals", () => {
-  expect([2, 3, 4].map(normalization([2, 3, 4]))).toEqual([0, 0.5, 1]);
-  expect([0.5, 0.51].map(normalization([0.5, 0.51], 0.1)).map((n) => n.toFixed(2))).toEqual(["0.00", "0.10"]);
-  expect([0.7, 0.7].map(normalization([0.7, 0.7]))).toEqual([0.7, 0.7]);
+  const normalized = (weights: number[], rangeMin = 0) => {
+    const normalize = normalization(weights, [...weights.keys()], rangeMin);
+    return weights.map((weight) => Number(normalize(weight).toFixed(2)));
+  };
+  expect(normalized([2, 3, 4])).toEqual([0, 0.5, 1]);
+  expect(normalized([0.5, 0.51], 0.1)).toEqual([0, 0.1]);
+  expect(normalized([0.7, 0.7])).toEqual([0.7, 0.7]);
 });
 
 test("a host is cooler the less was launched there, and never without weight", () => {
@@ -135,6 +139,7 @@ test("the order is by score, weights run from 0 to 1, and the order of the quest
     fc.property(shuffled, seed, ([hosts, inOtherOrder], seed) => {
       const weighed = weighHosts(hosts, options, seed);
       expect(weighHosts(inOtherOrder, options, seed)).toEqual(weighed);
+      expect(weighHosts(hosts, options, seed, 3)).toEqual(weighed.slice(0, 3));
       expect(namesOf(weighed).toSorted()).toEqual(hosts.map(({ host }) => host).toSorted());
       for (const [index, { weight, score, cacheNormalized, spread }] of weighed.entries()) {
         expect(score).toBeLessThanOrEqual(weighed[index - 1]?.score ?? Number.POSITIVE_INFINITY);
