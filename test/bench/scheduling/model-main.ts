@@ -31,8 +31,9 @@ function model(): void {
   );
   printSummaries(summary, notShown);
   if (options.out === undefined) return;
-  const { nodes, images, vmsPerHostMax, hours, meanLifeMinutes } = options;
-  const report = { ...runFacts(), nodes, images, vmsPerHostMax, hours, meanLifeMinutes, transferSeconds, summary };
+  const { nodes, images, vmsPerHostMax, hours, meanLifeMinutes, burst } = options;
+  const setting = { nodes, images, vmsPerHostMax, hours, meanLifeMinutes, burst, transferSeconds };
+  const report = { ...runFacts(), ...setting, seeds: options.seeds, summary };
   mkdirSync(dirname(options.out), { recursive: true });
   writeFileSync(options.out, `${JSON.stringify(report, figuresRounded, 2)}\n`);
 }

@@ -24,6 +24,7 @@ travel and how hosts are chosen. The same traces for all.
   --hours N           how long each trace lasts, of the paper's hours (1)
   --seeds N           traces of each rate (3)
   --first-seed N      (1)
+  --burst N           VMs of one image that are asked for at the same moment, bursts being as much rarer (1)
   --images N          (4)
   --image-mb N        their size, in MB of 10^6 bytes (20)
   --nodes N           (24)
@@ -54,6 +55,7 @@ export function optionsFrom(args: string[]) {
       hours: { type: "string" },
       seeds: { type: "string" },
       "first-seed": { type: "string", default: "1" },
+      burst: { type: "string", default: "1" },
       images: { type: "string", default: "4" },
       "image-mb": { type: "string" },
       nodes: { type: "string", default: "24" },
@@ -85,6 +87,7 @@ export function optionsFrom(args: string[]) {
     hours: scaled("hours", "1"),
     seeds: whole("seeds", scaled("seeds", "3")),
     firstSeed: whole("first-seed", Number(values["first-seed"])),
+    burst: whole("burst", positive("burst", values.burst)),
     images: whole("images", positive("images", values.images)),
     imageBytes,
     nodes: whole("nodes", positive("nodes", values.nodes)),

@@ -15,6 +15,7 @@ type Setting = Pick<
   | "imageBytes"
   | "timeScale"
   | "hours"
+  | "burst"
   | "vmsPerHostMax"
   | "meanLifeMinutes"
   | "cacheImages"
@@ -33,11 +34,11 @@ export interface Report extends Setting {
 
 export function reportOf(options: BenchOptions, runs: RunResult[]): Report {
   const { nodes, linkBitsPerSecond, images, imageBytes, timeScale, hours, vmsPerHostMax, meanLifeMinutes } = options;
-  const { cacheImages, sideBySide, agentSettings, seederSettings } = options;
+  const { burst, cacheImages, sideBySide, agentSettings, seederSettings } = options;
   return {
     ...runFacts(),
     ...{ nodes, linkBitsPerSecond, images, imageBytes, timeScale, hours, vmsPerHostMax, meanLifeMinutes },
-    ...{ cacheImages, sideBySide, agentSettings, seederSettings },
+    ...{ burst, cacheImages, sideBySide, agentSettings, seederSettings },
     summary: groupsOf(runs).map(summaryOf),
     runs,
   };

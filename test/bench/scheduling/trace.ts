@@ -8,6 +8,8 @@ export interface TraceOptions {
   images: number;
   /** Mean of how long a VM lives; 0: to the end of the trace. */
   meanLifeMinutes: number;
+  /** VMs of one image that are asked for at the same moment; the paper's come one by one. */
+  burst: number;
 }
 
 /** A VM that is asked for. Times are of the paper's scale. */
@@ -19,14 +21,18 @@ export interface Arrival {
 }
 
 /** Arrivals with exponential gaps, until the trace is over. How long VMs live changes nothing of when they come. */
-export function traceOf({ vmsPerHour, hours, images, meanLifeMinutes }: TraceOptions, seed: number): Arrival[] {
+export function traceOf(options: TraceOptions, seed: number): Arrival[] {
+  const { vmsPerHour, hours, images, meanLifeMinutes, burst } = options;
   const random = new Random(seed);
   const [gaps, choices, lives] = [random.fork(), random.fork(), random.fork()];
   const arrivals: Arrival[] = [];
-  const next = (atSeconds: number) => atSeconds + exponential(gaps, 3_600 / vmsPerHour);
+  const next = (atSeconds: number) => atSeconds + exponential(gaps, (3_600 * burst) / vmsPerHour);
   for (let atSeconds = next(0); atSeconds < hours * 3_600; atSeconds = next(atSeconds)) {
-    const livesSeconds = meanLifeMinutes === 0 ? Number.POSITIVE_INFINITY : exponential(lives, meanLifeMinutes * 60);
-    arrivals.push({ atSeconds, image: choices.below(images), livesSeconds });
+    const image = choices.below(images);
+    for (let vm = 0; vm < burst; vm++) {
+      const livesSeconds = meanLifeMinutes === 0 ? Number.POSITIVE_INFINITY : exponential(lives, meanLifeMinutes * 60);
+      arrivals.push({ atSeconds, image, livesSeconds });
+    }
   }
   return arrivals;
 }

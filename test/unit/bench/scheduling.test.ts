@@ -11,7 +11,7 @@ import { mean, quantile, standardDeviation } from "../../bench/statistics.ts";
 import { labsLeftBehind } from "../../bench/swarm/lab-plan.ts";
 
 describe("a trace", () => {
-  const options = { vmsPerHour: 100, hours: 200, images: 4, meanLifeMinutes: 0 };
+  const options = { vmsPerHour: 100, hours: 200, images: 4, meanLifeMinutes: 0, burst: 1 };
 
   it("is the same for the same seed, and another for another", () => {
     expect(traceOf(options, 7)).toEqual(traceOf(options, 7));
@@ -31,6 +31,14 @@ describe("a trace", () => {
     const counts = [...Map.groupBy(traceOf(options, 1), ({ image }) => image).values()].map((some) => some.length);
     expect(counts).toHaveLength(4);
     expect(Math.min(...counts) / Math.max(...counts)).toBeGreaterThan(0.9);
+  });
+
+  it("has bursts of VMs of one image, as many VMs an hour in all", () => {
+    const bursts = traceOf({ ...options, burst: 5 }, 1);
+    expect(bursts.length / options.hours).toBeCloseTo(100, -1);
+    const together = [...Map.groupBy(bursts, ({ atSeconds }) => atSeconds).values()];
+    expect(new Set(together.map((some) => some.length))).toEqual(new Set([5]));
+    expect(together.every((some) => new Set(some.map(({ image }) => image)).size === 1)).toBe(true);
   });
 
   it("has its VMs come at the same times however long they live", () => {
