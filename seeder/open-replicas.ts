@@ -56,6 +56,7 @@ export async function openReplicas(parts: ReplicasParts): Promise<Replicas> {
   if (isShared) await checkBelongs(parts, id);
   let apiUrl = "";
   let copies: Copies | undefined;
+  let torrents: MissingTorrents | undefined;
   let heart: Heart | undefined;
   const self = async (): Promise<SelfFacts> => ({
     ...{ id, url: config.advertiseUrl || apiUrl, host: swarmHostOf(config) },
@@ -74,10 +75,12 @@ export async function openReplicas(parts: ReplicasParts): Promise<Replicas> {
       await roster.describe();
       if (!isShared) return;
       copies = copiesInto(catalog, parts, roster, http);
-      heart = beatingHeart(catalog, copies, torrentsInto(catalog, roster, http, log), parts, roster);
+      torrents = torrentsInto(catalog, roster, http, log);
+      heart = beatingHeart(catalog, copies, torrents, parts, roster);
     },
     close: async () => {
       await heart?.close();
+      await torrents?.ended();
       await copies?.close();
       await http.close();
     },
@@ -199,7 +202,8 @@ function beatingHeart(
       if (!isTidy) await copies.tidy(images);
       isTidy = true;
       await copies.admit(images);
-      await torrents.bring(images, signal);
+      // Making one reads all of an image, which copies need not wait for.
+      torrents.begin(images, signal);
     },
     log,
   });

@@ -16,11 +16,18 @@ export interface HeartOptions {
   log: Log;
 }
 
-/** Beats until it is closed. A store that does not answer is told of once, and asked on. */
+/**
+ * Beats until it is closed, and does what follows from each beat beside it, one thing after the other: however long that takes,
+ * the seeder is seen to live. A store that does not answer is told of once, and asked on.
+ */
 export class Heart {
   readonly #options: HeartOptions;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
+  #acting: Promise<void> | undefined;
+  #images: readonly Image[] = [];
+  #version = -1;
+  #failures = 0;
 
   constructor(options: HeartOptions) {
     this.#options = options;
@@ -30,25 +37,38 @@ export class Heart {
   async close(): Promise<void> {
     this.#stop.abort(new Error("the seeder is stopping"));
     await this.#running;
+    await this.#acting;
   }
 
   async #run(): Promise<void> {
-    const { beat, refresh, act, log } = this.#options;
     const { signal } = this.#stop;
-    let version = -1;
-    let images: readonly Image[] = [];
-    for (let failures = 0; !signal.aborted; ) {
+    while (!signal.aborted) {
       try {
-        const now = await beat();
-        if (now !== version) images = await refresh();
-        version = now;
-        await act(images, signal);
-        if (failures > 0) log.info({ failures }, "the other seeders are seen again");
-        failures = 0;
+        const version = await this.#options.beat();
+        this.#acting ??= this.#act(version, signal).finally(() => {
+          this.#acting = undefined;
+        });
+        if (this.#failures > 0)
+          this.#options.log.info({ failures: this.#failures }, "the other seeders are seen again");
+        this.#failures = 0;
       } catch (error) {
-        if (failures++ === 0) log.warn({ error: messageOf(error) }, "cannot see the other seeders; looking on");
+        if (this.#failures++ === 0) {
+          this.#options.log.warn({ error: messageOf(error) }, "cannot see the other seeders; looking on");
+        }
       }
       await delay(beatIntervalMs, undefined, { signal }).catch(() => {});
+    }
+  }
+
+  /** Never rejects. */
+  async #act(version: number, signal: AbortSignal): Promise<void> {
+    const { refresh, act, log } = this.#options;
+    try {
+      if (version !== this.#version) this.#images = await refresh();
+      this.#version = version;
+      await act(this.#images, signal);
+    } catch (error) {
+      if (!signal.aborted) log.warn({ error: messageOf(error) }, "cannot take in what other seeders did; trying again");
     }
   }
 }

@@ -22,13 +22,29 @@ export interface MissingTorrentsOptions {
 export class MissingTorrents {
   readonly #options: MissingTorrentsOptions;
   readonly #notBeforeMs = new Map<string, number>();
+  #isBringing = false;
+  #bringing: Promise<void> = Promise.resolve();
 
   constructor(options: MissingTorrentsOptions) {
     this.#options = options;
   }
 
-  /** Brings the torrents that are missing here, one after the other. Never rejects. */
-  async bring(images: readonly Image[], signal: AbortSignal): Promise<void> {
+  /** Begins to bring the torrents that are missing here, one after the other, unless that is being done. */
+  begin(images: readonly Image[], signal: AbortSignal): void {
+    if (this.#isBringing) return;
+    this.#isBringing = true;
+    this.#bringing = this.#bring(images, signal).finally(() => {
+      this.#isBringing = false;
+    });
+  }
+
+  /** Resolves when nothing is under way, after the signal given has aborted. */
+  async ended(): Promise<void> {
+    await this.#bringing;
+  }
+
+  /** Never rejects. */
+  async #bring(images: readonly Image[], signal: AbortSignal): Promise<void> {
     const { lacksTorrent, adopt, nowMs, log } = this.#options;
     for (const image of images) {
       if (!image.torrent || !lacksTorrent(image) || signal.aborted) continue;
