@@ -133,7 +133,7 @@ export class Demand {
 
   /** How long an answer is on its way, of most peers. */
   #answerSeconds(): number {
-    const answersMs = [...this.#options.peers].map(({ answerMsMin }) => answerMsMin).filter(Number.isFinite);
+    const answersMs = [...this.#options.peers].map(({ requests }) => requests.answerMsMin).filter(Number.isFinite);
     const medianMs = answersMs.sort((a, b) => a - b)[answersMs.length >> 1] ?? 0;
     return Math.min(medianMs / 1_000, calmAnswerSecondsMax);
   }
@@ -183,8 +183,9 @@ export class Demand {
     const free = [...this.#options.peers].flatMap((peer) => {
       const { has, choking, closed } = peer;
       if (!has || choking || closed || nowMs < peer.restUntilMs) return [];
-      const { requestsLive: queuedBlocks, blockMs } = peer;
-      return [{ requester: peer, has, queuedBlocks, blockMs, answerMs: peer.answerMs(nowMs), isFar: isFar(peer) }];
+      const { live: queuedBlocks, blockMs } = peer.requests;
+      const answerMs = peer.requests.answerMs(nowMs);
+      return [{ requester: peer, has, queuedBlocks, blockMs, answerMs, isFar: isFar(peer) }];
     });
     if (free.length === 0) return [];
     const blocks: DemandedBlock<Requester>[] = [];

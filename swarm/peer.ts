@@ -5,20 +5,10 @@
 import type { Bitfield } from "./bitfield.ts";
 import type { LastDemand } from "./demand.ts";
 import { FloodGuard } from "./flood-guard.ts";
-import {
-  blockBytes,
-  piecesMax,
-  requestsInFlightMax,
-  requestsInFlightMin,
-  requestTimeoutMsMax,
-  requestTimeoutMsMin,
-  signalsMax,
-  signalsPerSecondMax,
-  unaskedBytesMax,
-  unsentBytesMax,
-} from "./limits.ts";
+import { piecesMax, signalsMax, signalsPerSecondMax, unaskedBytesMax, unsentBytesMax } from "./limits.ts";
 import { type RateLimit, RateMeter } from "./rate.ts";
 import { ReadPace } from "./read-pace.ts";
+import { Requests } from "./requests.ts";
 import { tailBytesMax } from "./send-slabs.ts";
 import type { Clock, Endpoint, PeerSocket } from "./types.ts";
 import { type ReadBlocks, UploadQueue } from "./upload-queue.ts";
@@ -34,22 +24,10 @@ import {
   type WireMessage,
 } from "./wire.ts";
 
-/** Requests to have in flight before the rate is known, and beyond what the rate says. */
-const requestsAhead = 4;
-/** How many seconds of a peer's rate are asked for ahead. */
-const secondsAhead = 0.4;
-
 /** Pieces told at once behind what cannot wait, beside a change of interest. */
 const havesAtOnce = Math.floor(tailBytesMax / pieceMessageBytes) - 1;
 /** The same where nothing else is sent: as many as fit into a few packets. */
 const havesAloneMax = 512;
-
-/** The share of the last block in the average of what a block takes, inverted, and the least that a first one counts. */
-const blockMsShare = 16;
-const blockMsMin = 0.01;
-
-/** How long a queue's depth is good for: it is asked for with every block. */
-const depthMs = 10;
 
 /** For how long after somebody waited for a piece all connections are read more often. */
 const urgentMs = 1_000;
@@ -76,12 +54,6 @@ export interface PeerOptions {
   uploadLimit: RateLimit;
   downloadLimit: RateLimit;
   lastDemand: LastDemand;
-}
-
-interface InFlight extends Block {
-  sentAtMs: number;
-  /** Given up: others may be asked. What comes all the same is still taken. */
-  released: boolean;
 }
 
 /** What the extension handshake (BEP 10) told. */
@@ -135,25 +107,18 @@ export class Peer {
   /** Where its arriving block goes while another peer writes to the block's own place. */
   aside: Uint8Array | undefined;
   #unaskedBytes = 0;
-  /** From request to answer, as of the last one. */
-  #answerMs = 0;
-  #answerMsMin = Number.POSITIVE_INFINITY;
-  #blockMs = 0;
-  #depth = requestsInFlightMin;
-  #depthAtMs = Number.NEGATIVE_INFINITY;
   /** Do not ask it for anything before this time. */
   restUntilMs = 0;
   readonly connectedAtMs: number;
   lastHeardAtMs: number;
-  lastBlockAtMs: number;
   readonly down: RateMeter;
+  /** What it is asked for. */
+  readonly requests: Requests;
   readonly up: RateMeter;
   readonly #socket: PeerSocket;
   readonly #decoder: WireDecoder;
   readonly #pace = new ReadPace();
   readonly #options: PeerOptions;
-  readonly #inFlight = new Map<number, InFlight>();
-  #live = 0;
   readonly #uploads: UploadQueue;
   #lastSentAtMs: number;
   /** Messages of this turn, and their length. */
@@ -171,9 +136,10 @@ export class Peer {
     this.direction = options.direction;
     if (options.direction === "outbound") this.listens = options.endpoint;
     this.owner = owner;
-    this.connectedAtMs = this.lastHeardAtMs = this.lastBlockAtMs = this.chokeChangedAtMs = this.#lastSentAtMs = nowMs;
+    this.connectedAtMs = this.lastHeardAtMs = this.chokeChangedAtMs = this.#lastSentAtMs = nowMs;
     this.signals = new FloodGuard(signalsMax, signalsPerSecondMax, nowMs);
     this.down = new RateMeter(nowMs);
+    this.requests = new Requests(this.down, nowMs);
     this.up = new RateMeter(nowMs);
     this.#decoder = new WireDecoder(
       {
@@ -210,20 +176,15 @@ export class Peer {
 
   /** Requests that are neither answered nor given up. */
   get requestsLive(): number {
-    return this.#live;
+    return this.requests.live;
+  }
+
+  get lastBlockAtMs(): number {
+    return this.requests.lastBlockAtMs;
   }
 
   set bitfieldBytesMax(bytes: number) {
     this.#decoder.bitfieldBytesMax = bytes;
-  }
-
-  /** How many requests to keep in flight: a few, and what the peer sends in `secondsAhead`. */
-  requestDepth(nowMs: number): number {
-    if (nowMs - this.#depthAtMs < depthMs) return this.#depth;
-    this.#depthAtMs = nowMs;
-    const ahead = Math.ceil((this.down.bytesPerSecond(nowMs) * secondsAhead) / blockBytes) + requestsAhead;
-    this.#depth = Math.max(requestsInFlightMin, Math.min(requestsInFlightMax, ahead));
-    return this.#depth;
   }
 
   /** Sends a message, with all others of this turn in one write. */
@@ -306,62 +267,8 @@ export class Peer {
 
   request(blocks: readonly Block[]): void {
     if (blocks.length === 0) return;
-    const sentAtMs = this.#options.clock.now();
-    if (this.#live === 0) this.lastBlockAtMs = sentAtMs;
-    for (const { index, begin, length } of blocks) {
-      const key = keyOf(index, begin);
-      if (this.#inFlight.get(key)?.released !== false) this.#live++;
-      // To the end of the line: the map's order is that of time.
-      this.#inFlight.delete(key);
-      this.#inFlight.set(key, { index, begin, length, sentAtMs, released: false });
-    }
+    this.requests.add(blocks, this.#options.clock.now());
     this.send(encodeBlockMessages("request", blocks));
-  }
-
-  /** Whether the block was asked of this peer, given up since or not. */
-  isAsked(index: number, begin: number, length: number): boolean {
-    return this.#find(index, begin)?.length === length;
-  }
-
-  /** The block has come, or was refused: it is not in flight any more. False if it never was. */
-  settle(index: number, begin: number): boolean {
-    const request = this.#find(index, begin);
-    if (!request) return false;
-    if (!request.released) this.#live--;
-    this.#answerMs = this.#options.clock.now() - request.sentAtMs;
-    this.#answerMsMin = Math.min(this.#answerMsMin, this.#answerMs);
-    return this.#inFlight.delete(keyOf(index, begin));
-  }
-
-  #find(index: number, begin: number): InFlight | undefined {
-    const request = this.#inFlight.get(keyOf(index, begin));
-    return request?.index === index && request.begin === begin ? request : undefined;
-  }
-
-  /** How long it takes to answer a request: the last one, or the one that waits for longer already. */
-  answerMs(nowMs: number): number {
-    for (const { sentAtMs } of this.#inFlight.values()) return Math.max(this.#answerMs, nowMs - sentAtMs);
-    return this.#answerMs;
-  }
-
-  /** The quickest answer to a request so far: the way there and back, as good as; infinite if there was none. */
-  get answerMsMin(): number {
-    return this.#answerMsMin;
-  }
-
-  /** What a block takes while the peer is at work for us, averaged; 0 if it has sent none. */
-  get blockMs(): number {
-    return this.#blockMs;
-  }
-
-  /** Takes note of an asked block's arrival. */
-  noteBlock(bytes: number, nowMs: number): void {
-    const tookMs = Math.min(nowMs - this.lastBlockAtMs, this.#answerMs);
-    // Several at once come in no time: together they took as long as the first of them.
-    this.#blockMs =
-      this.#blockMs === 0 ? Math.max(tookMs, blockMsMin) : this.#blockMs + (tookMs - this.#blockMs) / blockMsShare;
-    this.lastBlockAtMs = nowMs;
-    this.down.add(bytes, nowMs);
   }
 
   /** Takes note of bytes that were not asked for, or not any more; false if there are too many by now. */
@@ -378,7 +285,7 @@ export class Peer {
 
   /** Tells the peer that the block is not needed any more. */
   cancel(block: Block): void {
-    if (!this.settle(block.index, block.begin)) return;
+    if (!this.requests.settle(block.index, block.begin, this.#options.clock.now())) return;
     // It may be on its way already, which is no fault of the peer.
     this.#unaskedBytes -= block.length;
     this.dropArriving(block.index, block.begin);
@@ -388,28 +295,6 @@ export class Peer {
   /** If this very block is arriving, the rest of it is dropped: somebody else has completed it. */
   dropArriving(index: number, begin: number): void {
     if (this.isArriving(index, begin)) this.#decoder.dropArriving();
-  }
-
-  /** Gives up what is in flight since before a time, so that others can be asked; what comes late is still taken. */
-  releaseRequests(sentBeforeMs = Number.POSITIVE_INFINITY): Block[] {
-    const released: Block[] = [];
-    for (const request of this.#inFlight.values()) {
-      if (request.sentAtMs >= sentBeforeMs) break;
-      if (request.released) continue;
-      request.released = true;
-      this.#live--;
-      released.push(request);
-    }
-    return released;
-  }
-
-  /** Whether requests are in flight and nothing has come for too long, as measured by the peer's own rate. */
-  isOverdue(nowMs: number): boolean {
-    if (this.#live === 0) return false;
-    const bytesPerSecond = this.down.bytesPerSecond(nowMs);
-    const expectedMs = bytesPerSecond > 0 ? (4_000 * blockBytes) / bytesPerSecond : requestTimeoutMsMax / 2;
-    const timeoutMs = Math.max(requestTimeoutMsMin, Math.min(requestTimeoutMsMax, expectedMs));
-    return nowMs - this.lastBlockAtMs > timeoutMs;
   }
 
   // --- what it asks of us
@@ -488,9 +373,4 @@ export class Peer {
   #after(delayMs: number, run: () => void): void {
     this.#cancelTimers = [this.#options.clock.after(delayMs, run), ...this.#cancelTimers.slice(0, 3)];
   }
-}
-
-/** One number for a block: pieces have at most 4,096 blocks of 16 KiB. */
-function keyOf(index: number, begin: number): number {
-  return index * 4_096 + begin / blockBytes;
 }

@@ -213,7 +213,7 @@ export class PieceExchange implements FeedTarget {
 
   peerLeft(peer: Peer): void {
     this.#spare.delete(peer);
-    peer.releaseRequests();
+    peer.requests.release();
     this.#picker?.forget(peer);
     if (peer.has) {
       this.#picker?.removePeer(peer.has);
@@ -328,7 +328,7 @@ export class PieceExchange implements FeedTarget {
   }
 
   onReject(peer: Peer, block: Block): void {
-    if (!peer.settle(block.index, block.begin)) return;
+    if (!peer.requests.settle(block.index, block.begin, this.#options.clock.now())) return;
     this.#picker?.release(peer, block.index, block.begin);
     if (!peer.choking) peer.restUntilMs = this.#options.clock.now() + restAfterRejectMs;
   }
@@ -345,7 +345,7 @@ export class PieceExchange implements FeedTarget {
   }
 
   releaseRequests(peer: Peer, sentBeforeMs?: number): void {
-    for (const { index, begin } of peer.releaseRequests(sentBeforeMs)) this.#picker?.release(peer, index, begin);
+    for (const { index, begin } of peer.requests.release(sentBeforeMs)) this.#picker?.release(peer, index, begin);
   }
 
   requestFromAll(): void {
@@ -370,7 +370,7 @@ export class PieceExchange implements FeedTarget {
     const nowMs = this.#options.clock.now();
     if (nowMs < peer.restUntilMs) return;
     this.#demandRequests.askSoon();
-    const depth = peer.requestDepth(nowMs);
+    const depth = peer.requests.depth(nowMs);
     const bound = this.#demand.room(nowMs);
     // What a peer suggests is what it deems rare: that is asked for in any case.
     const isUnbound = peer.suggested.length > 0 && !bound;
@@ -405,8 +405,8 @@ export class PieceExchange implements FeedTarget {
       if (!peer.has || !isFree || isHeldBack(peer, nowMs)) continue;
       const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
       const queuedBlocks = peer.requestsLive;
-      const roomBlocks = peer.requestDepth(nowMs) - queuedBlocks;
-      helpers.push({ requester: peer, has, queuedBlocks, roomBlocks, answerMs: peer.answerMs(nowMs) });
+      const roomBlocks = peer.requests.depth(nowMs) - queuedBlocks;
+      helpers.push({ requester: peer, has, queuedBlocks, roomBlocks, answerMs: peer.requests.answerMs(nowMs) });
     }
     const hedges = this.#hedges.choose<Peer>(nowMs, helpers, (...asked) => picker.hedge(...asked));
     for (const { requester, blocks } of hedges) {
@@ -431,19 +431,20 @@ export class PieceExchange implements FeedTarget {
   /** Where an arriving block's bytes go; undefined if nobody asked for it or it is here already. */
   onBlockStart(peer: Peer, block: Block): Uint8Array | undefined {
     const { index, begin, length } = block;
-    if (!peer.isAsked(index, begin, length) || !this.#picker?.isWanted(peer, index, begin)) return undefined;
+    if (!peer.requests.isAsked(index, begin, length) || !this.#picker?.isWanted(peer, index, begin)) return undefined;
     return this.#buffers.targetFor(peer, block);
   }
 
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void {
     const { index, begin, length } = block;
-    if (!peer.isAsked(index, begin, length)) {
+    if (!peer.requests.isAsked(index, begin, length)) {
       this.#options.onWasted(length);
       if (!peer.noteUnasked(length)) this.#options.strike(peer, "it sends what nobody asked for");
       return;
     }
-    peer.settle(index, begin);
-    peer.noteBlock(length, this.#options.clock.now());
+    const nowMs = this.#options.clock.now();
+    peer.requests.settle(index, begin, nowMs);
+    peer.requests.arrived(length, nowMs);
     this.#options.onProgress(length, "peer");
     if (kept && this.#picker?.isWanted(peer, index, begin)) this.#take(peer, block);
     else {

@@ -580,7 +580,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   #releaseOverdue(nowMs: number): void {
     for (const peer of this.#neighbours.peers) {
-      if (peer.isOverdue(nowMs)) this.#pieces?.onOverdue(peer, nowMs);
+      if (peer.requests.isOverdue(nowMs)) this.#pieces?.onOverdue(peer, nowMs);
       else this.#pieces?.releaseStale(peer, nowMs);
     }
   }

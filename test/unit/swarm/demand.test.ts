@@ -18,9 +18,7 @@ function peerWith(has: Bitfield): Peer {
     choking: false,
     closed: false,
     restUntilMs: 0,
-    requestsLive: 0,
-    blockMs: 10,
-    answerMs: () => 0,
+    requests: { live: 0, blockMs: 10, answerMsMin: 0, answerMs: () => 0 },
   } as unknown as Peer;
 }
 
