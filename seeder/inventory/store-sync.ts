@@ -17,8 +17,8 @@ const intervalMs = 1_000;
 /** Longest between attempts while the store is away. */
 const retryMsMax = 15_000;
 /** Of one change of the store: others wait for it, and SQLite holds up this process meanwhile. */
-const nodesPerSaveMax = 1_000;
-const holdingsPerSaveMax = 5_000;
+export const nodesPerSaveMax = 1_000;
+export const holdingsPerSaveMax = 2_000;
 /** A report is known to other seeders so much later at most, when all goes well: their leases are longer by this. */
 const spreadMs = 3 * intervalMs;
 

@@ -16,7 +16,17 @@ const factColumns = {
   report_interval_ms: "reportIntervalMs",
 } as const;
 
+interface Holding {
+  node_id: string;
+  digest: string;
+  allocated_bytes: number;
+  pinned: number;
+  last_used_at_ms: number | null;
+}
+
 interface Tables {
+  holdings: Holding;
+  holdings_before: Holding;
   nodes: Record<keyof typeof factColumns | "id" | "facts", string>;
 }
 
@@ -45,12 +55,31 @@ export const sharedInventory: Migration = {
     await gatherFacts(database as Kysely<Tables>);
     for (const name of Object.keys(factColumns)) await database.schema.alterTable("nodes").dropColumn(name).execute();
     await database.schema.createIndex("nodes_by_change").on("nodes").column("change").execute();
-    await database.schema
-      .alterTable("holdings")
-      .addColumn("change", "bigint", (column) => column.notNull().defaultTo(0))
-      .execute();
+    await renewHoldings(database as Kysely<Tables>);
   },
 };
+
+/** Without a reference to nodes, which takes longer to check than a holding takes to write. */
+async function renewHoldings(database: Kysely<Tables>): Promise<void> {
+  await database.schema.alterTable("holdings").renameTo("holdings_before").execute();
+  await database.schema
+    .createTable("holdings")
+    .addColumn("node_id", "text", (column) => column.notNull())
+    .addColumn("digest", "text", (column) => column.notNull())
+    .addColumn("allocated_bytes", "bigint", (column) => column.notNull())
+    .addColumn("pinned", "integer", (column) => column.notNull())
+    .addColumn("last_used_at_ms", "bigint")
+    .addColumn("change", "bigint", (column) => column.notNull().defaultTo(0))
+    .addPrimaryKeyConstraint("holdings_key", ["node_id", "digest"])
+    .execute();
+  const columns = ["node_id", "digest", "allocated_bytes", "pinned", "last_used_at_ms"] as const;
+  await database
+    .insertInto("holdings")
+    .columns(columns)
+    .expression(database.selectFrom("holdings_before").select(columns))
+    .execute();
+  await database.schema.dropTable("holdings_before").execute();
+}
 
 async function gatherFacts(database: Kysely<Tables>): Promise<void> {
   for (const row of await database.selectFrom("nodes").selectAll().execute()) {
