@@ -6,6 +6,7 @@ import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { openPage, startBrowser } from "../fixtures/browser.ts";
 import { makeTemporaryDirectory } from "../fixtures/temporary-directory.ts";
 
 const run = promisify(execFile);
@@ -82,6 +83,17 @@ test("a seeder and an agent start from it, an image goes through, and SIGTERM en
   expect(published.stdout).toMatch(/^sha256 {2}[0-9a-f]{64}\nmagnet {2}magnet:\?xt=urn:btih:[0-9a-f]{40}/);
   const fetched = await run(bootswarm, ["fetch", "packed"], { env });
   expect(await readFile(fetched.stdout.trim())).toEqual(bytes);
+
+  // The dashboard comes from the package too, compiled: it shows the node and the image.
+  const browser = await startBrowser();
+  try {
+    const { page, faults } = await openPage(browser, seeder.url);
+    await page.locator("#figure-nodes", { hasText: "1 up" }).waitFor();
+    await page.locator('.map-name[data-cached="1"]', { hasText: "packed" }).waitFor();
+    expect(faults).toEqual([]);
+  } finally {
+    await browser.close();
+  }
 
   // The launcher may be a parent of the daemon; both must be gone, and the status must be the daemon's.
   expect(await stop(agent.child)).toBe(0);
