@@ -126,6 +126,10 @@ async function startDaemons(story: Story): Promise<Cast> {
     ),
   );
   for (const daemon of [seeder, ...nodes]) say(story, `  ${daemon.name.padEnd(7)} ${story.style.dim(daemon.url)}`);
+  say(
+    story,
+    `  ${"watch".padEnd(7)} ${story.style.dim(`${seeder.url}/ in a browser: the dashboard, while this lasts`)}`,
+  );
   say(story, `  up in ${formatSeconds((now() - startMs) / 1000)}`);
   return { seeder: seederAt(addressOf("seeder", seeder)), nodes };
 }
