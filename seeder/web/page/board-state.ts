@@ -18,6 +18,9 @@ export interface BoardNode {
   readonly id: string;
   readonly name: string;
   readonly zone: string;
+  /** Compares as name and zone do, numbers in them as numbers. */
+  readonly nameKey: string;
+  readonly zoneKey: string;
   readonly lost: boolean;
   /** When it last reported; kept current only while it is lost. */
   readonly reportedAtMs: number;
@@ -161,6 +164,8 @@ function nodeFrom(node: BoardNodeJson, before: BoardNode | undefined): BoardNode
     id,
     name: name || id,
     zone,
+    nameKey: sortKey(name || id),
+    zoneKey: sortKey(zone),
     lost: node.state === "NODE_STATE_LOST",
     reportedAtMs: reportedAt === undefined ? 0 : Date.parse(reportedAt),
     cells: cells === undefined ? (known?.cells ?? new Uint8Array(0)) : bytesFrom(cells),
@@ -168,6 +173,11 @@ function nodeFrom(node: BoardNodeJson, before: BoardNode | undefined): BoardNode
     active: known?.active ?? 0,
     waiting: known?.waiting ?? 0,
   };
+}
+
+/** "node-2" before "node-10": thousands of nodes are put in order each second, too many for a collator. */
+export function sortKey(name: string): string {
+  return name.toLowerCase().replace(/\d+/g, (digits) => digits.padStart(12, "0"));
 }
 
 function imageFrom(image: BoardImageJson): BoardImage {

@@ -44,9 +44,8 @@ export function mapContent(board: Board, choice: MapChoice): MapContent {
   const isOfNode = (word: string) => allNodes.some((node) => nodeMatches(node, word));
   const nodeWords = words.filter(isOfNode);
   const imageWords = words.filter((word) => !isOfNode(word));
-  const nodes = allNodes
-    .filter((node) => nodeWords.every((word) => nodeMatches(node, word)))
-    .sort(nodeOrders[choice.nodeOrder]);
+  const matching = allNodes.filter((node) => nodeWords.every((word) => nodeMatches(node, word)));
+  const nodes = inOrder(matching, choice.nodeOrder);
   const rows = allImages
     .filter((image) => imageWords.every((word) => imageMatches(image, word)))
     .map((image) => rowOf(image, nodes))
@@ -73,19 +72,27 @@ function rowOf(image: BoardImage, nodes: readonly BoardNode[]): MapRow {
   return { image, cached, fetching };
 }
 
-/** "node-2" before "node-10". */
 const compareNames = new Intl.Collator("en", { numeric: true }).compare;
 
-const byName = (a: BoardNode, b: BoardNode) => compareNames(a.name, b.name);
-const byZone = (a: BoardNode, b: BoardNode) => compareNames(a.zone, b.zone) || byName(a, b);
+const compareKeys = (a: string, b: string) => (a < b ? -1 : a > b ? 1 : 0);
+const byName = (a: BoardNode, b: BoardNode) => compareKeys(a.nameKey, b.nameKey);
+const byZone = (a: BoardNode, b: BoardNode) => compareKeys(a.zoneKey, b.zoneKey) || byName(a, b);
 const heldBy = ({ cells }: BoardNode) => cells.reduce((count, cell) => (cell === cachedCell ? count + 1 : count), 0);
 
-const nodeOrders: Record<NodeOrder, (a: BoardNode, b: BoardNode) => number> = {
-  zone: byZone,
-  name: byName,
-  busy: (a, b) => b.bytesPerSecond - a.bytesPerSecond || b.active - a.active || byZone(a, b),
-  empty: (a, b) => heldBy(a) - heldBy(b) || byZone(a, b),
-};
+function inOrder(nodes: BoardNode[], order: NodeOrder): BoardNode[] {
+  switch (order) {
+    case "zone":
+      return nodes.sort(byZone);
+    case "name":
+      return nodes.sort(byName);
+    case "busy":
+      return nodes.sort((a, b) => b.bytesPerSecond - a.bytesPerSecond || b.active - a.active || byZone(a, b));
+    case "empty": {
+      const held = new Map(nodes.map((node) => [node, heldBy(node)]));
+      return nodes.sort((a, b) => held.get(a)! - held.get(b)! || byZone(a, b));
+    }
+  }
+}
 
 const byImageName = (a: MapRow, b: MapRow) => compareNames(a.image.name, b.image.name);
 

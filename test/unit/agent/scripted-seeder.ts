@@ -34,6 +34,8 @@ export interface ScriptedSeeder {
   url: string;
   /** Offsets of the requests for bytes, in order. */
   offsets: number[];
+  /** How many pieces had failed their hash, as the last report said. */
+  readonly verifyFailuresTold: number;
   close(): Promise<void>;
 }
 
@@ -46,6 +48,7 @@ export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).
  */
 export async function startScriptedSeeder(images: ScriptedImage[], port = 0): Promise<ScriptedSeeder> {
   const offsets: number[] = [];
+  let verifyFailuresTold = 0;
   const messages = images.map((image) => ({
     image,
     message: {
@@ -70,7 +73,12 @@ export async function startScriptedSeeder(images: ScriptedImage[], port = 0): Pr
           return { image: found.message };
         },
       });
-      router.service(InventoryService, { report: () => ({}) });
+      router.service(InventoryService, {
+        report: ({ pieceVerifyFailures }) => {
+          verifyFailuresTold = Number(pieceVerifyFailures);
+          return {};
+        },
+      });
     },
     http: (request, response) => {
       const torrent = messages.find(({ message }) => request.url === `/images/${message.digest}.torrent`)?.image
@@ -96,7 +104,14 @@ export async function startScriptedSeeder(images: ScriptedImage[], port = 0): Pr
     closed = true;
   };
   onTestFinished(close);
-  return { url: listener.url, offsets, close };
+  return {
+    url: listener.url,
+    offsets,
+    get verifyFailuresTold() {
+      return verifyFailuresTold;
+    },
+    close,
+  };
 }
 
 /** Writes the head of an honest answer for the rest of `bytes` from `offset`. */

@@ -1,10 +1,26 @@
 import { expect, test } from "vitest";
-import { type Board, type BoardImage, type BoardNode, emptyBoard } from "../../../seeder/web/page/board-state.ts";
+import {
+  type Board,
+  type BoardImage,
+  type BoardNode,
+  emptyBoard,
+  sortKey,
+} from "../../../seeder/web/page/board-state.ts";
 import { movedCursor } from "../../../seeder/web/page/map-cursor.ts";
 import { mapContent, mapScale, nodeAtX, nodesBetween, xOfNode } from "../../../seeder/web/page/map-layout.ts";
 
 const node = (index: number, name: string, zone: string, cells: number[], fields: Partial<BoardNode> = {}) => ({
-  ...{ index, id: name, name, zone, lost: false, reportedAtMs: 0, cells: Uint8Array.from(cells) },
+  ...{
+    index,
+    id: name,
+    name,
+    zone,
+    nameKey: sortKey(name),
+    zoneKey: sortKey(zone),
+    lost: false,
+    reportedAtMs: 0,
+    cells: Uint8Array.from(cells),
+  },
   ...{ bytesPerSecond: 0, active: 0, waiting: 0, ...fields },
 });
 const image = (index: number, name: string): BoardImage => ({
