@@ -15,6 +15,7 @@ interface Found {
   kind: ConcernKind;
   nodes: number[];
   nodesCount: number;
+  lastNode: number;
   image: number | undefined;
   sinceMs: number;
   text: string;
@@ -30,7 +31,7 @@ const order = [
   ConcernKind.DISK_FULL,
 ];
 
-/** Gathers what is the same on many nodes: lost nodes by zone, fetches by image. */
+/** Gathers what is the same on many nodes: lost nodes by zone, paused fetches by image. */
 export function concernsOf(
   rows: Iterable<NodeRow>,
   columns: ImageColumns,
@@ -43,13 +44,20 @@ export function concernsOf(
   const note = (key: string, kind: ConcernKind, row: NodeRow, sinceMs: number, text: string, image?: number) => {
     const known = found.get(`${kind} ${key}`);
     if (!known) {
-      found.set(`${kind} ${key}`, { kind, nodes: [row.index], nodesCount: 1, image, sinceMs, text });
+      found.set(`${kind} ${key}`, {
+        ...{ kind, nodes: [row.index], nodesCount: 1, lastNode: row.index },
+        ...{ image, sinceMs, text },
+      });
       return;
     }
-    known.nodesCount++;
+    if (known.image !== image) known.image = undefined;
     // What was said of the first stands for all, but for sums.
     if (kind === ConcernKind.VERIFY_FAILURES) known.text = text;
     known.sinceMs = Math.min(known.sinceMs, sinceMs);
+    // Rows are looked at one after the other.
+    if (known.lastNode === row.index) return;
+    known.lastNode = row.index;
+    known.nodesCount++;
     if (known.nodes.length < nodesPerConcernMax) known.nodes.push(row.index);
   };
   for (const row of rows) {
@@ -64,7 +72,8 @@ export function concernsOf(
       if (fetch.state === FetchState.PAUSED) {
         note(fetch.digest, ConcernKind.FETCH_PAUSED, row, flow.movedAtMs, fetch.error, image);
       } else if (isStalled(flow, nowMs, stalledAfterMs)) {
-        note(fetch.digest, ConcernKind.FETCH_STALLED, row, flow.movedAtMs, fetch.activity, image);
+        // One node with several that do not move is one thing, not several.
+        note("", ConcernKind.FETCH_STALLED, row, flow.movedAtMs, fetch.activity, image);
       }
     }
     if (row.diskFullSinceMs !== undefined) note("", ConcernKind.DISK_FULL, row, row.diskFullSinceMs, "");
@@ -87,6 +96,6 @@ export function concernsOf(
   return { listed, leftOut: Math.max(0, all.length - concernsListedMax) };
 }
 
-function messageOfConcern({ image, sinceMs, ...rest }: Found): ConcernMessage {
+function messageOfConcern({ image, sinceMs, lastNode: _, ...rest }: Found): ConcernMessage {
   return { ...rest, ...(image === undefined ? {} : { image }), since: timestampFromMs(Math.round(sinceMs)) };
 }

@@ -33,7 +33,7 @@ async function picture(
 ): Promise<void> {
   await using scene = await openScene(options);
   await scene.work(options.seconds);
-  const page = await browser.newPage({ viewport: { width: 1280, height: 960 }, colorScheme });
+  const page = await browser.newPage({ viewport: { width: 1280, height: 860 }, colorScheme });
   await page.goto(scene.url);
   await page.locator(".map-name").first().waitFor();
   await scene.work(2);

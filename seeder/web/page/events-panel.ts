@@ -7,7 +7,7 @@ import { timeFrom } from "./json-values.ts";
 import { imageLink, nodeLink } from "./links.ts";
 import { clockTime, eventWords, grouped, isBad } from "./words.ts";
 
-const eventsShownMax = 40;
+const eventsShownMax = 25;
 const eventsShownAllMax = 500;
 
 export function eventsPanel(state: AppState, actions: Actions): TemplateResult {

@@ -24,7 +24,7 @@ export function concernTitle({ kind, nodesCount = 0, text = "" }: ConcernJson): 
     case "CONCERN_KIND_FETCH_PAUSED":
       return `Fetch paused on ${nodes}`;
     case "CONCERN_KIND_FETCH_STALLED":
-      return `Fetch does not move on ${nodes}`;
+      return `Fetches do not move on ${nodes}`;
     case "CONCERN_KIND_VERIFY_FAILURES":
       return `${text} failed the check on ${nodes}`;
     case "CONCERN_KIND_DISK_FULL":

@@ -155,6 +155,18 @@ test("a fetch for which nothing arrives is a concern, and one that moves again i
   expect([moving.lists?.concerns, moving.concerns]).toEqual([true, []]);
 });
 
+test("a node with several fetches that do not move is one concern", () => {
+  const board = boardOf("a", "b");
+  const stuck = { bytesPerSecond: 0n, etaSeconds: undefined };
+  for (const atMs of [second, 20 * second]) {
+    const busy = node("n1", atMs, { fetches: [fetch("a", stuck), fetch("b", stuck)] });
+    board.update([busy, node("n2", atMs, { fetches: [fetch("b", stuck)] })], seeder, atMs);
+  }
+  const { concerns } = whole(board);
+  expect(concerns).toMatchObject([{ kind: ConcernKind.FETCH_STALLED, nodes: [0, 1], nodesCount: 2 }]);
+  expect(concerns[0]?.image).toBeUndefined();
+});
+
 test("the image that is ready last comes first, with the node that keeps it waiting", () => {
   const board = boardOf("a", "b");
   board.update(

@@ -71,7 +71,7 @@ test("concerns and events are said in words, one and many", () => {
   expect(concernTitle({ kind: "CONCERN_KIND_NODE_LOST", nodesCount: 2, text: "rack-1" })).toBe(
     "2 nodes lost in rack-1",
   );
-  expect(concernTitle({ kind: "CONCERN_KIND_FETCH_STALLED", nodesCount: 1 })).toBe("Fetch does not move on 1 node");
+  expect(concernTitle({ kind: "CONCERN_KIND_FETCH_STALLED", nodesCount: 1 })).toBe("Fetches do not move on 1 node");
   expect(eventWords({ kind: "BOARD_EVENT_KIND_READY", count: 1_235 })).toEqual({
     ...{ before: "", between: " ready on ", after: " and 1,234 more" },
   });
