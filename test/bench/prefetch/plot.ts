@@ -48,14 +48,16 @@ const measures = [
 export function prefetchPlot({ setting, runs }: PrefetchReport): string {
   const { nodes, images, launches, launchesPerRelease, cacheShare, halfLifeHours, seeds } = setting;
   const text =
-    `${nodes} nodes with room for ${cacheShare * 100} % of ${images} images' bytes each, ${launches.toLocaleString("en")} launches, one image\n` +
-    `superseded every ${launchesPerRelease}; half-life of popularity ${halfLifeHours} h; mean of ${seeds} seeds. Left from 0 to 100 %, right on its own scale.`;
+    `${nodes} nodes, each with room for ${cacheShare * 100} % of ${images} images' bytes; ${launches.toLocaleString("en")} launches, one image superseded every ${launchesPerRelease};\n` +
+    `half-life of popularity ${halfLifeHours} h; mean of ${seeds} seeds; on the right a logarithmic scale`;
+  // Its marks are the lines as they are drawn.
+  const { icon: _icon, ...legend } = legendOf(2);
   const option = {
     title: [
       titleOf("Hit rate with and without prefetching", text),
       ...measures.map(({ title, left }) => gridTitle(title, { left, top: topPx })),
     ],
-    legend: { ...legendOf(2), top: 72, itemWidth: 34, data: cases.map(({ name }) => name) },
+    legend: { ...legend, top: 72, itemWidth: 34, data: cases.map(({ name }) => name) },
     grid: measures.map(({ left }) => ({ left, ...chart })),
     xAxis: measures.map((_, gridIndex) => ({
       ...{ gridIndex, type: "value", min: 0.7, max: 1.2, interval: 0.1, ...axisOf("Zipf's exponent", 34) },

@@ -126,6 +126,27 @@ test("place says where an image's next machine had best be started, and why", as
   });
 });
 
+test("prefetch brings images ahead of need, and says how far that is", async () => {
+  const nowhere = await bootswarm("prefetch", "debian-12");
+  expect(nowhere).toMatchObject({ status: 2, stderr: expect.stringContaining("--nodes A,B, --zone ZONE, --count") });
+  const brought = await bootswarm("prefetch", "debian-12", "--zone", "rack-7", "--wait");
+  expect(brought).toMatchObject({ status: 0, stderr: expect.stringContaining("debian-12: 1 of 1 nodes have it") });
+  const id = brought.stdout.trim();
+  expect((await bootswarm("prefetches")).stdout).toMatch(
+    new RegExp(`^ID .*\\n${id} +debian-12 +done +1/1 +0 +all of rack-7`),
+  );
+  expect((await bootswarm("prefetches", id)).stdout).toMatch(/Nodes\nNODE.*\nnode-a +rack-7 +ready +100 %/);
+  const over = await bootswarm("prefetches", id, "--cancel");
+  expect(over).toMatchObject({ status: 1, stderr: expect.stringContaining("has ended: done") });
+});
+
+test("popularity and plan say what is launched, and what would be brought where", async () => {
+  expect((await bootswarm("popularity")).stdout).toMatch(/^IMAGE +LAUNCHES +A DAY.*\ndebian-12 +\d/);
+  const { mode, halfLifeMs } = JSON.parse((await bootswarm("plan", "--json")).stdout);
+  expect([mode, halfLifeMs]).toEqual(["PLAN_MODE_ADVISE", "259200000"]);
+  expect((await bootswarm("plan")).stderr).toContain("prefetch.mode: advise");
+});
+
 test("--json prints the API's own JSON", async () => {
   const { images } = JSON.parse((await bootswarm("images", "--json")).stdout);
   expect(images).toMatchObject([{ digest, names: ["debian-12"], sizeBytes: String(bytes.length) }]);
