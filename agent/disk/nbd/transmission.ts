@@ -21,11 +21,10 @@ import {
   extentsMax,
   queuedRequestsMax,
   quickBytesMax,
-  requestBytesMax,
-  unfragmentedBytesMax,
   unsentBytesMax,
   waitingBytesMax,
 } from "./limits.ts";
+import { objectionTo } from "./objection.ts";
 import { command, commandFlag, dataChunkHeadBytes, nbdError, simpleReplyBytes } from "./protocol.ts";
 import type { ReplyBuffers } from "./reply-buffers.ts";
 import {
@@ -151,45 +150,12 @@ export class Transmission {
 
   /** Begins a request; false if there is no memory for it now. */
   #begin(request: NbdRequest): boolean {
-    const error = this.#parted ? undefined : this.#objection(request);
+    const error = this.#parted ? undefined : objectionTo(request, this.#export.disk.sizeBytes, this.#agreed);
     if (error) return this.#answer(request, error.code, error.message);
     if (request.type === command.read) return this.#beginRead(request);
     if (request.type === command.blockStatus) return this.#tellStatus(request);
     // FLUSH and CACHE: nothing is ever written, and reads are what they cost.
     return this.#answer(request, nbdError.none, "");
-  }
-
-  /** Why a request is refused, if it is. */
-  #objection({ type, flags, offset, length }: NbdRequest): { code: number; message: string } | undefined {
-    const invalid = (message: string) => ({ code: nbdError.invalid, message });
-    switch (type) {
-      case command.write:
-      case command.trim:
-      case command.writeZeroes:
-        return { code: nbdError.perm, message: "the export is read-only" };
-      case command.flush:
-        // The document has offset and length as zero, and some clients have sent others.
-        return (flags & ~commandFlag.fua) === 0 ? undefined : invalid("unknown flags of a flush");
-      case command.read:
-      case command.cache:
-      case command.blockStatus:
-        break;
-      default:
-        return invalid(`unknown command ${type}`);
-    }
-    // FUA means nothing to commands that do not write; the document has servers accept it.
-    const own = type === command.read ? commandFlag.df : type === command.blockStatus ? commandFlag.reqOne : 0;
-    if ((flags & ~(commandFlag.fua | own)) !== 0) return invalid("flags that do not go with the command");
-    if (length === 0 && type !== command.cache) return invalid("a length of zero");
-    if (offset + length > this.#export.disk.sizeBytes) return invalid("beyond the end of the disk");
-    if (type === command.blockStatus)
-      return this.#agreed.allocation ? undefined : invalid("no metadata context is set");
-    if (type !== command.read) return undefined;
-    if (length > requestBytesMax) return invalid(`a read of more than ${requestBytesMax} bytes`);
-    if ((flags & commandFlag.df) === 0) return undefined;
-    if (!this.#agreed.structuredReplies) return invalid("DF without structured replies");
-    const fits = length <= unfragmentedBytesMax;
-    return fits ? undefined : { code: nbdError.overflow, message: "too long to be sent in one piece" };
   }
 
   #beginRead(request: NbdRequest): boolean {
