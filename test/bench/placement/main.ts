@@ -31,7 +31,7 @@ const nodes = Number(values.nodes);
 const imagesEach = Number(values.images);
 /** Different images that there are: each is on a tenth of the nodes. */
 const imagesAll = imagesEach * 10;
-const warmUpCalls = 50;
+const warmUpCalls = 30;
 /** Reports sent at once while the inventory is filled. */
 const reportersMax = 8;
 
@@ -63,7 +63,9 @@ try {
   const runs = [];
   for (const [request, message] of Object.entries(requests)) {
     for (const [protocol, transport] of [["gRPC", grpc] as const, ["JSON", json] as const]) {
-      runs.push({ request, protocol, ...(await measure(transport, message)) });
+      const run = { request, protocol, ...(await measure(transport, message)) };
+      console.log(JSON.stringify(run));
+      runs.push(run);
     }
   }
   console.table(runs);
