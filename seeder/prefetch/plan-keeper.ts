@@ -7,7 +7,7 @@ import { type PlanImage, type PlanNode, planZone, type Standing, type ZonePlan }
 import type { Popularity } from "./popularity.ts";
 
 /** Images looked at in one go: between them others have their turn. */
-const imagesPerTurn = 50;
+const imagesPerTurn = 10;
 
 /** An image of the catalog that may be launched. */
 export interface LaunchableImage {
@@ -122,9 +122,12 @@ export class PlanKeeper {
     const zones = this.#nodesByZone();
     this.#dropDone();
     this.#adopt();
-    this.#plans = [...zones]
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([zone, nodes]) => this.#planZone(zone, nodes, byZone.get(zone) ?? []));
+    const plans: KeptPlan[] = [];
+    for (const [zone, nodes] of [...zones].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      await othersTurn();
+      plans.push(this.#planZone(zone, nodes, byZone.get(zone) ?? []));
+    }
+    this.#plans = plans;
     // Of zones that have no nodes any more.
     for (const [nodeId, { zone }] of this.#assigned) if (!zones.has(zone)) this.#assigned.delete(nodeId);
     this.#plannedAtMs = nowMs();
@@ -175,7 +178,7 @@ export class PlanKeeper {
     for (const { digest, sizeBytes } of images) {
       const launched = [...byZone].filter(([zone]) => popularity.score(zone, digest, atMs) > 0);
       if (launched.length === 0) continue;
-      if (++looked % imagesPerTurn === 0) await new Promise((resolve) => setImmediate(resolve));
+      if (++looked % imagesPerTurn === 0) await othersTurn();
       const counts = inventory.partCountsByZone(digest, atMs);
       for (const [zone, planned] of launched) {
         const { holding: copies, fetching: copiesComing } = counts.get(zone) ?? { holding: 0, fetching: 0 };
@@ -228,6 +231,11 @@ export class PlanKeeper {
       }
     }
   }
+}
+
+/** Reports and requests that have come meanwhile go first. */
+function othersTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Fetches that share a zone's bytes per second, each with enough to get on. */
