@@ -34,6 +34,7 @@ export interface GeneratorCounts {
 const tellEveryMs = 200;
 const latenciesMax = 20_000;
 
+const log = createLog({ level: "silent", name: "node" });
 let counts: GeneratorCounts = emptyCounts(0);
 let settled = new Set<number>();
 
@@ -99,7 +100,7 @@ function run(node: SimulatedNode, index: number, url: string, intervalMs: number
     onResult: () => {},
     clock: systemClock,
     random: Math.random,
-    log: createLog({ level: "silent", name: "node" }),
+    log,
   });
   void reporter.run(new AbortController().signal);
 }
