@@ -70,8 +70,7 @@ export class OperatorPrefetches {
   /** @throws Problem "not-found". */
   get(id: string): OperatorPrefetch {
     const prefetch = this.#prefetches.get(id);
-    if (!prefetch)
-      throw new Problem("not-found", `there is no prefetch "${id}"; \`bootswarm prefetch list\` lists them`);
+    if (!prefetch) throw new Problem("not-found", `there is no prefetch "${id}"; \`bootswarm prefetches\` lists them`);
     return prefetch;
   }
 
