@@ -8,7 +8,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { openScene, type SceneOptions } from "./scene.ts";
 
 const docs = join(import.meta.dirname, "../../docs");
-const small: SceneOptions = { nodes: 60, zones: 4, images: 14, seconds: 100 };
+const small: SceneOptions = { nodes: 60, zones: 4, images: 14, seconds: 70 };
 const large: SceneOptions = { nodes: 2_000, zones: 20, images: 60, seconds: 20 };
 /** What passes for a working second between one picture and the next. */
 const settleMs = 1_500;
