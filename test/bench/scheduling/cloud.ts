@@ -30,6 +30,7 @@ export interface Cloud extends AsyncDisposable {
   images: BenchImage[];
   /** The seeder's API. */
   seeder: Transport;
+  seederPid: number;
   seederPayload(): Promise<SeederPayload>;
 }
 
@@ -66,6 +67,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       agents: new Map(daemons.agents.map((agent) => [agent.host.name, agent])),
       images,
       seeder: relay.transport,
+      seederPid: daemons.seeder.pid,
       seederPayload: () => seederPayload({ ...lasting, signal: AbortSignal.timeout(startTimeoutMs) }),
       [Symbol.asyncDispose]: () => running.disposeAsync(),
     };
@@ -73,6 +75,16 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     await started.disposeAsync();
     throw error;
   }
+}
+
+/** Makes the caches as empty as those of a new cloud. Its agents' code and their places in the DHT stay. */
+export async function emptyCaches({ agents }: Cloud): Promise<void> {
+  await Promise.all(
+    [...agents.values()].map(async ({ service }) => {
+      const { images } = await service.listImages({});
+      for (const { digest } of images) await service.removeImage({ image: digest, force: true });
+    }),
+  );
 }
 
 async function warm(agent: LabAgent, image: string, signal: AbortSignal): Promise<void> {

@@ -1,12 +1,12 @@
 /** npm run bench:scheduling: how long VMs wait for their images, by the way of images and the choice of hosts. See options.ts. */
 import { mkdirSync } from "node:fs";
 import { setPriority } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import type { BenchImage } from "../swarm/contender.ts";
 import { makeImage } from "../swarm/images.ts";
 import { Lab } from "../swarm/lab.ts";
 import { makeLabDirectory } from "../swarm/lab-directory.ts";
-import { type Cloud, startCloud } from "./cloud.ts";
+import { type Cloud, emptyCaches, startCloud } from "./cloud.ts";
 import { type BenchOptions, optionsFrom, usage } from "./options.ts";
 import { printSummaries } from "./print.ts";
 import { reportOf, writeReport } from "./report.ts";
@@ -43,6 +43,8 @@ interface Bench {
   images: BenchImage[];
   warmUp: BenchImage;
   directory: string;
+  /** Clouds that stand ready for the next trace, by scenario: where each has a lab of its own. */
+  standing: Map<string, Cloud>;
 }
 
 async function bench(options: BenchOptions): Promise<void> {
@@ -60,10 +62,11 @@ async function bench(options: BenchOptions): Promise<void> {
     images.push(await makeImage(directory, `image-${number}`, options.imageBytes));
   }
   const warmUp = await makeImage(directory, "warm-up", warmUpBytes);
+  const standing = new Map<string, Cloud>();
   const results: RunResult[] = [];
   for (let seed = options.firstSeed; seed < options.firstSeed + options.seeds; seed++) {
     for (const vmsPerHour of options.rates) {
-      await runAll({ options, labs, images, warmUp, directory }, vmsPerHour, seed, (some) => {
+      await runAll({ options, labs, images, warmUp, directory, standing }, vmsPerHour, seed, (some) => {
         results.push(...some);
         // Each time: what fails later must not take what was measured with it.
         if (options.out !== undefined) writeReport(options.out, reportOf(options, results));
@@ -97,22 +100,35 @@ async function runAll(bench: Bench, vmsPerHour: number, seed: number, onResults:
 
 async function runSome(bench: Bench, scenarios: Scenario[], vmsPerHour: number, seed: number): Promise<RunResult[]> {
   const { options, labs } = bench;
-  await using clouds = new AsyncDisposableStack();
-  const started: Cloud[] = [];
+  await using passing = new AsyncDisposableStack();
+  const clouds: Cloud[] = [];
   // One after the other: two dozen processes that start are work enough for a few cores.
   for (const [index, scenario] of scenarios.entries()) {
-    started.push(clouds.use(await startCloud(cloudOptions(bench, labs[index]!, scenario, `${vmsPerHour}-${seed}`))));
+    clouds.push(await cloudFor(bench, scenario, labs[index]!, passing));
   }
   const trace = traceOf({ ...options, vmsPerHour }, seed);
   const { timeScale, vmsPerHostMax } = options;
   const played = { trace, timeScale, vmsPerHour, seed, vmsPerHostMax, patienceSeconds: patienceSecondsOf(options) };
-  return await Promise.all(started.map((cloud) => run({ cloud, ...played })));
+  return await Promise.all(clouds.map((cloud) => run({ cloud, ...played })));
 }
 
-function cloudOptions({ options, directory, ...rest }: Bench, lab: Lab, scenario: Scenario, name: string) {
+/** A cloud with empty caches. One that has a lab for itself is used again, unless its seeder remembers what was popular. */
+async function cloudFor(bench: Bench, scenario: Scenario, lab: Lab, passing: AsyncDisposableStack): Promise<Cloud> {
+  const { options, labs, standing } = bench;
+  const used = standing.get(scenario.key);
+  if (used) {
+    await emptyCaches(used);
+    return used;
+  }
+  const cloud = await startCloud(cloudOptions(bench, lab, scenario));
+  if (labs.length < options.scenarios.length || scenario.prefetches) passing.use(cloud);
+  else standing.set(scenario.key, cloud);
+  return cloud;
+}
+
+function cloudOptions({ options, directory, images, warmUp }: Bench, lab: Lab, scenario: Scenario) {
   const { cacheImages, imageBytes, timeScale } = options;
-  const logDirectory = options.logDirectory && join(options.logDirectory, name);
-  if (logDirectory) mkdirSync(logDirectory, { recursive: true });
+  const { logDirectory, seederSettings } = options;
   const limited = [`cache.quotaBytes=${cacheImages * imageBytes}`, "cache.whenFull=wait"];
   const intervalMs = Math.max(Math.round(reportIntervalMs.usual / timeScale), reportIntervalMs.least);
   const agentSettings = [
@@ -120,7 +136,7 @@ function cloudOptions({ options, directory, ...rest }: Bench, lab: Lab, scenario
     ...(cacheImages > 0 ? limited : []),
     ...options.agentSettings,
   ];
-  return { ...rest, lab, scenario, agentSettings, seederSettings: options.seederSettings, directory, logDirectory };
+  return { lab, scenario, images, warmUp, agentSettings, seederSettings, directory, logDirectory };
 }
 
 /** Plain HTTP of every image to every node, three times over. */

@@ -15,8 +15,8 @@ import type { Scenario } from "./scenarios.ts";
 import { traceOf } from "./trace.ts";
 
 /** What links and processors would tell: there are none. */
-const notModelled = { seederImagesSent: 0, machineIdlePercent: 100, latestSeconds: 0 };
-const notShown = ["seeder sent / image", "idle %"];
+const notModelled = { seederImagesSent: 0, machineOwnPercent: 0, machineIdlePercent: 100, latestSeconds: 0 };
+const notShown = ["seeder sent / image", "own CPU %", "idle %"];
 
 // The paper's own images and links, where the command line says nothing else.
 const options = optionsFrom(["--image-mb", "5000", "--link-mbit", "1000", "--seeds", "200", ...process.argv.slice(2)]);

@@ -22,7 +22,7 @@ travel and how hosts are chosen. The same traces for all.
                       '{"spreadMultiplier":4}'; may be repeated. Fields are those of WeighOptions
   --rates LIST        VMs an hour (80,100)
   --hours N           how long each trace lasts, of the paper's hours (1)
-  --seeds N           traces of each rate (3)
+  --seeds N           traces of each rate (2)
   --first-seed N      (1)
   --burst N           VMs of one image that are asked for at the same moment, bursts being as much rarer (1)
   --images N          (4)
@@ -32,7 +32,7 @@ travel and how hosts are chosen. The same traces for all.
   --vms-per-host N    VMs for which a host has room (8)
   --life-minutes N    mean of how long VMs live, exponentially, of the paper's minutes; 0: to the end of the trace (0)
   --cache-images N    images for which a node's cache has room; 0: all (0)
-  --side-by-side N    scenarios that run at the same time, each in a lab of its own (3)
+  --side-by-side N    scenarios that run at the same time, each in a lab of its own (6)
   --set KEY=VALUE     a setting for every agent; may be repeated
   --seeder-set KEY=VALUE  the same for the seeder
   --nice N            priority of everything that is run, as of nice(1) (0)
@@ -63,7 +63,7 @@ export function optionsFrom(args: string[]) {
       "vms-per-host": { type: "string", default: "8" },
       "life-minutes": { type: "string", default: "0" },
       "cache-images": { type: "string", default: "0" },
-      "side-by-side": { type: "string", default: "3" },
+      "side-by-side": { type: "string", default: "6" },
       set: { type: "string", multiple: true, default: [] },
       "seeder-set": { type: "string", multiple: true, default: [] },
       nice: { type: "string", default: "0" },
@@ -85,7 +85,7 @@ export function optionsFrom(args: string[]) {
     scenarios: [...chosenFrom(values.scenarios, scale, tried.length > 0), ...tried],
     rates: values.rates.split(",").map((text) => positive("rates", text)),
     hours: scaled("hours", "1"),
-    seeds: whole("seeds", scaled("seeds", "3")),
+    seeds: whole("seeds", scaled("seeds", "2")),
     firstSeed: whole("first-seed", Number(values["first-seed"])),
     burst: whole("burst", positive("burst", values.burst)),
     images: whole("images", positive("images", values.images)),

@@ -17,6 +17,7 @@ const columns: [head: string, cell: (summary: Summary) => string][] = [
   ["copies at the end", (each) => each.copiesAtEnd.toFixed(0)],
   ["hosts used", (each) => each.hostsUsed.toFixed(0)],
   ["VMs on one host", (each) => String(each.vmsOnOneHost)],
+  ["own CPU %", (each) => each.machineOwnPercent.toFixed(0)],
   ["idle %", (each) => each.machineIdlePercent.toFixed(0)],
 ];
 

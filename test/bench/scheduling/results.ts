@@ -28,7 +28,9 @@ export interface RunResult {
   seederImagesSent: number;
   /** Images that are on nodes when all is over, prefetched ones included. */
   copiesAtEnd: number;
-  /** Of the machine's CPU time while the trace ran, with whatever ran side by side. */
+  /** What the scenario's daemons took of the machine's CPU time while the trace ran. */
+  machineOwnPercent: number;
+  /** What nobody took of it, with whatever ran side by side. */
   machineIdlePercent: number;
   /** Greatest delay with which a VM was asked for, against the trace. */
   latestSeconds: number;
@@ -55,6 +57,7 @@ export interface Summary {
   /** Hosts that VMs were started on, and the most that were on one. */
   hostsUsed: number;
   vmsOnOneHost: number;
+  machineOwnPercent: number;
   machineIdlePercent: number;
 }
 
@@ -88,6 +91,7 @@ export function summaryOf(runs: readonly RunResult[]): Summary {
     copiesAtEnd: mean(runs.map((run) => run.copiesAtEnd)),
     hostsUsed: mean(perHost.map((counts) => counts.length)),
     vmsOnOneHost: Math.max(...perHost.flat()),
+    machineOwnPercent: mean(runs.map((run) => run.machineOwnPercent)),
     machineIdlePercent: mean(runs.map((run) => run.machineIdlePercent)),
   };
 }

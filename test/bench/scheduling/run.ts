@@ -1,6 +1,7 @@
 /** Runs a trace through a cloud: VMs come when the trace says, each is placed, and waits for its image. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Random } from "../../sim/random.ts";
+import { usageOf } from "../process-usage.ts";
 import { cpuBetween, machineTicks } from "../swarm/machine-load.ts";
 import type { Cloud } from "./cloud.ts";
 import { Hosts } from "./hosts.ts";
@@ -29,6 +30,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
   const played = await new Play(options).toItsEnd();
   const machine = cpuBetween(ticksBefore, machineTicks());
   const after = await countersOf(cloud);
+  const ownCpuSeconds = after.cpuSeconds - before.cpuSeconds;
   return {
     scenario: cloud.scenario.name,
     vmsPerHour,
@@ -36,6 +38,7 @@ export async function run(options: RunOptions): Promise<RunResult> {
     ...played,
     seederImagesSent: (after.sentBytes - before.sentBytes) / cloud.images[0]!.sizeBytes,
     copiesAtEnd: after.copiesAtEnd - before.copiesAtEnd,
+    machineOwnPercent: (100 * ownCpuSeconds) / machine.seconds,
     machineIdlePercent: (100 * machine.idleSeconds) / machine.seconds,
   };
 }
@@ -44,7 +47,9 @@ async function countersOf(cloud: Cloud) {
   const { swarmBytes, httpBytes } = await cloud.seederPayload();
   const statuses = await Promise.all([...cloud.agents.values()].map(({ service }) => service.getStatus({})));
   const copiesAtEnd = statuses.reduce((sum, { images }) => sum + images, 0);
-  return { sentBytes: swarmBytes + httpBytes, copiesAtEnd };
+  const pids = [cloud.seederPid, ...[...cloud.agents.values()].map((agent) => agent.process.pid)];
+  const cpuSeconds = pids.reduce((sum, pid) => sum + usageOf(pid).cpuSeconds, 0);
+  return { sentBytes: swarmBytes + httpBytes, copiesAtEnd, cpuSeconds };
 }
 
 /** One run of the trace. */

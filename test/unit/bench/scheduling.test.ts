@@ -102,7 +102,7 @@ describe("a summary", () => {
   });
   const result = (fields: Partial<RunResult>): RunResult => ({
     ...{ scenario: "x", vmsPerHour: 80, seed: 1, vms: [], turnedAway: 0, seederImagesSent: 0, copiesAtEnd: 0 },
-    ...{ machineIdlePercent: 50, latestSeconds: 0 },
+    ...{ machineOwnPercent: 10, machineIdlePercent: 50, latestSeconds: 0 },
     ...fields,
   });
 
