@@ -87,11 +87,13 @@ export async function openReplicas(parts: ReplicasParts): Promise<Replicas> {
   };
 }
 
-/** A database that is not this directory's would have all its images removed. */
+/** With a database that is not this directory's, its images would lie there unserved. */
 async function checkBelongs({ config, store, files }: ReplicasParts, id: string): Promise<void> {
   if ((await store.replicas.listReplicas()).some((replica) => replica.id === id)) return;
   const known = new Set((await store.listImages()).map(({ digest }) => digest));
-  const strange = (await files.entries()).filter((entry) => !known.has(entry));
+  const unknown = (await files.entries()).filter((entry) => !known.has(entry));
+  const retired = await store.removedAmong(unknown);
+  const strange = unknown.filter((entry) => !retired.has(entry));
   if (strange.length === 0) return;
   throw new Problem(
     "conflict",

@@ -59,7 +59,7 @@ export class Catalog implements Publisher {
     const { store, shelf, others } = this.#parts;
     const images = await store.listImages();
     this.#told = new Map(images.map((image) => [image.digest, image]));
-    await shelf.start(images, others !== undefined);
+    await shelf.start(images, (digests) => store.removedAmong(digests), others !== undefined);
     await others?.holdAll(shelf.digests);
   }
 
@@ -112,15 +112,23 @@ export class Catalog implements Publisher {
       const { store, shelf, others } = this.#parts;
       const images = await store.listImages();
       const now = new Map(images.map((image) => [image.digest, image]));
-      for (const image of [...this.#told.values()].filter(({ digest }) => !now.has(digest))) {
+      const missing = [...this.#told.values()].filter(({ digest }) => !now.has(digest));
+      const retired = await store.removedAmong(missing.map(({ digest }) => digest));
+      for (const image of missing) {
         this.#tell({ kind: "retired", image: { ...image, names: [] } });
         await others?.endCopy(image.digest);
-        await shelf.remove(image);
+        if (retired.has(image.digest)) await shelf.remove(image);
+        // The database was emptied, or went back to an earlier state.
+        else await shelf.withdraw(image);
       }
       for (const image of images) {
         const before = this.#told.get(image.digest);
-        if (!before) this.#tell({ kind: "published", image });
-        else if (!isDeepStrictEqual(before, image)) this.#tell({ kind: "changed", image });
+        if (!before) {
+          this.#tell({ kind: "published", image });
+          // What the database had lost may be known again.
+          if (!shelf.holds(image)) await shelf.open(image, true);
+        }
+        if (before && !isDeepStrictEqual(before, image)) this.#tell({ kind: "changed", image });
         if (before && before.torrent?.infohash !== image.torrent?.infohash) await shelf.unseed(before);
       }
       return images;
@@ -306,11 +314,15 @@ export class Catalog implements Publisher {
     } catch (error) {
       // Another seeder may have been first, with the image or with the name.
       const first = this.#parts.others && (await store.imageByDigest(image.digest));
-      if (first) return this.#commitAgain({ incoming, image: first, info }, name);
+      if (first) {
+        await shelf.confirm(first);
+        return this.#commitAgain({ incoming, image: first, info }, name);
+      }
       await shelf.remove(image);
       await this.#checkNameFree(name, image.digest);
       throw error;
     }
+    await shelf.confirm(image);
     if (info) shelf.seed(image.digest, info);
     await this.#parts.others?.hold(image.digest);
     this.#tell({ kind: "published", image: added });
@@ -328,6 +340,7 @@ export class Catalog implements Publisher {
     if (!shelf.holds(existing)) {
       await others?.endCopy(digest);
       await shelf.put(incoming, existing, info);
+      await shelf.confirm(existing);
       if (info || !others) image = await this.#withTorrent(image, info);
       log.info({ digest, name }, "an image's lost data is here again");
     } else if (info && !shelf.isSeeded(existing)) {

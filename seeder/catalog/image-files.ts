@@ -10,6 +10,9 @@ import { join } from "node:path";
 import { messageOf, Problem, systemCodeOf } from "../../daemon/problem.ts";
 import { infoBytesMax } from "../../swarm/limits.ts";
 
+/** Within an image's directory: it is not in the catalog yet. */
+const unconfirmed = "unconfirmed";
+
 /** An image on its way in. */
 export interface IncomingImage {
   readonly directory: string;
@@ -37,6 +40,11 @@ export class ImageFiles {
     await rm(files.#temporary, { recursive: true, force: true });
     await mkdir(files.#temporary);
     return files;
+  }
+
+  /** Where the images are. */
+  get imagesPath(): string {
+    return this.#images;
   }
 
   dataPath(digest: string): string {
@@ -95,15 +103,30 @@ export class ImageFiles {
     };
   }
 
-  /** Makes an incoming image the image of that digest, durably, in the place of what may be there. */
+  /**
+   * Makes an incoming image the image of that digest, durably, in the place of what may be there. Until `confirm` it is
+   * marked as one that is in no catalog yet.
+   */
   async place(incoming: IncomingImage, digest: string, infoBytes: Uint8Array | undefined): Promise<void> {
     if (infoBytes) await writeDurably(join(incoming.directory, "metainfo"), infoBytes);
+    await writeFile(join(incoming.directory, unconfirmed), "");
     await incoming.file.sync();
     await incoming.file.close();
     await syncDirectory(incoming.directory);
     await this.remove(digest);
     await rename(incoming.directory, join(this.#images, digest));
     await syncDirectory(this.#images);
+  }
+
+  /** An image is in the catalog. */
+  async confirm(digest: string): Promise<void> {
+    await rm(join(this.#images, digest, unconfirmed), { force: true });
+  }
+
+  /** Whether an entry of `images/` is an image that was in a catalog, whole or not. */
+  async isConfirmed(entry: string): Promise<boolean> {
+    const names: string[] = await readdir(join(this.#images, entry)).catch(() => []);
+    return names.includes("data") && !names.includes(unconfirmed);
   }
 
   /** The directory of a copy from another seeder, with what has come of it. */

@@ -7,6 +7,12 @@ import type { Image } from "./image.ts";
 import type { ImageFiles, IncomingImage } from "./image-files.ts";
 import type { Seeding } from "./seeding.ts";
 
+/** Digests that are told in one line of the log. */
+const digestsToldMax = 10;
+
+/** Which of some digests were retired. */
+export type RemovedAmong = (digests: Iterable<string>) => Promise<ReadonlySet<string>>;
+
 export class ImageShelf {
   readonly #files: ImageFiles;
   readonly #seeding: Seeding;
@@ -21,18 +27,36 @@ export class ImageShelf {
   }
 
   /**
-   * After a start: cleans up what a crash has left, and seeds every image that has its data and a torrent.
+   * After a start: cleans up what a crash has left, and seeds every image that has its data and a torrent. Images that the
+   * catalog does not know, though nobody has retired them, stay as they are.
    *
+   * @param removedAmong which of some digests were retired
    * @param isShared other seeders may have the bytes of images that have none here
    */
-  async start(images: readonly Image[], isShared = false): Promise<void> {
+  async start(images: readonly Image[], removedAmong: RemovedAmong, isShared = false): Promise<void> {
     const digests = new Set(images.map(({ digest }) => digest));
-    for (const entry of await this.#files.entries()) {
-      if (digests.has(entry)) continue;
+    const unknown = (await this.#files.entries()).filter((entry) => !digests.has(entry));
+    const retired = await removedAmong(unknown);
+    const kept: string[] = [];
+    for (const entry of unknown) {
+      if (!retired.has(entry) && (await this.#files.isConfirmed(entry))) {
+        kept.push(entry);
+        continue;
+      }
       this.#log.warn({ entry }, "removing files of an image that was never or is no longer published");
       await this.#files.remove(entry);
     }
-    for (const image of images) await this.#open(image, isShared);
+    if (kept.length > 0) this.#tellKept(kept);
+    for (const image of images) {
+      await this.open(image, isShared);
+      if (this.#here.has(image.digest)) await this.#files.confirm(image.digest);
+    }
+  }
+
+  /** Takes an image out of the swarm that the catalog has lost; its files stay. */
+  async withdraw(image: Image): Promise<void> {
+    await this.unseed(image);
+    if (this.#here.delete(image.digest)) this.#tellKept([image.digest]);
   }
 
   begin(): Promise<IncomingImage> {
@@ -88,6 +112,11 @@ export class ImageShelf {
     this.#here.add(image.digest);
   }
 
+  /** An image that was put here is in the catalog. */
+  confirm({ digest }: Image): Promise<void> {
+    return this.#files.confirm(digest);
+  }
+
   /** Puts an image here that has come whole from another seeder, and serves it to peers. */
   async putCopy({ digest }: Image, info: TorrentInfo | undefined): Promise<void> {
     await this.#files.placeCopy(digest, info?.infoBytes);
@@ -117,7 +146,8 @@ export class ImageShelf {
     await this.#files.remove(image.digest);
   }
 
-  async #open(image: Image, isShared: boolean): Promise<void> {
+  /** Serves an image whose data is here, without its being known yet. */
+  async open(image: Image, isShared: boolean): Promise<void> {
     const foundBytes = await this.#files.dataSizeBytes(image.digest);
     const fields = { digest: image.digest, names: image.names, sizeBytes: image.sizeBytes };
     if (foundBytes !== image.sizeBytes) {
@@ -135,5 +165,11 @@ export class ImageShelf {
     const info = await this.torrentOf(image);
     if (info) this.seed(image.digest, info);
     else this.#log.error(fields, "an image's torrent is lost, so it is served by HTTP only; use CreateTorrent on it");
+  }
+  #tellKept(digests: readonly string[]): void {
+    this.#log.error(
+      { images: digests.length, digests: digests.slice(0, digestsToldMax), path: this.#files.imagesPath },
+      "the database does not know images that are here, and nobody retired them; their files are kept, and not served: restore the database, publish them again, or remove them",
+    );
   }
 }

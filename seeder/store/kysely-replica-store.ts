@@ -1,4 +1,4 @@
-import type { Kysely, Selectable, Transaction } from "kysely";
+import { type Kysely, type Selectable, sql, type Transaction } from "kysely";
 import { z } from "zod";
 import type { CopyProgress, RecordingClaim, ReplicaRecord, ReplicaStore, SharedVersions } from "./replica-store.ts";
 import type { Database } from "./schema.ts";
@@ -132,9 +132,10 @@ export class KyselyReplicaStore implements ReplicaStore {
  */
 export async function count(transaction: Transaction<Database>, name: keyof SharedVersions): Promise<void> {
   await transaction
-    .updateTable("versions")
-    .set((row) => ({ version: row("version", "+", 1) }))
-    .where("name", "=", name)
+    .insertInto("versions")
+    // Where the row was lost: no number that anybody has seen before.
+    .values({ name, version: Date.now() })
+    .onConflict((conflict) => conflict.column("name").doUpdateSet({ version: sql`versions.version + 1` }))
     .execute();
 }
 

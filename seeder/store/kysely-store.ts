@@ -11,6 +11,9 @@ import type { ReplicaStore } from "./replica-store.ts";
 import type { Database } from "./schema.ts";
 import type { Store } from "./store.ts";
 
+/** Digests asked for in one statement. */
+const digestsPerStatementMax = 1_000;
+
 export class KyselyStore implements Store {
   readonly inventory: InventoryStore;
   readonly replicas: ReplicaStore;
@@ -78,6 +81,7 @@ export class KyselyStore implements Store {
         })
         .execute();
       for (const name of image.names) await insertName(transaction, image.digest, name);
+      await transaction.deleteFrom("retired_images").where("digest", "=", image.digest).execute();
     });
   }
 
@@ -105,8 +109,29 @@ export class KyselyStore implements Store {
     await this.#changingCatalog(async (transaction) => {
       // Who holds it goes with it.
       await count(transaction, "copies");
-      await transaction.deleteFrom("images").where("digest", "=", digest).execute();
+      const [removed] = await transaction.deleteFrom("images").where("digest", "=", digest).execute();
+      if (removed?.numDeletedRows === 0n) return;
+      await transaction
+        .insertInto("retired_images")
+        .values({ digest })
+        .onConflict((conflict) => conflict.doNothing())
+        .execute();
     });
+  }
+
+  async removedAmong(digests: Iterable<string>): Promise<Set<string>> {
+    const asked = [...digests];
+    const removed = new Set<string>();
+    for (let start = 0; start < asked.length; start += digestsPerStatementMax) {
+      const some = asked.slice(start, start + digestsPerStatementMax);
+      const rows = await this.#database
+        .selectFrom("retired_images")
+        .select("digest")
+        .where("digest", "in", some)
+        .execute();
+      for (const { digest } of rows) removed.add(digest);
+    }
+    return removed;
   }
 
   /** One change of the catalog, which is counted. */

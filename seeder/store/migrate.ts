@@ -7,6 +7,7 @@ import { bootImages } from "./migrations/003-boot-images.ts";
 import { sharedInventory } from "./migrations/004-shared-inventory.ts";
 import { prefetch } from "./migrations/005-prefetch.ts";
 import { replicas } from "./migrations/006-replicas.ts";
+import { retiredImages } from "./migrations/007-retired-images.ts";
 import type { Database } from "./schema.ts";
 
 /** By name, in the order of the names. What has been released is never changed. */
@@ -17,6 +18,7 @@ const migrations: Record<string, Migration> = {
   "004-shared-inventory": sharedInventory,
   "005-prefetch": prefetch,
   "006-replicas": replicas,
+  "007-retired-images": retiredImages,
 };
 
 /** What Kysely says of a database in which a migration was run that it does not know. */

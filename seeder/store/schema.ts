@@ -22,6 +22,10 @@ export interface Database extends ReplicaTables, PrefetchTables {
     /** Orders an image's names: greater is younger. */
     ordinal: number;
   };
+  /** Images that were, until they are published again. */
+  retired_images: {
+    digest: string;
+  };
   /** One row: what the next change of nodes is counted from. */
   inventory_state: {
     id: number;

@@ -127,6 +127,16 @@ export function storeContract(engine: string, makePlace: () => Promise<StorePlac
         await store.addImage(imageOf("b", "one", "two"));
         expect((await store.imageByName("one"))?.digest).toBe(digestOf("b"));
       });
+
+      test("remembers what was removed until it is added again, and does not take for it what was never there", async () => {
+        const all = ["a", "b", "c"].map(digestOf);
+        for (const letter of ["a", "b"]) await store.addImage(imageOf(letter, letter));
+        for (const digest of all) await store.removeImage(digest);
+        expect(await store.removedAmong(all)).toEqual(new Set([digestOf("a"), digestOf("b")]));
+        await store.addImage(imageOf("a", "a"));
+        expect(await store.removedAmong(all)).toEqual(new Set([digestOf("b")]));
+        expect(await store.removedAmong([])).toEqual(new Set());
+      });
     });
   });
 }

@@ -38,7 +38,7 @@ async function startTwo(settings: Settings = {}) {
   const a = await start("a");
   const b = await start("b");
   await seeEachOther(a, b);
-  return { directory, start, a, b };
+  return { directory, url, start, a, b };
 }
 
 async function seeEachOther(...seeders: TestSeeder[]): Promise<void> {
@@ -209,4 +209,24 @@ test("two seeders never give one name to two images, and a torrent made at one i
   const { path } = await ensure(agent, "plain");
   expect(await sha256Of(path)).toBe(plain.digest);
   expect(await fetchOf(agent, plain.digest)).toMatchObject({ httpBytes: 0n });
+});
+
+test("a database that has lost its catalog costs no bytes, and what is published anew is everywhere again", async () => {
+  const { directory, url, a, b } = await startTwo();
+  const file = await makeRandomFile(directory, "old", 2);
+  const old = await publish(a, file, "old", "?replicas=2");
+  await postgres.query(url, "truncate images, names, replica_images, versions");
+  const fresh = await publish(a, await makeRandomFile(directory, "new", 2), "new", "?replicas=2");
+  for (const [name, seeder] of Object.entries({ a, b })) {
+    await seeder.process.says(/the database does not know images that are here, and nobody retired them/);
+    const kept = await sha256Of(join(directory, name, "images", old.digest, "data"));
+    expect(kept).toBe(old.digest);
+  }
+  await publish(b, file, "old", "?replicas=2");
+  expect(await metric(a, 'bootswarm_seeder_copied_bytes_total{source="swarm"}')).toBe(0);
+  for (const seeder of [a, b]) {
+    expect(await replicasOfImage(seeder, "new")).toEqual({ here: 2, away: 0 });
+    expect(await replicasOfImage(seeder, "old")).toEqual({ here: 2, away: 0 });
+  }
+  expect(fresh.digest).not.toBe(old.digest);
 });

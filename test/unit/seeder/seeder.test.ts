@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { mkdir, readdir, readFile, readlink, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, readlink, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
@@ -429,6 +429,34 @@ describe("a restart", () => {
     expect(left.tmp).toEqual([]);
     expect(left.images.sort()).toEqual(before.images.map(({ digest }) => digest).sort());
     expect(await (await fetch(`${again.url}/metrics`)).text()).toContain("bootswarm_seeder_torrents 1");
+  });
+
+  test("without its database keeps all images' files, and takes them when they are published again", async () => {
+    const seeder = await startSeeder();
+    const { digest } = (await put(seeder, "one", "some bytes")).json as Required<Answer>;
+    await seeder.seeder.close();
+    for (const ending of ["", "-wal", "-shm"]) {
+      await rm(join(seeder.dataDirectory, `seeder.sqlite${ending}`), { force: true });
+    }
+    const again = await seeder.restart();
+    expect((await again.catalog.listImages({})).images).toEqual([]);
+    expect((await get(again, `${digest}/data`)).status).toBe(404);
+    expect(await readFile(join(again.dataDirectory, "images", digest, "data"), "utf8")).toBe("some bytes");
+    expect(await put(again, "one", "some bytes")).toMatchObject({ status: 201, json: { digest } });
+    const third = await again.restart();
+    expect(await (await get(third, "one/data")).text()).toBe("some bytes");
+  });
+
+  test("removes what a crash left of an image that was retired, or not in the catalog yet", async () => {
+    const seeder = await startSeeder();
+    const { digest } = (await put(seeder, "one", "some bytes")).json as Required<Answer>;
+    const images = join(seeder.dataDirectory, "images");
+    await cp(join(images, digest), join(images, "d".repeat(64)), { recursive: true });
+    await writeFile(join(images, "d".repeat(64), "unconfirmed"), "");
+    await cp(join(images, digest), join(seeder.dataDirectory, "kept"), { recursive: true });
+    await seeder.catalog.retireImage({ image: "one" });
+    await rename(join(seeder.dataDirectory, "kept"), join(images, digest));
+    expect((await leftovers(await seeder.restart())).images).toEqual([]);
   });
 
   test.each([
