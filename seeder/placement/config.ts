@@ -18,7 +18,7 @@ export const placementConfigSchema = z.strictObject({
     .number()
     .min(0.1)
     .max(10_000)
-    .default(8)
+    .default(3)
     .describe("Launches of late that take half of what a host at rest counts."),
   launchHalfLifeMs: z
     .int()

@@ -127,7 +127,7 @@ describe("the model", () => {
   const base = { nodes: 2, images: 1, vmsPerHostMax: 1, transferSeconds: 40, launchHalfLifeMs: 60_000 };
   const byHttp: ModelOptions = { ...base, torrents: false, weighing: undefined };
   const weighing = {
-    ...{ cacheMultiplier: 1, spreadMultiplier: 2, hotLaunches: 8 },
+    ...{ cacheMultiplier: 1, spreadMultiplier: 2, hotLaunches: 3 },
     ...{ countInFlight: true, inFlightHalfSeconds: 30, bootImageWorth: 0 },
   };
   const vms = (...atSeconds: number[]) => atSeconds.map((at) => ({ atSeconds: at, image: 0, livesSeconds: forever }));

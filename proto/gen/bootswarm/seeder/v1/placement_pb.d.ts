@@ -115,7 +115,7 @@ export declare type WeighOptions = Message<"bootswarm.seeder.v1.WeighOptions"> &
   spreadMultiplier?: number | undefined;
 
   /**
-   * Launches of late that take half of what a host at rest counts; 0.1 to 10000, 8 if left out.
+   * Launches of late that take half of what a host at rest counts; 0.1 to 10000, 3 if left out.
    *
    * @generated from field: optional double hot_launches = 3;
    */
@@ -194,7 +194,7 @@ export declare type WeighOptionsJson = {
   spreadMultiplier?: number | "NaN" | "Infinity" | "-Infinity";
 
   /**
-   * Launches of late that take half of what a host at rest counts; 0.1 to 10000, 8 if left out.
+   * Launches of late that take half of what a host at rest counts; 0.1 to 10000, 3 if left out.
    *
    * @generated from field: optional double hot_launches = 3;
    */
