@@ -5,7 +5,15 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { describe, expect, test } from "vitest";
 import { type Fetch, FetchPriority, FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import { fetchToEnd, fetchUntil, type RunningAgent, startAgent } from "./running-agent.ts";
-import { type DataRequest, sendFrom, sendHead, sendUpTo, sha256, startScriptedSeeder } from "./scripted-seeder.ts";
+import {
+  type DataRequest,
+  type ScriptedSeeder,
+  sendFrom,
+  sendHead,
+  sendUpTo,
+  sha256,
+  startScriptedSeeder,
+} from "./scripted-seeder.ts";
 
 const bytes = randomBytes(3 * 1024 * 1024 + 17);
 const half = 1_500_000;
@@ -87,6 +95,30 @@ describe("an image without a magnet link", () => {
     const { fetch } = await fetchToEnd(await startAgent(seeder.url), digest);
     expect([fetch.state, seeder.offsets]).toEqual([FetchState.READY, [0, someOfHalf]]);
     expect(fetch.httpBytes).toBe(BigInt(bytes.length));
+  });
+
+  test("goes on at another seeder where the one that sent it died", async () => {
+    let dying: Promise<void> | undefined;
+    const seeders: ScriptedSeeder[] = [];
+    const start = () => {
+      const serve = ({ offset, response }: DataRequest) => {
+        if (dying) return sendFrom(response, bytes, offset);
+        sendUpTo(response, bytes, offset, half);
+        dying = seeders.find(({ offsets }) => offsets.length > 0)?.close();
+      };
+      return startScriptedSeeder([{ name: "image", bytes, serve }]);
+    };
+    seeders.push(await start(), await start());
+    const agent = await startAgent(seeders.map(({ url }) => url).join(","));
+    const { fetch, path } = await fetchToEnd(agent, digest);
+    await dying;
+    expect([fetch.state, fetch.httpBytes]).toEqual([FetchState.READY, BigInt(bytes.length)]);
+    expect((await readFile(path)).equals(bytes)).toBe(true);
+    // One request at each, the second from where the first was cut.
+    expect(seeders.map(({ offsets }) => offsets).sort(([a], [b]) => Number(a) - Number(b))).toEqual([
+      [0],
+      [someOfHalf],
+    ]);
   });
 
   test("goes on by itself where the agent was stopped", async () => {

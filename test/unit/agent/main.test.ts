@@ -5,13 +5,15 @@ import { readFile } from "node:fs/promises";
 import { type AddressInfo, createServer } from "node:net";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { AgentService } from "../../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
-import { runEntryPoint, startEntryPoint } from "../../fixtures/entry-point.ts";
+import { processesTimeoutMs, runEntryPoint, startEntryPoint } from "../../fixtures/entry-point.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 import { startSeeder } from "../seeder/running-seeder.ts";
 import { fetchToEnd, startAgent } from "./running-agent.ts";
+
+vi.setConfig({ testTimeout: processesTimeoutMs });
 
 const main = `${import.meta.dirname}/../../../agent/main.ts`;
 const anyPorts = ["--listen", "127.0.0.1:0", "--set", "swarm.port=0", "--set", "dht.port=0"];

@@ -1,8 +1,10 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { expect, test } from "vitest";
-import { runEntryPoint, startEntryPoint } from "../../fixtures/entry-point.ts";
+import { expect, test, vi } from "vitest";
+import { processesTimeoutMs, runEntryPoint, startEntryPoint } from "../../fixtures/entry-point.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
+
+vi.setConfig({ testTimeout: processesTimeoutMs });
 
 const main = join(import.meta.dirname, "../../../seeder/main.ts");
 const anyPorts = ["--listen", "127.0.0.1:0", "--set", "swarm.port=0", "--set", "dht.port=0"];
