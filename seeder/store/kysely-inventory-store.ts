@@ -10,6 +10,7 @@ import type { InventoryStore, NodeChange, NodeRemoval, NodesRead, NodesSaved, St
 import { type Engine, jsonRows } from "./json-rows.ts";
 import { type HoldingRow, holdingFrom, holdingRow, nodeFrom, nodeRow } from "./node-rows.ts";
 import type { Database } from "./schema.ts";
+import { unsynced } from "./unsynced.ts";
 
 type State = Selectable<Database["inventory_state"]>;
 type StoredNode = Selectable<Database["nodes"]>;
@@ -68,7 +69,7 @@ export class KyselyInventoryStore implements InventoryStore {
     changes: readonly NodeChange[],
     removals: readonly NodeRemoval[],
   ): Promise<NodesSaved> {
-    return await this.#database.transaction().execute(async (transaction) => {
+    return await unsynced(this.#database, this.#engine, async (transaction) => {
       await this.#steady(transaction);
       const { generation, change } = await nextChange(transaction);
       const saving = new Saving(transaction, this.#engine, change);

@@ -1,16 +1,20 @@
 import { type Kysely, sql } from "kysely";
 import type { OperatorPrefetch, PrefetchTarget } from "../prefetch/operator-prefetch.ts";
 import type { PopularityEntry } from "../prefetch/popularity.ts";
+import type { Engine } from "./json-rows.ts";
 import type { PrefetchStore } from "./prefetch-store.ts";
 import type { Database } from "./schema.ts";
+import { unsynced } from "./unsynced.ts";
 
 const rowsPerStatementMax = 1_000;
 
 export class KyselyPrefetchStore implements PrefetchStore {
   readonly #database: Kysely<Database>;
+  readonly #engine: Engine;
 
-  constructor(database: Kysely<Database>) {
+  constructor(database: Kysely<Database>, engine: Engine) {
     this.#database = database;
+    this.#engine = engine;
   }
 
   async addPopularity(entries: readonly PopularityEntry[], halfLifeMs: number): Promise<void> {
@@ -22,7 +26,7 @@ export class KyselyPrefetchStore implements PrefetchStore {
     const latest = sql`(case when ${known} > ${told} then ${known} else ${told} end)`;
     const decayed = (score: string, at: typeof known) =>
       sql`${sql.ref(score)} * power(0.5, (${latest} - ${at}) / ${sql.lit(halfLifeMs)}.0)`;
-    await this.#database.transaction().execute(async (transaction) => {
+    await unsynced(this.#database, this.#engine, async (transaction) => {
       for (let start = 0; start < rows.length; start += rowsPerStatementMax) {
         await transaction
           .insertInto("popularity")

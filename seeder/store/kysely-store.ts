@@ -24,7 +24,7 @@ export class KyselyStore implements Store {
     this.#database = database;
     this.inventory = new KyselyInventoryStore(database, engine);
     this.replicas = new KyselyReplicaStore(database);
-    this.prefetch = new KyselyPrefetchStore(database);
+    this.prefetch = new KyselyPrefetchStore(database, engine);
   }
 
   close(): Promise<void> {
