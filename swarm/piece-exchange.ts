@@ -255,7 +255,8 @@ export class PieceExchange implements FeedTarget {
     const { info, clock, random, locality } = this.#options;
     const { pieceCount, pieceLengthBytes } = info;
     // A piece in another zone's hand is long on its way, and is not what near ones trade.
-    const isFar = (peer: Peer) => locality?.isFar(peer) ?? false;
+    // Where we say of no zone, one that is in some takes us for far.
+    const isFar = (peer: Peer) => locality?.isFar(peer) ?? peer.zone !== undefined;
     return new Deal({ pieceCount, pieceLengthBytes, clock, random, isFar });
   }
 
@@ -382,7 +383,7 @@ export class PieceExchange implements FeedTarget {
     const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
     const { mayOpen } = this.#buffers;
     const blocks = picker.pickOf(peer, has, room, mayOpen, this.#demand.ahead(picker));
-    const wishes = this.#demand.wishes(picker, has, peer.suggested, isHeldBack(peer, nowMs));
+    const wishes = this.#demand.wishes(picker, has, peer.suggested, this.#isHeldBack(peer, nowMs));
     const isIdle = peer.requestsLive + blocks.length === 0;
     if (blocks.length < room) blocks.push(...picker.pick(peer, has, room - blocks.length, mayOpen, isIdle, wishes));
     if (peer.suggested.length > 0) peer.suggested = peer.suggested.filter((index) => picker.isUnopened(index));
@@ -394,6 +395,12 @@ export class PieceExchange implements FeedTarget {
     pace?.took(blocks.length * blockBytes);
   }
 
+  /** Whether the peer is asked only for what it suggests: not one in another zone, of which most of that is not asked. */
+  #isHeldBack(peer: Peer, nowMs: number): boolean {
+    if (nowMs - peer.suggestedAtMs > suggestionMsMax || this.#options.locality?.isFar(peer)) return false;
+    return peer.requestsLive > 0 || nowMs - Math.max(peer.suggestedAtMs, peer.lastBlockAtMs) < suggestionPatienceMs;
+  }
+
   /** Asks one more peer for what is late, of those that there is nothing else to ask for. */
   #hedge(): void {
     const nowMs = this.#options.clock.now();
@@ -402,7 +409,7 @@ export class PieceExchange implements FeedTarget {
     const helpers: Helper<Peer>[] = [];
     for (const peer of this.#spare) {
       const isFree = peer.amInterested && !peer.choking && !peer.closed && nowMs >= peer.restUntilMs;
-      if (!peer.has || !isFree || isHeldBack(peer, nowMs)) continue;
+      if (!peer.has || !isFree || this.#isHeldBack(peer, nowMs)) continue;
       const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
       const queuedBlocks = peer.requestsLive;
       const roomBlocks = peer.requests.depth(nowMs) - queuedBlocks;
@@ -621,12 +628,6 @@ export class PieceExchange implements FeedTarget {
     this.#options.log.debug({ source: source.name, error: error.message }, "source failed");
     this.#options.onSourceError(source, error);
   }
-}
-
-/** Whether the peer is asked only for what it suggests. */
-function isHeldBack(peer: Peer, nowMs: number): boolean {
-  if (nowMs - peer.suggestedAtMs > suggestionMsMax) return false;
-  return peer.requestsLive > 0 || nowMs - Math.max(peer.suggestedAtMs, peer.lastBlockAtMs) < suggestionPatienceMs;
 }
 
 function piecesFrom(pieces: "all" | "none" | Uint8Array, count: number): Bitfield {
