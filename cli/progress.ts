@@ -1,5 +1,5 @@
+import { formatBytes, formatPercent, formatRate, formatSeconds, fractionOf } from "../figures/units.ts";
 import type { Style } from "./style.ts";
-import { formatBytes, formatPercent, formatRate, formatSeconds, fractionOf } from "./units.ts";
 import { padded, printable, truncated, visibleLength } from "./visible-text.ts";
 
 /** Bytes on their way, as one line shows them. */

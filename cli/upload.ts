@@ -3,11 +3,11 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { Readable } from "node:stream";
 import { fromJson, type JsonValue } from "@bufbuild/protobuf";
+import { formatBytes } from "../figures/units.ts";
 import { type Image, ImageSchema } from "../proto/gen/bootswarm/image/v1/image_pb.js";
 import { CliError, systemCodeIn, usageError } from "./cli-error.ts";
 import type { DaemonAddress } from "./daemon-address.ts";
 import { unreachableError } from "./daemon-errors.ts";
-import { formatBytes } from "./units.ts";
 
 /** An image file on its way to the seeder. */
 export interface Upload {

@@ -1,6 +1,7 @@
 import { toJson } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Command } from "commander";
+import { formatBytes } from "../../figures/units.ts";
 import {
   type BootRecording,
   BootRecordingState,
@@ -20,7 +21,6 @@ import { answerMsMax } from "../daemons.ts";
 import { durationMsFrom } from "../duration.ts";
 import { createLiveRegion } from "../live-region.ts";
 import { incompleteAnswer, showReport, showResult } from "../report.ts";
-import { formatBytes } from "../units.ts";
 import {
   bootImagesTable,
   describeRecording,

@@ -1,5 +1,6 @@
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
+import { formatBytes } from "../../figures/units.ts";
 import {
   ListImagesResponseSchema as ListCachedImagesResponseSchema,
   PinImageResponseSchema,
@@ -11,7 +12,6 @@ import { ListImagesResponseSchema, RetireImageResponseSchema } from "../../proto
 import { agentOf, type Context, type GlobalOptions, seederOf } from "../context.ts";
 import { answerMsMax } from "../daemons.ts";
 import { showReport, showResult } from "../report.ts";
-import { formatBytes } from "../units.ts";
 import { cachedImagesTable } from "../views/cached-images.ts";
 import { catalogImagesTable } from "../views/catalog-images.ts";
 

@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { create, toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
+import { formatBytes } from "../../figures/units.ts";
 import {
   type CancelImportResponse,
   CancelImportResponseSchema,
@@ -18,7 +19,6 @@ import { createLiveRegion } from "../live-region.ts";
 import { describeTransfer, renderTransfer } from "../progress.ts";
 import { replicasFrom, transferOfReplication } from "../replication.ts";
 import { incompleteAnswer, showReport, showResult } from "../report.ts";
-import { formatBytes } from "../units.ts";
 import { importsTable, transferOfImport } from "../views/imports.ts";
 
 /** Largest .torrent file that is sent, in bytes: piece hashes of terabytes are below. */

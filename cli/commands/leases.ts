@@ -2,6 +2,7 @@ import { toJson } from "@bufbuild/protobuf";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import type { Command } from "commander";
+import { formatSeconds } from "../../figures/units.ts";
 import {
   AcquireLeaseResponseSchema,
   type HoldImageResponse,
@@ -16,7 +17,6 @@ import { agentOf, type Context, errStyle, type GlobalOptions } from "../context.
 import { answerMsMax } from "../daemons.ts";
 import { durationMsFrom } from "../duration.ts";
 import { showReport, showResult } from "../report.ts";
-import { formatSeconds } from "../units.ts";
 import { leasesTable } from "../views/leases.ts";
 
 /** How long to look for an agent that has gone, as while it is restarted: it keeps the lease for a minute. */

@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { toJson } from "@bufbuild/protobuf";
 import type { Command } from "commander";
+import { formatRate, formatSeconds } from "../../figures/units.ts";
 import { ImageSchema } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
 import { CreateTorrentResponseSchema } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { usageError } from "../cli-error.ts";
@@ -11,7 +12,6 @@ import { describeTransfer, renderTransfer, type Transfer } from "../progress.ts"
 import { createRateMeter } from "../rate-meter.ts";
 import { awaitReplicas, checkReplicas, replicasFrom } from "../replication.ts";
 import { incompleteAnswer, showResult } from "../report.ts";
-import { formatRate, formatSeconds } from "../units.ts";
 import { uploadImage } from "../upload.ts";
 
 interface PublishOptions extends GlobalOptions {

@@ -1,3 +1,4 @@
+import { formatBytes, formatSeconds } from "../../figures/units.ts";
 import type { Fetch } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import { FetchState } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import { CliError } from "../cli-error.ts";
@@ -5,7 +6,6 @@ import { type Agent, agentAt } from "../daemons.ts";
 import { createLiveRegion } from "../live-region.ts";
 import { describeTransfer, renderTransfers, type Transfer } from "../progress.ts";
 import type { Style, Terminal } from "../style.ts";
-import { formatBytes, formatSeconds } from "../units.ts";
 import { fetchStateName, hasEnded } from "../views/fetches.ts";
 import type { DaemonProcess } from "./daemon-process.ts";
 

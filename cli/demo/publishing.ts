@@ -1,12 +1,12 @@
 import { rm } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { formatBytes, formatSeconds } from "../../figures/units.ts";
 import type { Image } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
 import type { Seeder } from "../daemons.ts";
 import { createLiveRegion } from "../live-region.ts";
 import { renderTransfer } from "../progress.ts";
 import { createRateMeter } from "../rate-meter.ts";
 import type { Style, Terminal } from "../style.ts";
-import { formatBytes, formatSeconds } from "../units.ts";
 import { uploadImage } from "../upload.ts";
 import { writeDiskImage } from "./disk-images.ts";
 

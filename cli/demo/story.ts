@@ -1,11 +1,11 @@
 import { stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { formatBytes, formatRate, formatSeconds } from "../../figures/units.ts";
 import { CliError, usageError } from "../cli-error.ts";
 import type { DaemonAddress, DaemonKind } from "../daemon-address.ts";
 import { agentAt, type Seeder, seederAt } from "../daemons.ts";
 import { renderTable, type Table } from "../table.ts";
-import { formatBytes, formatRate, formatSeconds } from "../units.ts";
 import { wrapped } from "../visible-text.ts";
 import type { DaemonProcess } from "./daemon-process.ts";
 import { type Finish, raceToReady } from "./fetch-race.ts";

@@ -1,5 +1,5 @@
+import { formatBytes, formatRate, formatSeconds } from "../../figures/units.ts";
 import type { Table } from "../table.ts";
-import { formatBytes, formatRate, formatSeconds } from "../units.ts";
 import type { Finish } from "./fetch-race.ts";
 
 /** Seconds and bytes by source, a row for each node. */

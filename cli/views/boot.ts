@@ -1,3 +1,4 @@
+import { formatBytes } from "../../figures/units.ts";
 import {
   type BootRecording,
   BootRecordingState,
@@ -6,7 +7,6 @@ import {
 import type { Image } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
 import type { GetBootProfileResponse } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import type { Table } from "../table.ts";
-import { formatBytes } from "../units.ts";
 import { imageLabel, type NamesByDigest } from "./image-names.ts";
 import { ageOf } from "./times.ts";
 

@@ -1,6 +1,6 @@
+import { formatBytes } from "../../figures/units.ts";
 import type { CachedImage } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import type { Table } from "../table.ts";
-import { formatBytes } from "../units.ts";
 import { formatName, imageLabel } from "./image-names.ts";
 import { ageOf } from "./times.ts";
 

@@ -1,7 +1,7 @@
+import { formatBytes } from "../../figures/units.ts";
 import type { Image } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
 import type { Style } from "../style.ts";
 import type { Table } from "../table.ts";
-import { formatBytes } from "../units.ts";
 import { formatName, imageLabel } from "./image-names.ts";
 import { ageOf } from "./times.ts";
 

@@ -1,8 +1,8 @@
+import { formatBytes, formatPercent, formatRate, formatSeconds } from "../../figures/units.ts";
 import { type Fetch, FetchState } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { Transfer } from "../progress.ts";
 import type { Style } from "../style.ts";
 import type { Table } from "../table.ts";
-import { formatBytes, formatPercent, formatRate, formatSeconds } from "../units.ts";
 import { imageLabel, type NamesByDigest, nameLabel } from "./image-names.ts";
 import { secondsBetween } from "./times.ts";
 

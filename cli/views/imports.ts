@@ -1,7 +1,7 @@
+import { formatBytes, formatPercent, formatRate } from "../../figures/units.ts";
 import { type Import, ImportState } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import type { Transfer } from "../progress.ts";
 import type { Table } from "../table.ts";
-import { formatBytes, formatPercent, formatRate } from "../units.ts";
 import { paintState } from "./fetches.ts";
 import { ageOf } from "./times.ts";
 

@@ -1,7 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
+import { formatSeconds } from "../../figures/units.ts";
 import type { Lease } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import type { Table } from "../table.ts";
-import { formatSeconds } from "../units.ts";
 import { imageLabel } from "./image-names.ts";
 import { ageOf } from "./times.ts";
 

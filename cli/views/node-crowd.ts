@@ -1,8 +1,9 @@
 /** Thousands of nodes on one screen: a line for each zone, and those that want a look. */
+
+import { formatBytes } from "../../figures/units.ts";
 import { type NodeHolding, NodeState, type NodeStatus } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import type { Section } from "../report.ts";
 import type { Table } from "../table.ts";
-import { formatBytes } from "../units.ts";
 import { holdersTable, nodesTable } from "./nodes.ts";
 
 /** So many nodes are listed one by one on a terminal; more are summed up. */

@@ -1,3 +1,4 @@
+import { formatBytes, formatPercent, formatRate, formatSeconds } from "../../figures/units.ts";
 import {
   type Holding,
   type NodeHolding,
@@ -5,7 +6,6 @@ import {
   type NodeStatus,
 } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import type { Table } from "../table.ts";
-import { formatBytes, formatPercent, formatRate, formatSeconds } from "../units.ts";
 import { fetchStateName, paintState } from "./fetches.ts";
 import { imageLabel, type NamesByDigest } from "./image-names.ts";
 import { ageOf } from "./times.ts";

@@ -1,3 +1,4 @@
+import { formatBytes, formatPercent, formatRate, formatSeconds } from "../../figures/units.ts";
 import {
   type GetPlanResponse,
   type ListPopularityResponse,
@@ -12,7 +13,6 @@ import { describeTransfer, renderBar, renderTransfers, type Transfer } from "../
 import type { Section } from "../report.ts";
 import type { Style } from "../style.ts";
 import type { Table } from "../table.ts";
-import { formatBytes, formatPercent, formatRate, formatSeconds } from "../units.ts";
 import { imageLabel } from "./image-names.ts";
 import { ageOf } from "./times.ts";
 

@@ -1,6 +1,6 @@
+import { formatBytes, formatPercent } from "../../figures/units.ts";
 import { type Replica, ReplicaState } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import type { Table } from "../table.ts";
-import { formatBytes, formatPercent } from "../units.ts";
 import { paintState } from "./fetches.ts";
 import { imageLabel, type NamesByDigest } from "./image-names.ts";
 import { ageOf } from "./times.ts";

@@ -1,9 +1,9 @@
+import { formatBytes, formatRate, formatSeconds } from "../../figures/units.ts";
 import type { GetStatusResponse } from "../../proto/gen/bootswarm/agent/v1/agent_pb.js";
 import type { Image } from "../../proto/gen/bootswarm/image/v1/image_pb.js";
 import { NodeState, type NodeStatus } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import type { Style } from "../style.ts";
 import type { Table } from "../table.ts";
-import { formatBytes, formatRate, formatSeconds } from "../units.ts";
 import { ageOf } from "./times.ts";
 
 /** Facts with their values, a row each. */

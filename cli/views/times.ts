@@ -1,6 +1,6 @@
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampMs } from "@bufbuild/protobuf/wkt";
-import { formatAge } from "../units.ts";
+import { formatAge } from "../../figures/units.ts";
 
 /** "5 s ago", or "-" where there is no such time. */
 export function ageOf(time: Timestamp | undefined, nowMs: number): string {

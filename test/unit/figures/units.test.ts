@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { formatAge, formatBytes, formatPercent, formatRate, formatSeconds, fractionOf } from "../../../cli/units.ts";
+import {
+  formatAge,
+  formatBytes,
+  formatPercent,
+  formatRate,
+  formatSeconds,
+  fractionOf,
+} from "../../../figures/units.ts";
 
 test("bytes have at most three digits and the unit that fits", () => {
   expect(formatBytes(0)).toBe("0 B");
