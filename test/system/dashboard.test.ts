@@ -10,6 +10,7 @@ import { makeRandomFile } from "../fixtures/disks.ts";
 import { eventually } from "../fixtures/processes.ts";
 import { SimulatedSite } from "../fixtures/simulated-site.ts";
 import { temporaryDirectory } from "../fixtures/temporary-directory.ts";
+import { withinTest } from "../fixtures/test-hooks.ts";
 
 let browser: Browser;
 
@@ -21,6 +22,10 @@ afterAll(async () => {
   await browser?.close();
 });
 
+/** A test that runs beside the others: most of their time each waits for its own seeder, page, or second. */
+const together = (name: string, body: () => Promise<void>) =>
+  test.concurrent(name, (context) => withinTest(context, body));
+
 /** Elements of the page, whatever the site's size: what a browser draws anew each second without a thought. */
 const elementsMax = 4_000;
 
@@ -30,7 +35,7 @@ const background = (page: Page) => page.evaluate("getComputedStyle(document.body
 
 /** Waits until a locator's text has a match. */
 async function shows(page: Page, selector: string, pattern: RegExp | string): Promise<void> {
-  await page.locator(selector).filter({ hasText: pattern }).first().waitFor({ timeout: 60_000 });
+  await page.locator(selector).filter({ hasText: pattern }).first().waitFor();
 }
 
 async function holdersOf(seeder: TestSeeder, digest: string): Promise<number> {
@@ -132,7 +137,7 @@ async function siteOf(nodes: number, images: number, zones: number, seederPort =
   return { directory, seeder, site, images: published };
 }
 
-test("everything is reached by keyboard: filter, map, details, help, theme", async () => {
+together("everything is reached by keyboard: filter, map, details, help, theme", async () => {
   const { seeder, site, images } = await siteOf(12, 4, 3);
   const { page, faults } = await openPage(browser, seeder.url);
   await shows(page, "#figure-nodes", "12 up");
@@ -191,7 +196,7 @@ test("everything is reached by keyboard: filter, map, details, help, theme", asy
   expect(faults).toEqual([]);
 });
 
-test("the system's scheme is followed, on the map too", async () => {
+together("the system's scheme is followed, on the map too", async () => {
   const { seeder } = await siteOf(6, 2, 1);
   const { page } = await openPage(browser, seeder.url, { colorScheme: "dark" });
   await shows(page, "#figure-nodes", "6 up");
@@ -205,24 +210,27 @@ test("the system's scheme is followed, on the map too", async () => {
   expect(await background(page)).not.toBe(darkGround);
 });
 
-test("a seeder that is gone is said to be, with the age of the figures; when it is back the page goes on", async () => {
-  const { directory, seeder } = await siteOf(5, 2, 1);
-  const { page, faults } = await openPage(browser, seeder.url);
-  await shows(page, "#figure-nodes", "5 up");
-  await seeder.process.kill("SIGKILL");
-  await shows(page, "#lost", /No connection to the seeder: .+ All figures are of \d\d:\d\d:\d\d/);
-  await shows(page, ".connection", "Connection lost");
-  await shows(page, ".health", "Not known");
-  await shows(page, "#figure-nodes", "5 up");
-  expect(await page.title()).toBe("? bootswarm");
-  await startSeeder(directory, { listen: new URL(seeder.url).host });
-  await shows(page, ".connection", "Live");
-  await page.locator("#lost").waitFor({ state: "detached" });
-  await shows(page, "#figure-nodes", "5 up");
-  expect(faults).toEqual([]);
-});
+together(
+  "a seeder that is gone is said to be, with the age of the figures; when it is back the page goes on",
+  async () => {
+    const { directory, seeder } = await siteOf(5, 2, 1);
+    const { page, faults } = await openPage(browser, seeder.url);
+    await shows(page, "#figure-nodes", "5 up");
+    await seeder.process.kill("SIGKILL");
+    await shows(page, "#lost", /No connection to the seeder: .+ All figures are of \d\d:\d\d:\d\d/);
+    await shows(page, ".connection", "Connection lost");
+    await shows(page, ".health", "Not known");
+    await shows(page, "#figure-nodes", "5 up");
+    expect(await page.title()).toBe("? bootswarm");
+    await startSeeder(directory, { listen: new URL(seeder.url).host });
+    await shows(page, ".connection", "Live");
+    await page.locator("#lost").waitFor({ state: "detached" });
+    await shows(page, "#figure-nodes", "5 up");
+    expect(faults).toEqual([]);
+  },
+);
 
-test("what nodes call themselves is text and nothing else", async () => {
+together("what nodes call themselves is text and nothing else", async () => {
   const { seeder } = await siteOf(2, 1, 1);
   const name = '<img src=x onerror="document.title=1">';
   await seeder.inventory.report({

@@ -70,14 +70,13 @@ function nodeDetail(
       fetches.length === 0
         ? html`<p class="empty">${lost ? "Nobody knows what it fetches." : "Nothing is on its way."}</p>`
         : html`<div class="scroll-x"><table id="detail-fetches">
-      <thead><tr><th>Image</th><th class="num">Arrived</th><th class="num">Rate</th><th class="num">Ready in</th><th>Doing</th></tr></thead>
+      <thead><tr><th>Image</th><th class="num">Arrived</th><th class="num">Rate</th><th class="num">Ready in</th></tr></thead>
       <tbody>${repeat(
         fetches,
         ({ digest }) => digest ?? "",
         (fetch) => html`<tr>
         <td class="name">${imageLink(actions, imageOf(state, fetch.digest ?? ""))}</td>${progressCells(fetch)}
-        <td class="words">${doing(fetch)}</td>
-      </tr>`,
+      </tr>${doingRow(fetch)}`,
       )}</tbody>
     </table></div>`
     }
@@ -124,7 +123,7 @@ function imageDetail(state: AppState, actions: Actions, answer: ListHoldingsResp
       ["Sha256", copyable(state, actions, digest, shortened(digest))],
     ])}
     <div class="scroll-x"><table id="detail-nodes">
-      <thead><tr><th>Node</th><th class="num">Arrived</th><th class="num">Rate</th><th class="num">Ready in</th><th>Doing</th></tr></thead>
+      <thead><tr><th>Node</th><th class="num">Arrived</th><th class="num">Rate</th><th class="num">Ready in</th></tr></thead>
       <tbody>${repeat(
         nodes,
         ({ nodeId }) => nodeId ?? "",
@@ -138,12 +137,8 @@ function nodeRow(actions: Actions, { nodeId = "", nodeName = "", nodeState, hold
   const lost = nodeState === "NODE_STATE_LOST" ? html` <span class="bad">lost</span>` : "";
   return html`<tr>
     <td class="name">${nodeLink(actions, { id: nodeId, name: nodeName })}${lost}</td>
-    ${
-      holding || !fetch
-        ? html`<td class="num">cached</td><td></td><td></td><td></td>`
-        : html`${progressCells(fetch)}<td class="words">${doing(fetch)}</td>`
-    }
-  </tr>`;
+    ${holding || !fetch ? html`<td class="num">cached</td><td></td><td></td>` : progressCells(fetch)}
+  </tr>${holding || !fetch ? "" : doingRow(fetch)}`;
 }
 
 function progressCells(fetch: FetchJson): TemplateResult {
@@ -155,8 +150,8 @@ function progressCells(fetch: FetchJson): TemplateResult {
     <td class="num">${etaSeconds === undefined ? "–" : formatSeconds(numberFrom(etaSeconds))}</td>`;
 }
 
-function doing(fetch: FetchJson): string {
-  return fetch.error || fetch.activity || fetchStateText(fetch.state);
+function doingRow(fetch: FetchJson): TemplateResult {
+  return html`<tr class="below"><td colspan="4">${fetch.error || fetch.activity || fetchStateText(fetch.state)}</td></tr>`;
 }
 
 function shortened(id: string): string {

@@ -193,11 +193,11 @@ function paintHead(context: CanvasRenderingContext2D, { content, scale, view, co
   }
 }
 
-/** The text, or as much of it as fits with three dots; empty where that would be nothing. */
+/** The text, or as much of its end as fits: names side by side mostly begin alike. Empty where that would be nothing. */
 function fittingText(context: CanvasRenderingContext2D, text: string, room: number): string {
   if (context.measureText(text).width <= room) return text;
-  for (let length = text.length - 1; length >= 3; length--) {
-    const cut = `${text.slice(0, length)}…`;
+  for (let length = text.length - 1; length >= 2; length--) {
+    const cut = `…${text.slice(-length)}`;
     if (context.measureText(cut).width <= room) return cut;
   }
   return "";
