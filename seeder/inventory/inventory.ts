@@ -200,6 +200,11 @@ export class Inventory {
     return this.#find(idOrName);
   }
 
+  /** While this is the same, ids and names stand for the same records. */
+  get namesChanges(): number {
+    return this.#names.changes;
+  }
+
   records(): Iterable<Readonly<NodeRecord>> {
     return this.#nodes.values();
   }

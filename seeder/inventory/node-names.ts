@@ -6,8 +6,15 @@ export class NodeNames<Record extends { node: NodeFacts }> {
   readonly #named = new Map<string, Record[]>();
   /** All of them by name; undefined when it must be made anew. */
   #ordered: Record[] | undefined = [];
+  #changes = 0;
+
+  /** Grows with every node that comes, goes, or is named otherwise. */
+  get changes(): number {
+    return this.#changes;
+  }
 
   add(record: Record): void {
+    this.#changes++;
     const { name } = record.node;
     const others = this.#named.get(name);
     if (others) others.push(record);
@@ -17,6 +24,7 @@ export class NodeNames<Record extends { node: NodeFacts }> {
 
   /** @param name the name under which it was added */
   remove(record: Record, name: string): void {
+    this.#changes++;
     const left = (this.#named.get(name) ?? []).filter((other) => other !== record);
     if (left.length > 0) this.#named.set(name, left);
     else this.#named.delete(name);

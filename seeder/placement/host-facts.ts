@@ -47,14 +47,15 @@ export function hostFactsOf(
       else if (isActive(fetch) && fetch.digest !== image.bootDigest) otherFetches++;
     }
   }
-  if (part === absent && launches.isExpected(node.id, image.digest, nowMs)) part = expected;
+  const isLaunchedOn = launches.has(node.id);
+  if (isLaunchedOn && part === absent && launches.isExpected(node.id, image.digest, nowMs)) part = expected;
   return {
     host,
     node,
     standing,
     part,
     hasBootImage: image.isBootHeldBy(placed),
-    recentLaunches: launches.launchesOn(node.id, nowMs),
+    recentLaunches: isLaunchedOn ? launches.launchesOn(node.id, nowMs) : 0,
     otherFetches,
     note: undefined,
   };

@@ -4,6 +4,9 @@ import { nodesMax } from "../inventory/limits.ts";
 /** Hosts in one request: as many as there can be nodes. */
 export const hostsMax = nodesMax;
 
+/** Hosts' names kept with what was found of them: each node by two spellings. */
+export const hostsFoundMax = 2 * nodesMax;
+
 /** A host's name or id; DNS names end at 253. */
 export const hostCharactersMax = 255;
 

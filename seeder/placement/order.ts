@@ -32,8 +32,15 @@ export function bestFirst(
 function inRandomOrder(indexes: readonly number[], nameOf: (index: number) => string, seed: bigint): Iterable<number> {
   if (indexes.length < 2) return indexes;
   const salt = [Number(seed & 0xffff_ffffn), Number((seed >> 32n) & 0xffff_ffffn)] as const;
-  const keys = Float64Array.from(indexes, (index) => tieBreaker(nameOf(index), salt) * indexesMax + index).sort();
-  const ordered = Array.from(keys, (key) => key % indexesMax);
+  // Loops, since `from` takes several times as long over thousands.
+  const keys = new Float64Array(indexes.length);
+  for (let at = 0; at < keys.length; at++) {
+    const index = indexes[at] as number;
+    keys[at] = tieBreaker(nameOf(index), salt) * indexesMax + index;
+  }
+  keys.sort();
+  const ordered = new Array<number>(keys.length);
+  for (let at = 0; at < keys.length; at++) ordered[at] = (keys[at] as number) % indexesMax;
   const isTie = (at: number) =>
     Math.floor((keys[at] as number) / indexesMax) === Math.floor((keys[at - 1] as number) / indexesMax);
   // Two names of one tie-breaker, of which there is one pair in a hundred thousand, go by their names.

@@ -61,6 +61,11 @@ export class RecentLaunches implements Launches {
     return lastMs !== undefined && nowMs - lastMs < expectedMs;
   }
 
+  /** Whether there is anything to be asked of a node: of thousands, most are at rest. */
+  has(nodeId: string): boolean {
+    return this.#nodes.size > 0 && this.#nodes.has(nodeId);
+  }
+
   #decay(elapsedMs: number): number {
     return elapsedMs <= 0 ? 1 : 2 ** (-elapsedMs / this.#halfLifeMs);
   }
