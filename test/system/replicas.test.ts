@@ -1,9 +1,14 @@
 /** Several seeders that share a catalog in PostgreSQL, as processes: what one of them loses, the others have. */
-import { readdir } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Code } from "@connectrpc/connect";
 import { request } from "undici";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { uploadBootImage } from "../../agent/boot/upload-boot-image.ts";
+import { pageBytes } from "../../boot/limits.ts";
+import { decodeProfile, profileOfReads } from "../../boot/profile.ts";
 import { type Replica, ReplicaState } from "../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
+import { imageOf, packed } from "../fixtures/boot-images.ts";
 import {
   ensure,
   fetchOf,
@@ -35,8 +40,7 @@ async function startTwo(settings: Settings = {}) {
   const start = (name: string, more: Settings = {}) => {
     return startSeeder(join(directory, name), { "store.url": url, ...settings, ...more });
   };
-  const a = await start("a");
-  const b = await start("b");
+  const [a, b] = await Promise.all([start("a"), start("b")]);
   await seeEachOther(a, b);
   return { directory, url, start, a, b };
 }
@@ -170,7 +174,8 @@ test("a copy whose only source dies waits for it, says so, and goes on from what
   });
   const before = Number((await copyAt())?.doneBytes ?? 0n);
   await b.process.kill("SIGKILL");
-  const [, bAgain] = [await start("a"), await start("b")];
+  // What is left need not be slow.
+  const [, bAgain] = [await start("a", { "swarm.uploadBytesPerSecondMax": 0 }), await start("b")];
   await eventually(async () => {
     return (await replicasOfImage(bAgain, "image")).here === 2 ? true : undefined;
   }, "both hold it");
@@ -229,4 +234,41 @@ test("a database that has lost its catalog costs no bytes, and what is published
     expect(await replicasOfImage(seeder, "old")).toEqual({ here: 2, away: 0 });
   }
   expect(fresh.digest).not.toBe(old.digest);
+});
+
+test("a seeder without an image's bytes sends its boot image on, and its boot profile comes from where they are", async () => {
+  const directory = await temporaryDirectory();
+  const store = { "store.url": await postgres.createDatabase() };
+  const a = await startSeeder(join(directory, "a"), store);
+  // It never has room for a copy.
+  const b = await startSeeder(join(directory, "b"), { ...store, "replica.freeFloorBytes": Number.MAX_SAFE_INTEGER });
+  await seeEachOther(a, b);
+  const image = imageOf([1, 0, 2, 3]);
+  await writeFile(join(directory, "image"), image);
+  const { digest } = await publish(a, join(directory, "image"), "image");
+  const profile = profileOfReads({ digest, sizeBytes: image.length }, [[0, image.length]], pageBytes);
+  const made = await packed({ image, profile, sources: [] });
+  await eventually(async () => {
+    const [copy] = (await replicasOf(b)).flatMap(({ fetches }) => fetches);
+    return copy?.trouble.includes("no room") ? true : undefined;
+  }, "the other has no room for the image");
+
+  const path = `/images/${digest}.boot`;
+  const sent = await request(`${b.url}${path}`, { method: "PUT", body: made.file });
+  await sent.body.dump();
+  expect([sent.statusCode, sent.headers.location]).toEqual([307, `${a.url}${path}?redirected=1`]);
+  const framesPath = join(directory, "frames");
+  await writeFile(framesPath, made.file.subarray(made.headBytes.length));
+  const upload = { packed: made, framesPath, sizeBytes: made.file.length, remove: async () => {} };
+  const failed = (_url: string, error: unknown) => expect.unreachable(String(error));
+  await uploadBootImage({ url: b.url, failed }, digest, upload, new AbortController().signal);
+
+  const [there, here] = [
+    await b.catalog.getBootProfile({ image: "image" }),
+    await a.catalog.getBootProfile({ image: "image" }),
+  ];
+  expect(decodeProfile(there.profile)).toEqual(made.head.profile);
+  expect(there.profile).toEqual(here.profile);
+  await a.process.kill("SIGKILL");
+  await expect(b.catalog.getBootProfile({ image: "image" })).rejects.toMatchObject({ code: Code.Unavailable });
 });
