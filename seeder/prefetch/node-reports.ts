@@ -11,6 +11,12 @@ const nothing: NodePrefetching = { allowance: undefined, prefetches: new Map() }
 
 export class NodeReports {
   readonly #nodes = new Map<string, NodePrefetching>();
+  readonly #isElsewhere: (nodeId: string) => boolean;
+
+  /** @param isElsewhere whether the node reports to another seeder now: what it told here is out of date, and that one plans for it */
+  constructor(isElsewhere: (nodeId: string) => boolean) {
+    this.#isElsewhere = isElsewhere;
+  }
 
   take({ node, prefetch, prefetches = [] }: NodeReport): NodePrefetching {
     const told = prefetches.length === 0 ? nothing.prefetches : new Map(prefetches.map((each) => [each.digest, each]));
@@ -23,11 +29,11 @@ export class NodeReports {
   }
 
   of(nodeId: string): NodePrefetching {
-    return this.#nodes.get(nodeId) ?? nothing;
+    return (!this.#isElsewhere(nodeId) && this.#nodes.get(nodeId)) || nothing;
   }
 
-  /** Whether anything has been heard of the node since the seeder started. */
+  /** Whether anything has been heard of the node since the seeder started, and it reports here. */
   has(nodeId: string): boolean {
-    return this.#nodes.has(nodeId);
+    return this.#nodes.has(nodeId) && !this.#isElsewhere(nodeId);
   }
 }

@@ -47,7 +47,7 @@ export interface PrefetchesOptions {
 
 export class Prefetches implements Launches {
   readonly popularity: Popularity;
-  readonly reports = new NodeReports();
+  readonly reports: NodeReports;
   readonly plan: PlanKeeper;
   readonly asked: OperatorPrefetches;
   readonly #options: PrefetchesOptions;
@@ -60,6 +60,7 @@ export class Prefetches implements Launches {
   private constructor(options: PrefetchesOptions) {
     this.#options = options;
     const { inventory, images, config, nowMs, store, newId, log } = options;
+    this.reports = new NodeReports((id) => inventory.record(id)?.elsewhere !== undefined);
     this.popularity = new Popularity(config.halfLifeMs);
     this.plan = new PlanKeeper({
       inventory,
