@@ -42,8 +42,8 @@ export const silentIntervalsMax = 3;
 export const progressIntervalMsMax = 2_000;
 
 /**
- * Reports asked for per second, over all nodes: about half of what one core takes (docs/scale.md). With more nodes than
- * that at their own intervals, all are asked less often.
+ * Reports asked for per second, over all nodes; with more nodes than that at their own intervals, all are asked less
+ * often. One that is busy before asks for fewer (docs/scale.md).
  */
 export const reportsPerSecondMax = 2_000;
 
