@@ -26,6 +26,12 @@ export interface Assembly<Requester> {
   readonly exclusive: boolean;
 }
 
+/** A block that is not here, and who is asked for it. */
+export interface OpenBlock<Requester> {
+  block: Block;
+  askedOf: readonly Requester[];
+}
+
 /** Whether all of a piece is here. */
 export function isWhole({ receivedBlocks, states }: Assembly<unknown>): boolean {
   return receivedBlocks === states.length;
@@ -153,8 +159,8 @@ export class Assemblies<Requester extends object> {
   }
 
   /** The blocks that are to come, and of whom each is asked. */
-  blocksToCome({ index, states, requesters }: Assembly<Requester>): { block: Block; askedOf: readonly Requester[] }[] {
-    const blocks: { block: Block; askedOf: readonly Requester[] }[] = [];
+  blocksToCome({ index, states, requesters }: Assembly<Requester>): OpenBlock<Requester>[] {
+    const blocks: OpenBlock<Requester>[] = [];
     for (let at = 0; at < states.length; at++) {
       if (states[at] !== received) blocks.push({ block: this.blockAt(index, at), askedOf: requesters[at]! });
     }

@@ -3,9 +3,10 @@
  * by its queue and by the time that it takes for a block, so that the blocks of one piece spread over several peers; and of
  * a second and a third one when it is late.
  */
+
+import type { OpenBlock } from "./assemblies.ts";
 import { demandLateMsMax, demandLateMsMin, demandRequestersMax, requestsInFlightMax } from "./limits.ts";
 import type { PieceSet } from "./locality.ts";
-import type { OpenBlock } from "./picker.ts";
 import type { Block } from "./wire.ts";
 
 /** A block that takes twice as long as expected is late. */

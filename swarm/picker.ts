@@ -6,7 +6,7 @@
  * other. Others join in when there is nothing left to open. When every missing block is asked for, the endgame asks a
  * second requester too.
  */
-import { Assemblies, type Assembly, hasPartIn, isWhole } from "./assemblies.ts";
+import { Assemblies, type Assembly, hasPartIn, isWhole, type OpenBlock } from "./assemblies.ts";
 import type { Bitfield } from "./bitfield.ts";
 import { blockBytes } from "./limits.ts";
 import type { PieceSet } from "./locality.ts";
@@ -24,12 +24,6 @@ export interface ReceivedBlock<Requester> {
   others: Requester[];
   /** Set if this was the piece's last block: who sent each block, in order. */
   authors: Requester[] | undefined;
-}
-
-/** A block that is not here, and who is asked for it. */
-export interface OpenBlock<Requester> {
-  block: Block;
-  askedOf: readonly Requester[];
 }
 
 /** Pieces that a requester wishes to be asked for, in its order; nothing but them if `exclusively`. */
@@ -268,7 +262,7 @@ export class Picker<Requester extends object> {
     if (!assembly || isWhole(assembly) || hasPartIn(requester, assembly)) return false;
     const everything = Number.POSITIVE_INFINITY;
     this.#assemblies.takeRequested(assembly, requester, everything, everything, []);
-    this.#assemblies.takeMissing(assembly, requester, Number.POSITIVE_INFINITY, []);
+    this.#assemblies.takeMissing(assembly, requester, everything, []);
     return true;
   }
 

@@ -1,12 +1,13 @@
 /**
- * How fast images are fetched that are brought ahead of need: at the operator's rate while the link has nothing better to
- * do, and at next to nothing while somebody waits for another image. The connections stay, so that it goes on at once.
+ * How fast images are fetched that can wait. Those brought ahead of need come at the operator's rate while the link has
+ * nothing better to do, and at next to nothing while somebody waits for another image; so does the rest of an image while a
+ * VM boots from its boot image. The connections stay, so that it goes on at once.
  */
 import type { Clock, Pace } from "../../swarm/types.ts";
 
 /**
- * What is left to all prefetches together while others are active: a thousandth of a gigabit link, and enough for a
- * transfer not to look dead.
+ * What is left to all prefetches together while others are active, and to an image that a VM boots: a thousandth of a
+ * gigabit link, and enough for a transfer not to look dead.
  */
 export const trickleBytesPerSecond = 128 * 1024;
 /** What may come at once, in seconds: torrents look for what to ask for four times a second. */

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from "kysely";
 import type { OperatorPrefetch, PrefetchTarget } from "../prefetch/operator-prefetch.ts";
 import type { PopularityEntry } from "../prefetch/popularity.ts";
+import { compareText } from "./compare-text.ts";
 import type { Engine } from "./json-rows.ts";
 import type { PrefetchStore } from "./prefetch-store.ts";
 import type { Database } from "./schema.ts";
@@ -19,7 +20,7 @@ export class KyselyPrefetchStore implements PrefetchStore {
 
   async addPopularity(entries: readonly PopularityEntry[], halfLifeMs: number): Promise<void> {
     // In one order for all seeders, so that no two wait for each other.
-    const ordered = [...entries].sort((a, b) => compare(a.zone, b.zone) || compare(a.digest, b.digest));
+    const ordered = [...entries].sort((a, b) => compareText(a.zone, b.zone) || compareText(a.digest, b.digest));
     const rows = ordered.map(({ zone, digest, score, atMs }) => ({ zone, digest, score, at_ms: Math.round(atMs) }));
     const known = sql.ref("popularity.at_ms");
     const told = sql.ref("excluded.at_ms");
@@ -107,7 +108,7 @@ export class KyselyPrefetchStore implements PrefetchStore {
         })
         .onConflict((conflict) => conflict.column("id").doUpdateSet(ended).where("prefetches.state", "=", "running"))
         .execute();
-      const rows = [...targets].sort(([a], [b]) => compare(a, b)).map(targetRow(prefetch.id));
+      const rows = [...targets].sort(([a], [b]) => compareText(a, b)).map(targetRow(prefetch.id));
       for (let start = 0; start < rows.length; start += rowsPerStatementMax) {
         await transaction
           .insertInto("prefetch_nodes")
@@ -135,8 +136,4 @@ function targetRow(prefetchId: string) {
     state,
     error,
   });
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,6 +1,7 @@
 /** The store's contract in Kysely's words, for any engine that Kysely speaks. */
 import type { Kysely, Selectable, Transaction } from "kysely";
 import type { Image, ImageTorrent } from "../catalog/image.ts";
+import { compareText } from "./compare-text.ts";
 import type { InventoryStore } from "./inventory-store.ts";
 import type { Engine } from "./json-rows.ts";
 import { KyselyInventoryStore } from "./kysely-inventory-store.ts";
@@ -41,7 +42,7 @@ export class KyselyStore implements Store {
         (namesByDigest.get(row.digest) ?? []).map(({ name }) => name),
       ),
     );
-    return images.sort((a, b) => compare(a.names[0] ?? "", b.names[0] ?? ""));
+    return images.sort((a, b) => compareText(a.names[0] ?? "", b.names[0] ?? ""));
   }
 
   async imageByDigest(digest: string): Promise<Image | undefined> {
@@ -171,8 +172,4 @@ function imageFrom(row: Selectable<Database["images"]>, names: string[]): Image 
       boot: { of: row.boot_of, sources: (row.boot_sources ?? "").split(" ").filter((digest) => digest !== "") },
     }),
   };
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
