@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Registry } from "prom-client";
+import { collectDefaultMetrics, Gauge, Registry } from "prom-client";
 
 /** prom-client's gauges whose names end as a counter's must: Prometheus's own linter refuses them. */
 const misnamed = ["nodejs_active_handles_total", "nodejs_active_requests_total", "nodejs_active_resources_total"];
@@ -9,4 +9,18 @@ export function createMetrics(): Registry {
   collectDefaultMetrics({ register: registry });
   for (const name of misnamed) registry.removeSingleMetric(name);
   return registry;
+}
+
+/** What adds gauges to a registry whose values are read at each scrape. */
+export function gaugesOf(registry: Registry): (name: string, help: string, read: () => number) => void {
+  return (name, help, read) => {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  };
 }

@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { gaugesOf } from "../daemon/metrics.ts";
 import type { Swarm } from "../swarm/swarm.ts";
 import type { Catalog } from "./catalog/catalog.ts";
 import type { Image } from "./catalog/image.ts";
@@ -143,15 +144,7 @@ export function observeSeeder(registry: Registry, sources: MetricSources): void 
   catalogGauge("bootswarm_seeder_images_bytes", "Bytes of all images and boot images in the catalog", (images) =>
     images.reduce((sum, image) => sum + image.sizeBytes, 0),
   );
-  const gauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
+  const gauge = gaugesOf(registry);
   const counter = (name: string, help: string, read: () => number) =>
     new Counter({
       name,

@@ -1,5 +1,6 @@
 /** Metrics of the inventory's store: what is written and read, what fails, and how far it lags behind. */
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { Counter, Histogram, type Registry } from "prom-client";
+import { gaugesOf } from "../daemon/metrics.ts";
 import type { InventoryKeeper } from "./inventory/inventory-keeper.ts";
 import type { StoreObserver } from "./inventory/store-sync.ts";
 
@@ -39,15 +40,7 @@ export function createStoreMetrics(registry: Registry): StoreObserver {
 
 /** Makes what is read from the inventory's keeper when metrics are asked for. */
 export function observeStore(registry: Registry, saving: InventoryKeeper["saving"]): void {
-  const gauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers: [registry],
-      collect() {
-        this.set(read());
-      },
-    });
+  const gauge = gaugesOf(registry);
   gauge(
     "bootswarm_seeder_store_unsaved_nodes",
     "Nodes with changes that are not yet in the store",

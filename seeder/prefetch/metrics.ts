@@ -1,4 +1,5 @@
-import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import { Counter, Histogram, type Registry } from "prom-client";
+import { gaugesOf } from "../../daemon/metrics.ts";
 import type { NodeDirective } from "./directives.ts";
 import type { Prefetches } from "./prefetches.ts";
 
@@ -31,15 +32,7 @@ export function createPrefetchMetrics(registry: Registry): PrefetchMetrics {
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3],
     registers,
   });
-  const gauge = (name: string, help: string, read: () => number) =>
-    new Gauge({
-      name,
-      help,
-      registers,
-      collect() {
-        this.set(read());
-      },
-    });
+  const gauge = gaugesOf(registry);
   return {
     directed: (kind) => directives.inc({ kind }),
     used: () => used.inc(),
