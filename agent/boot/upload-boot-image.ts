@@ -3,6 +3,7 @@ import { createReadStream } from "node:fs";
 import { Readable } from "node:stream";
 import { request } from "undici";
 import { messageOf, Problem, type ProblemKind } from "../../daemon/problem.ts";
+import { seedersMax } from "../seeders/seeder-urls.ts";
 import type { Seeders } from "../seeders/seeders.ts";
 import { bootNameOf } from "./boot-names.ts";
 import type { MadeBootImage } from "./make-boot-image.ts";
@@ -22,28 +23,38 @@ export async function uploadBootImage(
   made: MadeBootImage,
   signal: AbortSignal,
 ): Promise<void> {
-  const tried = new Set<string>();
+  const away = new Set<string>();
   for (;;) {
     const { url } = seeders;
-    tried.add(url);
     try {
       return await uploadTo(url, imageDigest, made, signal);
     } catch (error) {
       if (signal.aborted || !(error instanceof SeederAway)) throw error;
-      seeders.failed(url, error);
-      if (tried.has(seeders.url)) throw error;
+      seeders.failed(error.seederUrl, error);
+      // The one asked may send us to another yet, unless it knows of none.
+      if (away.has(error.seederUrl) || away.size >= seedersMax) throw error;
+      away.add(error.seederUrl);
+      if (away.has(seeders.url)) throw error;
     }
   }
 }
 
 /** A seeder did not answer. */
-class SeederAway extends Problem {}
+class SeederAway extends Problem {
+  readonly seederUrl: string;
+
+  constructor(seederUrl: string, message: string, options: ErrorOptions) {
+    super("unavailable", message, options);
+    this.seederUrl = seederUrl;
+  }
+}
 
 async function uploadTo(seederUrl: string, imageDigest: string, made: MadeBootImage, signal: AbortSignal) {
-  const answer = await put(`${seederUrl}/images/${bootNameOf(imageDigest)}`, made, signal);
+  const answer = await put(seederUrl, `${seederUrl}/images/${bootNameOf(imageDigest)}`, made, signal);
   // It has not the image to compare it with, and knows a seeder that has.
-  const elsewhere = answer.statusCode === 307 && answer.location !== undefined;
-  const last = elsewhere ? await put(answer.location as string, made, signal) : answer;
+  const elsewhere = answer.statusCode === 307 && answer.location !== undefined && URL.canParse(answer.location);
+  const location = elsewhere ? (answer.location as string) : "";
+  const last = elsewhere ? await put(new URL(location).origin, location, made, signal) : answer;
   if (last.statusCode >= 300) throw refusal(last.statusCode, last.text);
 }
 
@@ -53,7 +64,7 @@ interface Answer {
   text: string;
 }
 
-async function put(url: string, made: MadeBootImage, signal: AbortSignal): Promise<Answer> {
+async function put(seederUrl: string, url: string, made: MadeBootImage, signal: AbortSignal): Promise<Answer> {
   try {
     const { statusCode, headers, body } = await request(url, {
       method: "PUT",
@@ -66,9 +77,8 @@ async function put(url: string, made: MadeBootImage, signal: AbortSignal): Promi
     return { statusCode, location, text: await boundedText(body) };
   } catch (error) {
     signal.throwIfAborted();
-    throw new SeederAway("unavailable", `the seeder does not take the boot image: ${messageOf(error)} (${url})`, {
-      cause: error,
-    });
+    const message = `the seeder does not take the boot image: ${messageOf(error)} (${url})`;
+    throw new SeederAway(seederUrl, message, { cause: error });
   }
 }
 

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { request } from "undici";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { NodeState } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
-import { ensure, metric, publish, spawnDaemon, startAgent, startSeeder, type TestSeeder } from "../fixtures/daemons.ts";
+import { ensure, metric, publish, startAgent, startSeeder, type TestSeeder } from "../fixtures/daemons.ts";
 import { makeRandomFile } from "../fixtures/disks.ts";
 import { startPostgres, type TestPostgres } from "../fixtures/postgres.ts";
 import { eventually } from "../fixtures/processes.ts";
@@ -121,16 +121,5 @@ describe("two seeders on one database", () => {
       await sayOf([one, two], "node-0", `up ${letters}`);
       await sayOf([one, two], "node-1", "up");
     }
-  });
-
-  test("do not start on a database of a newer version, and say what to do", async () => {
-    const { directory, url } = await startPair();
-    await server.query(url, "insert into kysely_migration values ('999-later', '2030-01-01T00:00:00.000Z')");
-    const late = spawnDaemon("seeder", { dataDirectory: join(directory, "late"), "store.url": url });
-    await late.says(
-      /bootswarm seeder: cannot use the database postgres:.*newer version.*\(999-later\); start that version/,
-    );
-    expect(await late.exited).toBe(1);
-    expect(late.output()).not.toMatch(/bootswarm seeder: .*swordfish/);
   });
 });

@@ -71,7 +71,8 @@ export function summaryOf(runs: readonly RunResult[]): Summary {
   const [{ scenario, vmsPerHour }] = runs as [RunResult];
   const vms = runs.flatMap((run) => run.vms);
   const seconds = vms.map((vm) => vm.seconds);
-  const means = runs.map((run) => mean(run.vms.map((vm) => vm.seconds)));
+  // A short trace may have no VM in it; its seed then says nothing of how long they wait.
+  const means = runs.filter((run) => run.vms.length > 0).map((run) => mean(run.vms.map((vm) => vm.seconds)));
   const perHost = runs.map((run) => [...Map.groupBy(run.vms, (vm) => vm.host).values()].map((some) => some.length));
   const percentFound = (found: Found) => (100 * vms.filter((vm) => vm.found === found).length) / vms.length;
   return {

@@ -116,6 +116,11 @@ describe("a summary", () => {
     expect(summary).toMatchObject({ seederImagesSent: 3, hostsUsed: 1.5, vmsOnOneHost: 2 });
   });
 
+  it("leaves seeds without any VM out of how far the means are apart", () => {
+    const summary = summaryOf([result({ vms: [vm({ seconds: 1 })] }), result({ seed: 2, vms: [] })]);
+    expect(summary).toMatchObject({ seeds: 2, vms: 1, mean: 1, meanRange: [1, 1], hostsUsed: 0.5 });
+  });
+
   it("is made for each rate and scenario", () => {
     const runs = [result({}), result({ vmsPerHour: 100 }), result({ scenario: "y" }), result({ seed: 2 })];
     expect(groupsOf(runs).map((some) => some.length)).toEqual([2, 1, 1]);
