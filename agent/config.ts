@@ -53,7 +53,9 @@ export const agentConfigSchema = z.strictObject({
       uploadBytesPerSecondMax: byteRate.default(0).describe("Bytes per second sent to all peers; 0 is no limit."),
       downloadBytesPerSecondMax: byteRate
         .default(0)
-        .describe("Bytes per second taken from all peers; 0 is no limit. HTTP is not counted."),
+        .describe(
+          "Bytes per second taken from all peers; 0 is no limit. What reads of disks wait for counts, and is never held back. HTTP is not counted.",
+        ),
     })
     .prefault({}),
   dht: z

@@ -4,6 +4,7 @@
  */
 import { overShare, type Sharer } from "./connection-shares.ts";
 import type { LastDemand } from "./demand.ts";
+import type { DownloadLimit } from "./download-limit.ts";
 import { crowdOf, keyOf } from "./endpoint.ts";
 import { handshakesMax, handshakeTimeoutMs, ownEndpointsMax } from "./limits.ts";
 import { Peer, type PeerOwner } from "./peer.ts";
@@ -26,7 +27,7 @@ export interface ConnectionsOptions {
   log: SwarmLog;
   connectionsMax: number;
   uploadLimit: RateLimit;
-  downloadLimit: RateLimit;
+  downloadLimit: DownloadLimit;
   lastDemand: LastDemand;
   /** Opens a connection; the socket ends by itself if nobody answers. */
   dial: (endpoint: Endpoint) => PeerSocket;

@@ -140,8 +140,13 @@ export class Demand {
 
   /** Pieces to ask a peer for before others: what will be read next, and what is waited for but must come from one peer. */
   ahead(picker: Picker<Requester>): readonly number[] {
-    const alone = [...this.#now.keys()].filter((index) => picker.isExclusive(index));
+    const alone = this.alone(picker);
     return alone.length === 0 ? this.#ahead : [...alone, ...this.#ahead];
+  }
+
+  /** Pieces that are waited for, but must come from one peer. */
+  alone(picker: Picker<Requester>): number[] {
+    return [...this.#now.keys()].filter((index) => picker.isExclusive(index));
   }
 
   /** What a peer is to be asked for before the rarest: what a boot reads next, then what the peer suggests. */
@@ -180,6 +185,7 @@ export class Demand {
   /** What to ask of whom for what is waited for, and by when that should be here. */
   plan(picker: Picker<Requester>, isFar: (peer: Peer) => boolean): DemandStep<Peer>[] {
     const nowMs = this.#options.clock.now();
+    this.#options.last.atMs = nowMs;
     const free = [...this.#options.peers].flatMap((peer) => {
       const { has, choking, closed } = peer;
       if (!has || choking || closed || nowMs < peer.restUntilMs) return [];

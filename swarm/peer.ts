@@ -4,6 +4,7 @@
  */
 import type { Bitfield } from "./bitfield.ts";
 import type { LastDemand } from "./demand.ts";
+import type { DownloadLimit } from "./download-limit.ts";
 import { FloodGuard } from "./flood-guard.ts";
 import { piecesMax, signalsMax, signalsPerSecondMax, unaskedBytesMax, unsentBytesMax } from "./limits.ts";
 import { type RateLimit, RateMeter } from "./rate.ts";
@@ -52,7 +53,7 @@ export interface PeerOptions {
   direction: "inbound" | "outbound";
   clock: Clock;
   uploadLimit: RateLimit;
-  downloadLimit: RateLimit;
+  downloadLimit: DownloadLimit;
   lastDemand: LastDemand;
 }
 
@@ -360,14 +361,20 @@ export class Peer {
       this.close(error as Error);
       return;
     }
-    downloadLimit.take(chunk.length, nowMs);
+    downloadLimit.received(chunk.length);
     const isUrgent = nowMs - lastDemand.atMs < urgentMs;
     const restMs = this.#pace.restMs(chunk.length, nowMs, this.#decoder.arriving !== undefined, isUrgent);
-    const waitMs = Math.max(downloadLimit.waitMs(nowMs), restMs);
-    if (waitMs > 0) {
-      this.#socket.pause();
-      this.#after(waitMs, () => this.#socket.resume());
-    }
+    const waitMs = Math.max(downloadLimit.restMs(), restMs);
+    if (waitMs === 0) return;
+    this.#socket.pause();
+    this.#after(waitMs, () => this.#readOn());
+  }
+
+  #readOn(): void {
+    if (this.#closed) return;
+    const waitMs = this.#options.downloadLimit.restMs();
+    if (waitMs === 0) this.#socket.resume();
+    else this.#after(waitMs, () => this.#readOn());
   }
 
   #after(delayMs: number, run: () => void): void {

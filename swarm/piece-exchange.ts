@@ -57,7 +57,7 @@ export interface PieceExchangeOptions {
   /** Whether late pieces are asked of others, too; a simulation shows what it would be like without. */
   hedging?: boolean | undefined;
   /** How fast peers may be asked; what somebody waits for is not held back. */
-  pace?: Pace | undefined;
+  paces?: readonly Pace[] | undefined;
   /** A piece was verified and is on disk. */
   onPiece: (index: number) => void;
   /** The disk failed. */
@@ -376,9 +376,10 @@ export class PieceExchange implements FeedTarget {
     // What a peer suggests is what it deems rare: that is asked for in any case.
     const isUnbound = peer.suggested.length > 0 && !bound;
     const left = isUnbound ? Number.POSITIVE_INFINITY : this.#room.leftFor(peer, nowMs, bound);
-    const { pace } = this.#options;
-    const paced = pace ? Math.ceil(pace.roomBytes() / blockBytes) : Number.POSITIVE_INFINITY;
-    const room = Math.min(depth - peer.requestsLive, left, paced);
+    const { paces = [] } = this.#options;
+    const isPaced = this.#demand.alone(picker).length === 0;
+    const paced = isPaced ? Math.min(...paces.map((pace) => pace.roomBytes())) : Number.POSITIVE_INFINITY;
+    const room = Math.min(depth - peer.requestsLive, left, Math.ceil(paced / blockBytes));
     if (room <= 0 || room < Math.min(depth / refillShare, peer.requestsLive)) return;
     const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
     const { mayOpen } = this.#buffers;
@@ -392,7 +393,7 @@ export class PieceExchange implements FeedTarget {
     else this.#spare.delete(peer);
     peer.request(blocks);
     this.#room.take(blocks.length);
-    pace?.took(blocks.length * blockBytes);
+    for (const pace of paces) pace.took(blocks.length * blockBytes);
   }
 
   /** Whether the peer is asked only for what it suggests: not one in another zone, of which most of that is not asked. */

@@ -64,10 +64,11 @@ export class RateLimit {
     return this.#bytesPerSecond === 0 ? Number.POSITIVE_INFINITY : this.#bytesPerSecond / 10;
   }
 
-  take(bytes: number, nowMs: number): void {
+  /** @param debtBytesMax what these bytes may bring the debt to, at the most */
+  take(bytes: number, nowMs: number, debtBytesMax = Number.POSITIVE_INFINITY): void {
     if (this.#bytesPerSecond === 0) return;
     this.#fill(nowMs);
-    this.#allowance -= bytes;
+    this.#allowance = Math.max(this.#allowance - bytes, Math.min(this.#allowance, -debtBytesMax));
   }
 
   /** Milliseconds until something may be taken again; 0 if now. */

@@ -8,6 +8,7 @@ import { AssemblyBudget } from "./assembly-budget.ts";
 import { Connections } from "./connections.ts";
 import { Dht } from "./dht.ts";
 import { type Disk, systemDisk } from "./disk.ts";
+import { DownloadLimit } from "./download-limit.ts";
 import { connectionsMaxDefault, connectTimeoutMs } from "./limits.ts";
 import { RateLimit, RateMeter } from "./rate.ts";
 import { Storage } from "./storage.ts";
@@ -66,6 +67,7 @@ export class Swarm {
   #verifyFailures = 0;
   #wastedBytes = 0;
   readonly #lastDemand = { atMs: Number.NEGATIVE_INFINITY };
+  readonly #downloadLimit: DownloadLimit;
   #hedgedBlocks = 0;
   readonly #demandedBytes = { peer: 0, source: 0 };
   #cancelReannounce: (() => void) | undefined;
@@ -83,12 +85,13 @@ export class Swarm {
     this.#log = options.log ?? silentLog;
     this.#zone = options.zone;
     this.#disk = options.disk ?? systemDisk;
+    this.#downloadLimit = new DownloadLimit(options.downloadBytesPerSecondMax ?? 0, clock, this.#lastDemand);
     this.#connections = new Connections({
       clock,
       log: this.#log,
       connectionsMax: options.connectionsMax ?? connectionsMaxDefault,
       uploadLimit: new RateLimit(options.uploadBytesPerSecondMax ?? 0, nowMs),
-      downloadLimit: new RateLimit(options.downloadBytesPerSecondMax ?? 0, nowMs),
+      downloadLimit: this.#downloadLimit,
       lastDemand: this.#lastDemand,
       dial: (endpoint) => this.#dial(endpoint),
       torrentOf: (infohash) => this.#torrents.get(infohash),
@@ -232,6 +235,7 @@ export class Swarm {
       zone: this.#zone,
       budget: this.#budget,
       lastDemand: this.#lastDemand,
+      downloadLimit: this.#downloadLimit,
       openStorage: (options, signal) => Storage.open(options, signal, { disk: this.#disk, clock: this.#clock }),
       connect: (endpoint, owner) => this.#connections.connect(endpoint, owner),
       announce: (infohash, onFailed) => this.#dht.announce(infohash, this.peerPort, onFailed),

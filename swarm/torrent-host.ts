@@ -2,7 +2,7 @@ import type { AssemblyBudget } from "./assembly-budget.ts";
 import type { Adopter } from "./connections.ts";
 import type { LastDemand } from "./demand.ts";
 import type { Peer, PeerOwner } from "./peer.ts";
-import type { Clock, Endpoint, OpenStorage, SwarmLog } from "./types.ts";
+import type { Clock, Endpoint, OpenStorage, Pace, SwarmLog } from "./types.ts";
 
 /** What the swarm gives each of its torrents. */
 export interface TorrentHost {
@@ -17,6 +17,8 @@ export interface TorrentHost {
   readonly budget: AssemblyBudget;
   /** When anything was last waited for, over all torrents. */
   readonly lastDemand: LastDemand;
+  /** What may be asked for of all torrents together. */
+  readonly downloadLimit: Pace;
   readonly openStorage: OpenStorage;
   /** Connects to a peer on behalf of the torrent; undefined if there is no place for it. */
   connect(endpoint: Endpoint, owner: PeerOwner & Adopter): Peer | undefined;

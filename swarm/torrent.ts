@@ -353,7 +353,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       onHedged: (blocks) => this.#host.countHedged(blocks),
       onDemanded: (bytes, from) => this.#host.countDemanded(bytes, from),
       hedging: this.#host.hedging,
-      pace: this.#options.pace,
+      paces: [this.#host.downloadLimit, ...(this.#options.pace ? [this.#options.pace] : [])],
       onPiece: (index) => {
         this.emit("piece", index);
         this.#checkComplete();

@@ -127,7 +127,7 @@ export interface SwarmOptions {
   zone?: string | undefined;
   /** Bytes per second sent to all peers; 0 is no limit. */
   uploadBytesPerSecondMax?: number;
-  /** Bytes per second taken from all peers; 0 is no limit. */
+  /** Bytes per second taken from all peers; 0 is no limit. What somebody waits for is counted, and not held back. */
   downloadBytesPerSecondMax?: number;
   log?: SwarmLog;
   /** Where the torrents' files are; the system's unless given. */

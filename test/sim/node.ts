@@ -4,6 +4,7 @@
  */
 import type { AssemblyBudget } from "../../swarm/assembly-budget.ts";
 import { Connections } from "../../swarm/connections.ts";
+import { DownloadLimit } from "../../swarm/download-limit.ts";
 import { connectionsMaxDefault, connectTimeoutMs } from "../../swarm/limits.ts";
 import { RateLimit } from "../../swarm/rate.ts";
 import { Torrent } from "../../swarm/torrent.ts";
@@ -57,7 +58,7 @@ export class SimNode {
     this.connections = new Connections({
       ...{ clock, log, connectionsMax: connectionsMaxDefault },
       uploadLimit: new RateLimit(0, clock.now()),
-      downloadLimit: new RateLimit(0, clock.now()),
+      downloadLimit: new DownloadLimit(0, clock, this.#lastDemand),
       lastDemand: this.#lastDemand,
       dial: (endpoint) => this.#dial(endpoint),
       torrentOf: (infohash) => (infohash === this.torrent.infohash ? this.torrent : undefined),
@@ -106,6 +107,7 @@ export class SimNode {
     return {
       ...{ clock, log, budget, peerPort },
       lastDemand: this.#lastDemand,
+      downloadLimit: new DownloadLimit(0, clock, this.#lastDemand),
       random: () => random.next(),
       peerId: Buffer.concat([Buffer.from("-BW0100-"), random.bytes(12)]),
       openStorage: async () => storage,

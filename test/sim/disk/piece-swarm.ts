@@ -4,6 +4,7 @@
  */
 import { AssemblyBudget } from "../../../swarm/assembly-budget.ts";
 import type { Disk } from "../../../swarm/disk.ts";
+import { DownloadLimit } from "../../../swarm/download-limit.ts";
 import { Storage } from "../../../swarm/storage.ts";
 import { Torrent } from "../../../swarm/torrent.ts";
 import type { TorrentHost } from "../../../swarm/torrent-host.ts";
@@ -76,11 +77,13 @@ export class PieceSwarm {
 
   get #host(): TorrentHost {
     const { clock, random, log, disk } = this.#options;
+    const lastDemand = { atMs: Number.NEGATIVE_INFINITY };
     return {
       ...{ clock, log },
       random: () => random.next(),
       budget: this.#budget,
-      lastDemand: { atMs: Number.NEGATIVE_INFINITY },
+      lastDemand,
+      downloadLimit: new DownloadLimit(0, clock, lastDemand),
       peerId: Buffer.alloc(20, "s"),
       peerPort: 1,
       openStorage: (options, signal) => Storage.open(options, signal, { disk, clock }),

@@ -73,6 +73,25 @@ test("a node that knows only the infohash and a peer gets metadata and data", as
   expect(torrent.status()).toMatchObject({ complete: true, doneBytes: data.length, verifyFailures: 0 });
 });
 
+test("what somebody waits for comes at once beside a download limit that lets next to nothing through", async () => {
+  const data = randomBytes(2_000_000);
+  // A handshake alone takes it a minute.
+  const [seeder, leecher] = [await openSwarm(), await openSwarm({ downloadBytesPerSecondMax: 1 })];
+  const info = infoOf(data);
+  await seed(seeder, data, info);
+  const path = join(folder, "limited");
+  const torrent = leecher.add({ infohash: info.infohash, info, dataPath: path, havePath: `${path}.have` });
+  const arrived: number[] = [];
+  torrent.on("piece", (index) => arrived.push(index));
+  torrent.addPeer(endpointOf(seeder));
+  for (const index of [20, 3]) {
+    torrent.want({ now: [index], ahead: [] });
+    await eventually(() => arrived.includes(index) || undefined, `piece ${index}`);
+  }
+  torrent.want({ now: [], ahead: [] });
+  expect(torrent.status().complete).toBe(false);
+});
+
 test("a torrent of no bytes is complete once its metadata is here", async () => {
   const [seeder, leecher] = [await openSwarm(), await openSwarm()];
   const { infohash } = await seed(seeder, Buffer.alloc(0));
