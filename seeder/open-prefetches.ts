@@ -7,19 +7,21 @@ import type { SeederConfig } from "./config.ts";
 import type { Inventory } from "./inventory/inventory.ts";
 import { createPrefetchMetrics } from "./prefetch/metrics.ts";
 import { Prefetches } from "./prefetch/prefetches.ts";
+import type { Roster } from "./replicas/roster.ts";
 import type { Store } from "./store/store.ts";
 
 /** Opens prefetching as it was when the seeder last stopped. */
 export async function openPrefetches(
-  parts: { store: Store; inventory: Inventory; catalog: Pick<Catalog, "list">; log: Log },
+  parts: { store: Store; roster: Roster; inventory: Inventory; catalog: Pick<Catalog, "list">; log: Log },
   config: SeederConfig,
   registry: Registry,
 ): Promise<Prefetches> {
-  const { store, inventory, catalog, log } = parts;
+  const { store, roster, inventory, catalog, log } = parts;
+  const shared = { seederId: roster.selfId, liveIds: () => new Set(roster.live().map(({ id }) => id)) };
   const metrics = createPrefetchMetrics(registry);
   const prefetches = await Prefetches.open({
     store: store.prefetch,
-    isShared: config.store.url !== "",
+    shared: config.store.url === "" ? undefined : shared,
     inventory,
     images: async () => (await catalog.list()).filter(({ boot }) => boot === undefined),
     config: config.prefetch,

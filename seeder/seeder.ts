@@ -153,8 +153,9 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
     (it) => it.close(),
   );
   const { inventory } = keeper;
-  const prefetches = stack.adopt(await openPrefetches({ store, inventory, catalog, log }, config, registry), (it) =>
-    it.close(),
+  const prefetches = stack.adopt(
+    await openPrefetches({ store, roster, inventory, catalog, log }, config, registry),
+    (it) => it.close(),
   );
   const placement = openPlacement({ inventory, catalog, popularity: prefetches }, config.placement, registry);
   let stopping = false;

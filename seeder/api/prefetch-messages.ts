@@ -148,7 +148,7 @@ export function zonePlanMessage(
       missesExpectedThen: image.missesExpectedThen,
     })),
     assignments: plan
-      .assigned(kept.zone)
+      .planned(kept.zone)
       .slice(0, planRowsToldMax)
       .map(({ digest, nodeId, plannedAtMs }) => ({
         digest,

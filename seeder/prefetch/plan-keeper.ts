@@ -4,6 +4,7 @@ import type { PrefetchConfig } from "./config.ts";
 import { beginWithinMs, fetchBytesPerSecondMin, restMs, restsMax } from "./limits.ts";
 import type { NodeReports } from "./node-reports.ts";
 import { type PlanImage, type PlanNode, planZone, type Standing, type ZonePlan } from "./plan.ts";
+import type { PlannedCopy } from "./planned-copy.ts";
 import type { Popularity } from "./popularity.ts";
 
 /** Images looked at in one go: between them others have their turn. */
@@ -24,17 +25,15 @@ export interface PlanSources {
   images: () => Promise<LaunchableImage[]>;
   config: PrefetchConfig;
   nowMs: () => number;
+  /** Has this seeder plan while no other does, and tells each what the others have planned. */
+  planAlone: (plan: (others: readonly PlannedCopy[]) => Promise<readonly PlannedCopy[]>) => Promise<void>;
 }
 
-/** An image that is to go to a node. */
-export interface Assigned {
-  digest: string;
-  nodeId: string;
-  zone: string;
+/** An image that is to go to a node that reports here. */
+export interface Assigned extends PlannedCopy {
   missesAverted: number;
   /** For each such fetch; 0 is no limit. */
   bytesPerSecondMax: number;
-  plannedAtMs: number;
 }
 
 /** A zone's plan with what it was made of. */
@@ -57,6 +56,8 @@ export class PlanKeeper {
   readonly #sources: PlanSources;
   /** By node: one each. */
   #assigned = new Map<string, Assigned>();
+  /** What other seeders had planned when this one planned last. */
+  #elsewhere: readonly PlannedCopy[] = [];
   #plans: KeptPlan[] = [];
   #plannedAtMs: number | undefined;
   /** When a node may be given an image again, by both. */
@@ -89,9 +90,9 @@ export class PlanKeeper {
     return this.#assigned.get(nodeId);
   }
 
-  /** All that is to go somewhere, of a zone. */
-  assigned(zone: string): Assigned[] {
-    return [...this.#assigned.values()].filter((each) => each.zone === zone);
+  /** All that is to go somewhere, of a zone, whoever has planned it. */
+  planned(zone: string): PlannedCopy[] {
+    return [...this.#assigned.values(), ...this.#elsewhere].filter((each) => each.zone === zone);
   }
 
   get assignedCount(): number {
@@ -118,34 +119,51 @@ export class PlanKeeper {
     for (const [key, untilMs] of this.#rests) if (untilMs <= nowMs()) this.#rests.delete(key);
     const images = await load();
     this.#names = new Map(images.map(({ digest, names }) => [digest, names]));
-    const byZone = await this.#countCopies(images);
-    const zones = this.#nodesByZone();
-    this.#dropDone();
-    this.#adopt();
-    const plans: KeptPlan[] = [];
-    for (const [zone, nodes] of [...zones].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      await othersTurn();
-      plans.push(this.#planZone(zone, nodes, byZone.get(zone) ?? []));
-    }
-    this.#plans = plans;
-    // Of zones that have no nodes any more.
-    for (const [nodeId, { zone }] of this.#assigned) if (!zones.has(zone)) this.#assigned.delete(nodeId);
-    this.#plannedAtMs = nowMs();
+    await this.#sources.planAlone(async (planned) => {
+      this.#elsewhere = planned.filter((each) => this.#isElsewhere(each));
+      const byZone = await this.#countCopies(images);
+      const zones = this.#nodesByZone();
+      const done = this.#dropDone();
+      this.#adopt();
+      const plans: KeptPlan[] = [];
+      for (const [zone, nodes] of [...zones].sort(([a], [b]) => (a < b ? -1 : 1))) {
+        await othersTurn();
+        plans.push(this.#planZone(zone, nodes, byZone.get(zone) ?? []));
+      }
+      this.#plans = plans;
+      // Of zones that have no nodes any more.
+      for (const [nodeId, { zone }] of this.#assigned) if (!zones.has(zone)) this.#assigned.delete(nodeId);
+      this.#plannedAtMs = nowMs();
+      // What has just come the others may not know of yet.
+      return [...this.#assigned.values(), ...done];
+    });
+  }
+
+  /** Whether another seeder's plan is yet to be fulfilled, on a node that is not ours meanwhile. */
+  #isElsewhere({ nodeId, zone, digest }: PlannedCopy): boolean {
+    const { inventory, reports, nowMs } = this.#sources;
+    const node = inventory.lookup(nodeId, nowMs());
+    if (node?.state !== "up" || node.node.zone !== zone || reports.has(nodeId)) return false;
+    return inventory.partOf(nodeId, digest, nowMs())?.holding === undefined;
   }
 
   #planZone(zone: string, nodes: ZoneNodes, images: PlanImage[]): KeptPlan {
     const { inventory, config, nowMs } = this.#sources;
-    const standing: Standing[] = this.assigned(zone).map(({ digest, nodeId }) => ({
-      ...{ digest, nodeId },
-      isBegun: inventory.partOf(nodeId, digest, nowMs())?.fetch !== undefined,
-    }));
+    const standingOf = (planned: Iterable<PlannedCopy>): Standing[] =>
+      [...planned]
+        .filter((each) => each.zone === zone)
+        .map(({ digest, nodeId }) => ({
+          ...{ digest, nodeId },
+          isBegun: inventory.partOf(nodeId, digest, nowMs())?.fetch !== undefined,
+        }));
     const underWayMax = underWayMaxOf(config.zoneBytesPerSecondMax, nodes.count);
     const plan = planZone({
       rules: { ...config, underWayMax },
       nodeCount: nodes.count,
       nodes: nodes.allowing,
       images,
-      standing,
+      standing: standingOf(this.#assigned.values()),
+      others: standingOf(this.#elsewhere),
       isBarred: (nodeId, digest) => this.#isBarred(nodeId, digest),
     });
     for (const { nodeId, digest } of plan.withdrawn) {
@@ -207,15 +225,19 @@ export class PlanKeeper {
     return zones;
   }
 
-  /** What has come is done; what a node does not begin with, or it has gone with, goes to another. */
-  #dropDone(): void {
+  /** What has come is done, and told; what a node does not begin with, or it has gone with, goes to another. */
+  #dropDone(): Assigned[] {
     const { inventory, reports, config, nowMs } = this.#sources;
-    for (const [nodeId, { digest, plannedAtMs }] of this.#assigned) {
+    const done: Assigned[] = [];
+    for (const [nodeId, assigned] of this.#assigned) {
+      const { digest, plannedAtMs } = assigned;
       const part = inventory.partOf(nodeId, digest, nowMs());
       const isThere = inventory.lookup(nodeId, nowMs())?.state === "up" && reports.of(nodeId).allowance?.enabled;
+      if (part?.holding) done.push(assigned);
       if (part?.holding || !isThere) this.#assigned.delete(nodeId);
       else if (config.mode === "on" && !part && nowMs() - plannedAtMs > beginWithinMs) this.refused(nodeId, digest);
     }
+    return done;
   }
 
   /** What nodes do by a plan of before a restart, or of another seeder, is taken for our own. */

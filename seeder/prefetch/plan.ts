@@ -1,6 +1,6 @@
 /**
  * What popularity lets the seeder bring to the nodes of one zone: how many copies of which images, and which nodes get
- * the next of them. Pure, and the same for the same input, so that several seeders plan alike.
+ * the next of them. Pure, and the same for the same input, so that it can be understood afterwards.
  *
  * A further copy of an image is worth
  *
@@ -75,6 +75,8 @@ export interface PlanInput {
   nodes: readonly PlanNode[];
   images: readonly PlanImage[];
   standing: readonly Standing[];
+  /** Directives of other seeders to nodes of the zone that report to them. */
+  others?: readonly Standing[];
   /** Whether the node has the image, or it is on its way, or it was refused there of late. */
   isBarred: (nodeId: string, digest: string) => boolean;
 }
@@ -130,6 +132,7 @@ export function planZone(input: PlanInput): ZonePlan {
     );
     if (first) candidates.push(first);
   }
+  const underWayMax = rules.underWayMax - (input.others?.length ?? 0);
   let spaceBytes = input.nodes.reduce((sum, { roomBytes }) => sum + Math.max(0, roomBytes), 0);
   for (let looked = 0; looked < copiesPlannedMax; looked++) {
     const best = candidates.pop();
@@ -137,7 +140,7 @@ export function planZone(input: PlanInput): ZonePlan {
     const { digest, sizeBytes } = best.image;
     // Smaller ones may fit yet.
     if (sizeBytes > spaceBytes) continue;
-    if (assignments.length < rules.underWayMax && free.count > 0) {
+    if (assignments.length < underWayMax && free.count > 0) {
       const nodeId = free.take(digest, sizeBytes);
       // What no node can take must not keep others from the space.
       if (nodeId === undefined) continue;
@@ -167,11 +170,14 @@ function candidateOf(image: PlanImage, copies: number, model: MissModel, rules: 
 }
 
 /** What is under way goes on, unless it spares next to nothing any more; the last begun is the first given up. */
-function keepStanding({ images, standing, rules }: PlanInput, model: MissModel) {
+function keepStanding({ images, standing, others: elsewhere = [], rules }: PlanInput, model: MissModel) {
   const assignments: Planned[] = [];
   const withdrawn: Standing[] = [];
-  /** Of those kept, copies that are not among the copies coming. */
+  /** Of those kept, and of those elsewhere, copies that are not among the copies coming. */
   const pending = new Map<string, number>();
+  for (const { digest, isBegun } of elsewhere) {
+    if (!isBegun) pending.set(digest, (pending.get(digest) ?? 0) + 1);
+  }
   const byDigest = new Map(images.map((image) => [image.digest, image]));
   const counted = new Map<string, number>();
   const ordered = [...standing].sort((a, b) => Number(b.isBegun) - Number(a.isBegun));

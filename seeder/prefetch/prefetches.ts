@@ -30,8 +30,8 @@ const launchZonesMax = 10_000;
 
 export interface PrefetchesOptions {
   store: PrefetchStore;
-  /** Whether other seeders use the store, too. */
-  isShared: boolean;
+  /** Of other seeders that use the store, too; undefined for a seeder that is alone. */
+  shared: { seederId: string; liveIds: () => ReadonlySet<string> } | undefined;
   inventory: Inventory;
   /** All images of the catalog but boot images. */
   images: () => Promise<LaunchableImage[]>;
@@ -59,7 +59,7 @@ export class Prefetches implements Launches {
 
   private constructor(options: PrefetchesOptions) {
     this.#options = options;
-    const { inventory, images, config, nowMs, store, newId, log } = options;
+    const { inventory, images, config, nowMs, store, shared, newId, log } = options;
     this.reports = new NodeReports((id) => inventory.record(id)?.elsewhere !== undefined);
     this.popularity = new Popularity(config.halfLifeMs);
     this.plan = new PlanKeeper({
@@ -69,19 +69,23 @@ export class Prefetches implements Launches {
       images,
       config,
       nowMs,
+      planAlone: async (plan) => {
+        if (!shared) await plan([]);
+        else await store.planAlone(shared.seederId, shared.liveIds(), plan);
+      },
     });
     this.asked = new OperatorPrefetches({ store, inventory, reports: this.reports, nowMs, newId, log });
   }
 
   static async open(options: PrefetchesOptions): Promise<Prefetches> {
     const prefetches = new Prefetches(options);
-    const { store, config, isShared } = options;
+    const { store, config, shared } = options;
     prefetches.popularity.load(await store.loadPopularity());
     prefetches.#launchZones = await store.loadLaunchZones();
     await prefetches.asked.load();
     prefetches.#every(followIntervalMs, () => prefetches.#follow());
     prefetches.#every(forgetIntervalMs, () => prefetches.#forget());
-    if (isShared) prefetches.#every(refreshIntervalMs, () => prefetches.#refresh());
+    if (shared) prefetches.#every(refreshIntervalMs, () => prefetches.#refresh());
     if (config.mode !== "off") prefetches.#every(config.planIntervalMs, () => prefetches.#remakePlan());
     return prefetches;
   }

@@ -1,8 +1,10 @@
 import { type Kysely, sql } from "kysely";
 import type { OperatorPrefetch, PrefetchTarget } from "../prefetch/operator-prefetch.ts";
+import type { PlannedCopy } from "../prefetch/planned-copy.ts";
 import type { PopularityEntry } from "../prefetch/popularity.ts";
 import { compareText } from "./compare-text.ts";
 import type { Engine } from "./json-rows.ts";
+import { count } from "./kysely-replica-store.ts";
 import type { PrefetchStore } from "./prefetch-store.ts";
 import type { Database } from "./schema.ts";
 import { unsynced } from "./unsynced.ts";
@@ -68,6 +70,42 @@ export class KyselyPrefetchStore implements PrefetchStore {
       .values({ zone, launched_at_ms: atMs })
       .onConflict((conflict) => conflict.column("zone").doUpdateSet({ launched_at_ms: atMs }))
       .execute();
+  }
+
+  async planAlone(
+    seederId: string,
+    live: ReadonlySet<string>,
+    plan: (others: PlannedCopy[]) => Promise<readonly PlannedCopy[]>,
+  ): Promise<void> {
+    await unsynced(this.#database, this.#engine, async (transaction) => {
+      // Whoever else would plan waits here until this has committed, and then sees what came of it.
+      await count(transaction, "plans");
+      await transaction
+        .deleteFrom("planned_copies")
+        .where("seeder_id", "not in", [seederId, ...live])
+        .execute();
+      const rows = await transaction
+        .selectFrom("planned_copies")
+        .selectAll()
+        .where("seeder_id", "!=", seederId)
+        .execute();
+      const planned = await plan(
+        rows.map(({ node_id: nodeId, zone, digest, planned_at_ms: plannedAtMs }) => {
+          return { nodeId, zone, digest, plannedAtMs };
+        }),
+      );
+      await transaction.deleteFrom("planned_copies").where("seeder_id", "=", seederId).execute();
+      for (let start = 0; start < planned.length; start += rowsPerStatementMax) {
+        await transaction
+          .insertInto("planned_copies")
+          .values(
+            planned.slice(start, start + rowsPerStatementMax).map(({ nodeId, zone, digest, plannedAtMs }) => {
+              return { seeder_id: seederId, node_id: nodeId, zone, digest, planned_at_ms: Math.round(plannedAtMs) };
+            }),
+          )
+          .execute();
+      }
+    });
   }
 
   async loadPrefetches(endedAfterMs: number): Promise<OperatorPrefetch[]> {

@@ -130,7 +130,7 @@ export class KyselyReplicaStore implements ReplicaStore {
  * Counts a change, within the transaction that makes it. The row is locked until that commits, so numbers become visible in
  * the order of commits: a reader that has seen one has seen all changes up to it.
  */
-export async function count(transaction: Transaction<Database>, name: keyof SharedVersions): Promise<void> {
+export async function count(transaction: Transaction<Database>, name: Database["versions"]["name"]): Promise<void> {
   await transaction
     .insertInto("versions")
     // Where the row was lost: no number that anybody has seen before.

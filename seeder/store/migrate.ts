@@ -8,6 +8,7 @@ import { sharedInventory } from "./migrations/004-shared-inventory.ts";
 import { prefetch } from "./migrations/005-prefetch.ts";
 import { replicas } from "./migrations/006-replicas.ts";
 import { retiredImages } from "./migrations/007-retired-images.ts";
+import { plansAndLaunches } from "./migrations/008-plans-and-launches.ts";
 import type { Database } from "./schema.ts";
 
 /** By name, in the order of the names. What has been released is never changed. */
@@ -19,6 +20,7 @@ const migrations: Record<string, Migration> = {
   "005-prefetch": prefetch,
   "006-replicas": replicas,
   "007-retired-images": retiredImages,
+  "008-plans-and-launches": plansAndLaunches,
 };
 
 /** What Kysely says of a database in which a migration was run that it does not know. */

@@ -13,6 +13,15 @@ export interface PrefetchTables {
     zone: string;
     launched_at_ms: number;
   };
+  /** What is to go to nodes by the plans of seeders that share the database. */
+  planned_copies: {
+    /** The seeder that the node reports to, which has planned it. */
+    seeder_id: string;
+    node_id: string;
+    zone: string;
+    digest: string;
+    planned_at_ms: number;
+  };
   prefetches: {
     id: string;
     digest: string;

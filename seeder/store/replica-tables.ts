@@ -19,7 +19,7 @@ export interface ReplicaTables {
     digest: string;
   };
   versions: {
-    name: "catalog" | "copies";
+    name: "catalog" | "copies" | "plans" | "launches";
     version: number;
   };
   recording_claims: {

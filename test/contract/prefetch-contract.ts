@@ -114,5 +114,44 @@ export function prefetchContract(storeOf: () => Store, reopen: () => Promise<voi
       await prefetch.forgetPrefetches(200);
       expect((await prefetch.loadPrefetches(0)).map(({ id }) => id)).toEqual(["runs", "late"]);
     });
+
+    test("has one seeder plan after the other, each with what the others that live have planned", async () => {
+      const { prefetch } = storeOf();
+      const live = new Set(["a", "b", "c"]);
+      const copyOf = (nodeId: string) => ({ nodeId, zone: "r1", digest, plannedAtMs: nowMs });
+      const seen: string[][] = [];
+      let planning = 0;
+      const plan = (id: string, alive = live) =>
+        prefetch.planAlone(id, alive, async (others) => {
+          expect(++planning).toBe(1);
+          seen.push(others.map(({ nodeId }) => nodeId).sort());
+          await new Promise((resolve) => setImmediate(resolve));
+          planning--;
+          return [copyOf(`${id}1`), copyOf(`${id}2`)];
+        });
+      await Promise.all(["a", "b", "c"].map((id) => plan(id)));
+      expect(seen.map((nodes) => nodes.length)).toEqual([0, 2, 4]);
+      await plan("b");
+      expect(seen.at(-1)).toEqual(["a1", "a2", "c1", "c2"]);
+      await plan("b", new Set(["b", "c"]));
+      expect(seen.at(-1)).toEqual(["c1", "c2"]);
+      await prefetch.planAlone("c", live, async () => []);
+      await prefetch.planAlone("a", live, async (others) => {
+        expect(others).toEqual([copyOf("b1"), copyOf("b2")]);
+        return [];
+      });
+    });
+
+    test("keeps what a seeder had planned where its next plan fails", async () => {
+      const { prefetch } = storeOf();
+      const copy = { nodeId: "n", zone: "", digest, plannedAtMs: nowMs };
+      const live = new Set(["a", "b"]);
+      await prefetch.planAlone("a", live, async () => [copy]);
+      await expect(prefetch.planAlone("a", live, () => Promise.reject(new Error("no")))).rejects.toThrow("no");
+      await prefetch.planAlone("b", live, async (others) => {
+        expect(others).toEqual([copy]);
+        return [];
+      });
+    });
   });
 }
