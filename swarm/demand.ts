@@ -140,13 +140,8 @@ export class Demand {
 
   /** Pieces to ask a peer for before others: what will be read next, and what is waited for but must come from one peer. */
   ahead(picker: Picker<Requester>): readonly number[] {
-    const alone = this.alone(picker);
+    const alone = [...this.#now.keys()].filter((index) => picker.isExclusive(index));
     return alone.length === 0 ? this.#ahead : [...alone, ...this.#ahead];
-  }
-
-  /** Pieces that are waited for, but must come from one peer. */
-  alone(picker: Picker<Requester>): number[] {
-    return [...this.#now.keys()].filter((index) => picker.isExclusive(index));
   }
 
   /** What a peer is to be asked for before the rarest: what a boot reads next, then what the peer suggests. */

@@ -56,7 +56,7 @@ export interface PieceExchangeOptions {
   onDemanded: (bytes: number, from: "peer" | "source") => void;
   /** Whether late pieces are asked of others, too; a simulation shows what it would be like without. */
   hedging?: boolean | undefined;
-  /** How fast peers may be asked; what somebody waits for is not held back. */
+  /** How fast peers may be asked; what somebody waits for, or soon will, is not held back. */
   paces?: readonly Pace[] | undefined;
   /** A piece was verified and is on disk. */
   onPiece: (index: number) => void;
@@ -376,24 +376,35 @@ export class PieceExchange implements FeedTarget {
     // What a peer suggests is what it deems rare: that is asked for in any case.
     const isUnbound = peer.suggested.length > 0 && !bound;
     const left = isUnbound ? Number.POSITIVE_INFINITY : this.#room.leftFor(peer, nowMs, bound);
-    const { paces = [] } = this.#options;
-    const isPaced = this.#demand.alone(picker).length === 0;
-    const paced = isPaced ? Math.min(...paces.map((pace) => pace.roomBytes())) : Number.POSITIVE_INFINITY;
-    const room = Math.min(depth - peer.requestsLive, left, Math.ceil(paced / blockBytes));
-    if (room <= 0 || room < Math.min(depth / refillShare, peer.requestsLive)) return;
+    const free = Math.min(depth - peer.requestsLive, left);
+    const group = Math.min(depth / refillShare, peer.requestsLive);
+    if (free <= 0 || free < group) return;
     const has = this.#options.locality?.piecesOf(peer, nowMs) ?? peer.has;
     const { mayOpen } = this.#buffers;
-    const blocks = picker.pickOf(peer, has, room, mayOpen, this.#demand.ahead(picker));
-    const wishes = this.#demand.wishes(picker, has, peer.suggested, this.#isHeldBack(peer, nowMs));
-    const isIdle = peer.requestsLive + blocks.length === 0;
-    if (blocks.length < room) blocks.push(...picker.pick(peer, has, room - blocks.length, mayOpen, isIdle, wishes));
+    const blocks = picker.pickOf(peer, has, free, mayOpen, this.#demand.ahead(picker));
+    const wanted = free - blocks.length;
+    const room = Math.min(wanted, this.#pacedBlocks());
+    if (room > 0 && room >= Math.min(group, wanted)) {
+      const wishes = this.#demand.wishes(picker, has, peer.suggested, this.#isHeldBack(peer, nowMs));
+      const isIdle = peer.requestsLive + blocks.length === 0;
+      const picked = picker.pick(peer, has, room, mayOpen, isIdle, wishes);
+      for (const pace of this.#options.paces ?? []) pace.took(picked.length * blockBytes);
+      blocks.push(...picked);
+    } else if (blocks.length === 0) {
+      return;
+    }
     if (peer.suggested.length > 0) peer.suggested = peer.suggested.filter((index) => picker.isUnopened(index));
     for (const { index } of blocks) this.#ensureBuffer(index);
     if (blocks.length === 0) this.#spare.add(peer);
     else this.#spare.delete(peer);
     peer.request(blocks);
     this.#room.take(blocks.length);
-    for (const pace of paces) pace.took(blocks.length * blockBytes);
+  }
+
+  /** Blocks that may be asked for which nobody waits for, nor soon will. */
+  #pacedBlocks(): number {
+    const { paces = [] } = this.#options;
+    return Math.ceil(Math.min(...paces.map((pace) => pace.roomBytes())) / blockBytes);
   }
 
   /** Whether the peer is asked only for what it suggests: not one in another zone, of which most of that is not asked. */

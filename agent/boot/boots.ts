@@ -108,6 +108,11 @@ export class Boots {
     return this.recorder.isRecording(id);
   }
 
+  /** A disk was attached and is about to be served: with a boot image here, its VM boots from that. */
+  exportOpening({ id, digest }: ExportSpec): void {
+    if (this.memoryBytesMax > 0 && this.images.find(digest)) this.#booting.begin(id, digest, this.#clock.now());
+  }
+
   /** A disk was attached and is served from now on. */
   exportOpened({ id, name, digest }: ExportSpec): void {
     void this.recorder.diskOpened({ id, name, digest });

@@ -96,11 +96,18 @@ export async function openDisks(options: DisksOptions): Promise<Disks> {
   };
   const exports = {
     open: async (spec: ExportSpec) => {
-      // The first read finds a boot image that is here.
-      await boots.images.whenTold(spec.digest);
-      const opened = await host.openExport(spec);
-      if (isNew(spec.id)) boots.exportOpened(spec);
-      return opened;
+      const isOfNewVm = isNew(spec.id);
+      if (isOfNewVm) boots.exportOpening(spec);
+      try {
+        // The first read finds a boot image that is here.
+        await boots.images.whenTold(spec.digest);
+        const opened = await host.openExport(spec);
+        if (isOfNewVm) boots.exportOpened(spec);
+        return opened;
+      } catch (error) {
+        boots.exportClosed(spec.id);
+        throw error;
+      }
     },
     close: async (id: string) => {
       boots.exportClosed(id);
