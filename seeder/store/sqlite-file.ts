@@ -5,25 +5,27 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, statSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync, type SQLInputValue } from "node:sqlite";
-import type { SqliteDatabase } from "kysely";
-import type { Log } from "../../daemon/log.ts";
 import { messageOf, Problem } from "../../daemon/problem.ts";
+import type { SqliteResult } from "./sqlite-thread.ts";
 
 /** Between attempts to write it again, if that fails. */
 const retryMs = 5_000;
 
-/** A database by node:sqlite behind the face of better-sqlite3, as far as Kysely's dialect uses that. */
-export class SqliteFile implements SqliteDatabase {
+/** Told what an operator is to know of the file. */
+type Tell = (level: "warn" | "error", facts: object, text: string) => void;
+
+/** A database by node:sqlite. */
+export class SqliteFile {
   readonly #path: string;
-  readonly #log: Log;
+  readonly #tell: Tell;
   #database: DatabaseSync;
   #inode: number;
   #retryAtMs = 0;
 
   /** Opens the file, made if it is not there. */
-  constructor(path: string, log: Log) {
+  constructor(path: string, tell: Tell) {
     this.#path = path;
-    this.#log = log;
+    this.#tell = tell;
     this.#database = opened(path);
     this.#inode = statSync(path).ino;
   }
@@ -32,16 +34,16 @@ export class SqliteFile implements SqliteDatabase {
     this.#database.close();
   }
 
-  /** @throws Problem "conflict" if another file was put in its place. */
-  prepare(sql: string): ReturnType<SqliteDatabase["prepare"]> {
+  /**
+   * Runs a statement.
+   *
+   * @throws Problem "conflict" if another file was put in its place.
+   */
+  run(sql: string, parameters: readonly SQLInputValue[]): SqliteResult {
     if (!this.#database.isTransaction) this.#check();
     const statement = this.#database.prepare(sql);
-    return {
-      reader: statement.columns().length > 0,
-      all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
-      run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
-      iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
-    };
+    if (statement.columns().length > 0) return { rows: statement.all(...parameters) };
+    return { rows: [], changes: statement.run(...parameters).changes };
   }
 
   #check(): void {
@@ -56,10 +58,11 @@ export class SqliteFile implements SqliteDatabase {
     if (performance.now() < this.#retryAtMs) return;
     try {
       this.#writeAgain();
-      this.#log.warn({ path: this.#path }, "the database was deleted while in use; it has been written again");
+      this.#tell("warn", { path: this.#path }, "the database was deleted while in use; it has been written again");
     } catch (error) {
       this.#retryAtMs = performance.now() + retryMs;
-      this.#log.error(
+      this.#tell(
+        "error",
         { path: this.#path, error: messageOf(error) },
         "the database was deleted while in use, and cannot be written again; what changes from now on may be lost",
       );

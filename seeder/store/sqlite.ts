@@ -1,11 +1,12 @@
-/** The embedded engine: one file, by node:sqlite. */
-import { Kysely, SqliteDialect } from "kysely";
+/** The embedded engine: one file, by node:sqlite in a thread of its own. */
+import { Kysely } from "kysely";
 import type { Log } from "../../daemon/log.ts";
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import { KyselyStore } from "./kysely-store.ts";
 import { migrate } from "./migrate.ts";
 import type { Database } from "./schema.ts";
-import { SqliteFile } from "./sqlite-file.ts";
+import { SqliteThreadDialect } from "./sqlite-dialect.ts";
+import { SqliteThread } from "./sqlite-thread.ts";
 import type { Store } from "./store.ts";
 
 /**
@@ -16,7 +17,7 @@ import type { Store } from "./store.ts";
 export async function openSqliteStore(path: string, log: Log): Promise<Store> {
   let database: Kysely<Database> | undefined;
   try {
-    database = new Kysely<Database>({ dialect: new SqliteDialect({ database: new SqliteFile(path, log) }) });
+    database = new Kysely<Database>({ dialect: new SqliteThreadDialect(await SqliteThread.open(path, log)) });
     await migrate(database);
     return new KyselyStore(database, "sqlite");
   } catch (error) {

@@ -9,6 +9,7 @@ export class Crowd implements AsyncDisposable {
   readonly #children: ChildProcess[];
   readonly #counts = new Map<ChildProcess, GeneratorCounts>();
   #latencies: number[] = [];
+  #latest: number[] = [];
   #round = 0;
 
   constructor(processes: number) {
@@ -19,6 +20,7 @@ export class Crowd implements AsyncDisposable {
         if (counts.round !== this.#round) return;
         this.#counts.set(child, counts);
         this.#latencies.push(...counts.latencies);
+        this.#latest.push(...counts.latencies);
       });
     }
   }
@@ -33,12 +35,12 @@ export class Crowd implements AsyncDisposable {
     }
   }
 
-  /** Counts anew. */
-  reset(): void {
+  /** Counts answers anew, and nodes of which all is known if nobody knows anything any more. */
+  countAnew({ nobodyKnown }: { nobodyKnown: boolean }): void {
     this.#round++;
     this.#counts.clear();
     this.#latencies = [];
-    for (const child of this.#children) child.send({ round: this.#round });
+    for (const child of this.#children) child.send({ round: this.#round, nobodyKnown });
   }
 
   get counts(): Omit<GeneratorCounts, "latencies" | "round"> {
@@ -54,7 +56,14 @@ export class Crowd implements AsyncDisposable {
     };
   }
 
-  /** Milliseconds of answers, since the reset. */
+  /** Milliseconds of the answers since the last call. */
+  latestLatencies(): readonly number[] {
+    const latest = this.#latest;
+    this.#latest = [];
+    return latest;
+  }
+
+  /** Milliseconds of answers, since they were counted anew. */
   get latencies(): readonly number[] {
     return this.#latencies;
   }

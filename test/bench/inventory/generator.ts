@@ -2,12 +2,12 @@
  * A process of simulated nodes: each with the agent's own reporter and an HTTP/2 connection of its own. It is told what
  * to do by its parent, and tells about itself a few times a second.
  */
-import type { Interceptor } from "@connectrpc/connect";
-import { compressionGzip, createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import type { Transport } from "@connectrpc/connect";
 import { Reporter } from "../../../agent/report/reporter.ts";
 import { createLog } from "../../../daemon/log.ts";
 import type { ReportRequest, ReportResponse } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import { systemClock } from "../../../swarm/system-clock.ts";
+import { leanTransport } from "./lean-transport.ts";
 import { type NodeShape, SimulatedNode } from "./nodes.ts";
 
 export interface GeneratorOrder {
@@ -38,11 +38,11 @@ const log = createLog({ level: "silent", name: "node" });
 let counts: GeneratorCounts = emptyCounts(0);
 let settled = new Set<number>();
 
-process.on("message", (message: { order?: GeneratorOrder; round?: number }) => {
+process.on("message", (message: { order?: GeneratorOrder; round?: number; nobodyKnown?: boolean }) => {
   if (message.order) void start(message.order);
   if (message.round !== undefined) {
     counts = emptyCounts(message.round);
-    settled = new Set();
+    if (message.nobodyKnown) settled = new Set();
   }
 });
 process.on("disconnect", () => process.exit(0));
@@ -60,16 +60,15 @@ async function start({ url, first, count, shape }: GeneratorOrder): Promise<void
 }
 
 function run(node: SimulatedNode, index: number, url: string, intervalMs: number): void {
-  // As agent/seeder-connection.ts has it.
-  const sessionManager = new Http2SessionManager(url, { pingIntervalMs: 15_000, pingTimeoutMs: 10_000 });
-  const counting: Interceptor = (next) => async (request) => {
+  const lean = leanTransport(url);
+  const unary: Transport["unary"] = async (...call) => {
     const startMs = performance.now();
     try {
-      const answer = await next(request);
+      const answer = await lean.unary(...call);
       counts.answered++;
       if (counts.latencies.length < latenciesMax) counts.latencies.push(performance.now() - startMs);
-      if ((request.message as ReportRequest).full) counts.full++;
-      if (!(answer.message as ReportResponse).fullReportWanted && !settled.has(index)) {
+      if ((call[4] as Partial<ReportRequest>).full) counts.full++;
+      if (!(answer.message as unknown as ReportResponse).fullReportWanted && !settled.has(index)) {
         settled.add(index);
         counts.settledAtMs = Date.now();
       }
@@ -79,15 +78,8 @@ function run(node: SimulatedNode, index: number, url: string, intervalMs: number
       throw error;
     }
   };
-  const transport = createConnectTransport({
-    baseUrl: url,
-    httpVersion: "2",
-    sessionManager,
-    acceptCompression: [compressionGzip],
-    interceptors: [counting],
-  });
   const reporter = new Reporter({
-    transport,
+    transport: { unary, stream: lean.stream },
     seeders: { url, error: "" },
     epoch: BigInt(index) + 1n,
     intervalMs,

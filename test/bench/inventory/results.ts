@@ -12,6 +12,7 @@ export interface Steady {
   /** As an idle process sees them. */
   reportMsP50: number;
   reportMsP99: number;
+  reportMsMax: number;
   /** As the processes of the crowd see them, which are busy themselves. */
   crowdReportMsP50: number;
   crowdReportMsP99: number;
@@ -20,23 +21,35 @@ export interface Steady {
   weighHostsMsP99: number;
 }
 
-/** Since the seeder was started again. */
+/** One second of a run. */
 export interface Moment {
+  /** At its end, since the usual pace began. */
   seconds: number;
-  /** Nodes of which all is known. */
-  settled: number;
-  answered: number;
-  residentMib: number;
-  cpuSeconds: number;
+  phase: "steady" | "kept" | "deleted";
+  answeredPerSecond: number;
+  failedPerSecond: number;
+  /** Of the answers to the crowd in that second; null if there were none. */
+  reportMsP99: number | null;
+  /** Nodes of which all is known since the last SIGKILL. */
+  known: number;
+  /** Of one core; null while the seeder is away. */
+  cpuPercent: number | null;
+  residentMib: number | null;
 }
 
 export interface Recovery {
   database: "kept" | "deleted";
-  listeningSeconds: number;
+  /** Of the run's moments: SIGKILL, and the seeder's start after it. */
+  killedAtSeconds: number;
+  startedAtSeconds: number;
   /** From the start of the process. */
-  completeSeconds: number;
-  /** From the time that it listened, in report intervals. */
-  completeIntervals: number;
+  listeningSeconds: number;
+  /** From the start of the process; null if it was given up. */
+  completeSeconds: number | null;
+  /** From the time that it listened, in report intervals; null if it was given up. */
+  completeIntervals: number | null;
+  /** Until it was complete, or given up. */
+  known: number;
   answered: number;
   full: number;
   failed: number;
@@ -44,13 +57,13 @@ export interface Recovery {
   reportMsP99: number;
   peakMib: number;
   cpuSeconds: number;
-  timeline: Moment[];
 }
 
 export interface Run {
   store: string;
   steady: Steady;
   recoveries: Recovery[];
+  timeline: Moment[];
 }
 
 export interface InventoryReport {
