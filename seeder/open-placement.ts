@@ -5,27 +5,34 @@ import type { PlacementService } from "../proto/gen/bootswarm/seeder/v1/placemen
 import { createPlacementService } from "./api/placement-service.ts";
 import type { Catalog } from "./catalog/catalog.ts";
 import type { Inventory } from "./inventory/inventory.ts";
+import { type LaunchesOfLate, launchesUnshared } from "./open-launches.ts";
 import type { PlacementConfig } from "./placement/config.ts";
 import { createPlacementMetrics } from "./placement/metrics.ts";
 import { Placement } from "./placement/placement.ts";
-import { RecentLaunches } from "./placement/recent-launches.ts";
 import type { Launches } from "./prefetch/launches.ts";
 
 /** Wires placement to what it reads, and to who hears of launches. */
 export function openPlacement(
-  { inventory, catalog, popularity }: { inventory: Inventory; catalog: Pick<Catalog, "get">; popularity?: Launches },
+  parts: { inventory: Inventory; catalog: Pick<Catalog, "get">; popularity?: Launches; late?: LaunchesOfLate },
   config: PlacementConfig,
   registry: Registry,
 ): ServiceImpl<typeof PlacementService> {
+  const { inventory, catalog, popularity, late = launchesUnshared(config.launchHalfLifeMs) } = parts;
   const { weighed, launched } = createPlacementMetrics(registry);
-  const recentLaunches = new RecentLaunches(config.launchHalfLifeMs);
   const launches: Launches = {
     record: (launch) => {
-      recentLaunches.record(launch);
+      late.recent.record(launch);
+      late.shared?.record(launch);
       popularity?.record(launch);
     },
   };
-  const placement = new Placement({ inventory, launches, recentLaunches, nowMs: Date.now });
+  const placement = new Placement({
+    inventory,
+    launches,
+    recentLaunches: late.recent,
+    launchIds: late.ids,
+    nowMs: Date.now,
+  });
   const randomSeed = () => randomBytes(8).readBigUInt64LE();
   return createPlacementService({ placement, catalog, config, randomSeed, onWeighed: weighed, onLaunched: launched });
 }

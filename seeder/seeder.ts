@@ -35,6 +35,7 @@ import { keepDhtTable } from "./dht-table.ts";
 import { createImporter } from "./import/importer.ts";
 import { InventoryKeeper } from "./inventory/inventory-keeper.ts";
 import { createSeederMetrics, observeSeeder, type SeederMetrics } from "./metrics.ts";
+import { openLaunches } from "./open-launches.ts";
 import { openPlacement } from "./open-placement.ts";
 import { openPrefetches } from "./open-prefetches.ts";
 import { openReplicas } from "./open-replicas.ts";
@@ -157,7 +158,8 @@ export async function openSeeder(config: SeederConfig, log: Log): Promise<Seeder
     await openPrefetches({ store, roster, inventory, catalog, log }, config, registry),
     (it) => it.close(),
   );
-  const placement = openPlacement({ inventory, catalog, popularity: prefetches }, config.placement, registry);
+  const late = stack.adopt(await openLaunches({ store, log }, config), (it) => it.close());
+  const placement = openPlacement({ inventory, catalog, popularity: prefetches, late }, config.placement, registry);
   let stopping = false;
   const readiness = () => readinessOf(stopping, keeper);
   const parts = { swarm, roster, catalog, keeper, importer, metrics, fallback, dashboard, placement, prefetches };

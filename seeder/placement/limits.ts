@@ -25,6 +25,9 @@ export const launchIdsKeptMs = 60 * 60 * 1_000;
 /** Launch ids kept at once: a day's launches of the first paper's cloud many times over, in some tens of megabytes. */
 export const launchIdsMax = 100_000;
 
+/** Launches kept for a store that does not answer: some minutes of a burst; what is older says little of the present. */
+export const launchesUnsavedMax = 10_000;
+
 /** A clock that runs ahead of ours by no more than this is taken to say now: NTP keeps clocks far closer. */
 export const launchAheadMsMax = 5 * 60 * 1_000;
 

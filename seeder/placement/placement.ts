@@ -8,7 +8,7 @@ import { stateOf } from "../inventory/node-view.ts";
 import type { Launches } from "../prefetch/launches.ts";
 import { hostFactsOf, type LaunchedImage, type PlacedHost, type PlacedNode, unknownHost } from "./host-facts.ts";
 import { HostFinder } from "./host-finder.ts";
-import { LaunchIds } from "./launch-ids.ts";
+import type { LaunchIds } from "./launch-ids.ts";
 import { launchAgeMsMax, launchAheadMsMax } from "./limits.ts";
 import { type HostReason, hostReasons, reasonOf } from "./reasons.ts";
 import type { RecentLaunches } from "./recent-launches.ts";
@@ -20,6 +20,8 @@ export interface PlacementParts {
   launches: Launches;
   /** What has come of them, and of those told to other replicas. */
   recentLaunches: RecentLaunches;
+  /** Those that are known by their ids. */
+  launchIds: LaunchIds;
   nowMs: () => number;
 }
 
@@ -65,7 +67,6 @@ export interface LaunchOutcome {
 export class Placement {
   readonly #parts: PlacementParts;
   readonly #finder: HostFinder;
-  readonly #launchIds = new LaunchIds();
 
   constructor(parts: PlacementParts) {
     this.#parts = parts;
@@ -111,8 +112,8 @@ export class Placement {
       throw new Problem("not-found", `there is no image ${digest} in the catalog, nor on ${placed.node.name}`);
     }
     const nodeId = placed.node.id;
-    const counted = this.#launchIds.add(launchId, nowMs);
-    if (counted) this.#parts.launches.record({ digest, nodeId, atMs: launchedAtMs, count });
+    const counted = this.#parts.launchIds.add(launchId, nowMs);
+    if (counted) this.#parts.launches.record({ digest, nodeId, atMs: launchedAtMs, count, launchId });
     return { nodeId, counted, found };
   }
 

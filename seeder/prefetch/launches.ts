@@ -9,6 +9,8 @@ export interface Launch {
   atMs: number;
   /** How many virtual machines; 1 or more. */
   count: number;
+  /** By which the scheduler tells of it again; empty or absent if it does not. */
+  launchId?: string;
 }
 
 /** Takes launches in. It keeps no more than a bounded memory of them, and does not throw. */

@@ -127,16 +127,24 @@ export class KyselyReplicaStore implements ReplicaStore {
 }
 
 /**
- * Counts a change, within the transaction that makes it. The row is locked until that commits, so numbers become visible in
+ * Counts changes, within the transaction that makes them: the number of the last. The row is locked until that commits, so numbers become visible in
  * the order of commits: a reader that has seen one has seen all changes up to it.
  */
-export async function count(transaction: Transaction<Database>, name: Database["versions"]["name"]): Promise<void> {
-  await transaction
+export async function count(
+  transaction: Transaction<Database>,
+  name: Database["versions"]["name"],
+  changes = 1,
+): Promise<number> {
+  const { version } = await transaction
     .insertInto("versions")
     // Where the row was lost: no number that anybody has seen before.
-    .values({ name, version: Date.now() })
-    .onConflict((conflict) => conflict.column("name").doUpdateSet({ version: sql`versions.version + 1` }))
-    .execute();
+    .values({ name, version: Date.now() + changes })
+    .onConflict((conflict) =>
+      conflict.column("name").doUpdateSet({ version: sql`versions.version + ${sql.lit(changes)}` }),
+    )
+    .returning("version")
+    .executeTakeFirstOrThrow();
+  return version;
 }
 
 const fetchesSchema = z.array(

@@ -5,8 +5,10 @@ import { compareText } from "./compare-text.ts";
 import type { InventoryStore } from "./inventory-store.ts";
 import type { Engine } from "./json-rows.ts";
 import { KyselyInventoryStore } from "./kysely-inventory-store.ts";
+import { KyselyLaunchStore } from "./kysely-launch-store.ts";
 import { KyselyPrefetchStore } from "./kysely-prefetch-store.ts";
 import { count, KyselyReplicaStore } from "./kysely-replica-store.ts";
+import type { LaunchStore } from "./launch-store.ts";
 import type { PrefetchStore } from "./prefetch-store.ts";
 import type { ReplicaStore } from "./replica-store.ts";
 import type { Database } from "./schema.ts";
@@ -19,6 +21,7 @@ export class KyselyStore implements Store {
   readonly inventory: InventoryStore;
   readonly replicas: ReplicaStore;
   readonly prefetch: PrefetchStore;
+  readonly launches: LaunchStore;
   readonly #database: Kysely<Database>;
 
   constructor(database: Kysely<Database>, engine: Engine) {
@@ -26,6 +29,7 @@ export class KyselyStore implements Store {
     this.inventory = new KyselyInventoryStore(database, engine);
     this.replicas = new KyselyReplicaStore(database);
     this.prefetch = new KyselyPrefetchStore(database, engine);
+    this.launches = new KyselyLaunchStore(database, engine);
   }
 
   close(): Promise<void> {

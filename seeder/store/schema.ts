@@ -1,8 +1,9 @@
 /** The database's tables, as the migrations make them. */
+import type { LaunchTables } from "./launch-tables.ts";
 import type { PrefetchTables } from "./prefetch-tables.ts";
 import type { ReplicaTables } from "./replica-tables.ts";
 
-export interface Database extends ReplicaTables, PrefetchTables {
+export interface Database extends ReplicaTables, PrefetchTables, LaunchTables {
   images: {
     digest: string;
     size_bytes: number;

@@ -4,6 +4,7 @@
  */
 import type { Image, ImageTorrent } from "../catalog/image.ts";
 import type { InventoryStore } from "./inventory-store.ts";
+import type { LaunchStore } from "./launch-store.ts";
 import type { PrefetchStore } from "./prefetch-store.ts";
 import type { ReplicaStore } from "./replica-store.ts";
 
@@ -34,5 +35,7 @@ export interface Store extends CatalogStore {
   readonly replicas: ReplicaStore;
   /** Popularity, and what operators have had brought to nodes ahead of need. */
   readonly prefetch: PrefetchStore;
+  /** Launches of late, whichever seeder was told of them. */
+  readonly launches: LaunchStore;
   close(): Promise<void>;
 }

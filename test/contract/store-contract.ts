@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Image } from "../../seeder/catalog/image.ts";
 import type { Store } from "../../seeder/store/store.ts";
 
+import { launchContract } from "./launch-contract.ts";
 import { prefetchContract } from "./prefetch-contract.ts";
 import { replicaContract } from "./replica-contract.ts";
 
@@ -45,6 +46,7 @@ export function storeContract(engine: string, makePlace: () => Promise<StorePlac
 
     replicaContract(() => store);
     prefetchContract(() => store, reopen);
+    launchContract(() => store, reopen);
 
     describe("as a catalog", () => {
       test("gives back an image as it was added, by digest and by every name, also after a restart", async () => {
