@@ -25,7 +25,7 @@ export type Response = Parameters<AdapterHandler>[1];
 export type HttpHandler = (request: Request, response: Response) => boolean;
 
 /** Largest RPC message taken, in bytes: a full report of a node with thousands of images is well below. */
-const messageBytesMax = 8 * 1024 * 1024;
+export const messageBytesMax = 8 * 1024 * 1024;
 /**
  * API connections open at once, one or two a node of a region as large as the inventory takes; more are refused until
  * some close. The operating system's bound on open files is reached first where it is not raised.
@@ -42,6 +42,8 @@ export interface ListenerOptions {
   address: ListenAddress;
   /** Registers the daemon's RPC services. */
   routes: (router: ConnectRouter) => void;
+  /** What is answered before RPC sees it (unary-shortcut.ts). */
+  shortcut?: HttpHandler;
   /** Plain HTTP beside RPC, metrics and health. */
   http?: HttpHandler;
   metrics: Registry;
@@ -125,12 +127,12 @@ function requestHandler(options: ListenerOptions, shutdownSignal: AbortSignal) {
   });
   return (request: Request, response: Response) => {
     request.on("error", (error) => options.log.debug({ error: error.message, url: request.url }, "request failed"));
-    rpc(request, response);
+    if (!options.shortcut?.(request, response)) rpc(request, response);
   };
 }
 
-/** On a dual-stack listener an IPv4 address comes in IPv6's clothes. */
-function addressOf(request: Request): string | undefined {
+/** Where a request comes from. On a dual-stack listener an IPv4 address comes in IPv6's clothes. */
+export function addressOf(request: Request): string | undefined {
   return request.socket?.remoteAddress?.replace(/^::ffff:/, "");
 }
 

@@ -7,6 +7,7 @@ import { httpUrlOf, listenAddressFrom } from "../daemon/listen-address.ts";
 import { type Listener, openListener, type Request, type Response } from "../daemon/listener.ts";
 import type { Log } from "../daemon/log.ts";
 import { createMetrics } from "../daemon/metrics.ts";
+import { unaryShortcut } from "../daemon/unary-shortcut.ts";
 import { programVersion } from "../daemon/version.ts";
 import { ImageSchema } from "../proto/gen/bootswarm/image/v1/image_pb.js";
 import { CatalogService } from "../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
@@ -19,7 +20,7 @@ import type { Endpoint } from "../swarm/types.ts";
 import { imageMessage } from "./api/catalog-messages.ts";
 import { createCatalogService } from "./api/catalog-service.ts";
 import { createDashboardService } from "./api/dashboard-service.ts";
-import { createInventoryService } from "./api/inventory-service.ts";
+import { createInventoryService, type InventoryServiceParts, reportAnswerer } from "./api/inventory-service.ts";
 import { createPrefetchService } from "./api/prefetch-service.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { Hasher } from "./catalog/hasher.ts";
@@ -204,7 +205,7 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
   const places = new SeederPlaces(roster, { host: advertiseHost, dhtPort: swarm.dhtPort, peerPort: swarm.peerPort });
   const messageOf = (image: Image) => imageMessage(image, places.whereabouts(image.digest));
   const catalogService = createCatalogService({ catalog, importer, roster, messageOf });
-  const inventoryService = createInventoryService({
+  const inventoryParts: InventoryServiceParts = {
     keeper,
     catalog,
     endpoints: () => places.endpoints(),
@@ -215,7 +216,8 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
     onDiverged: metrics.diverged,
     onNodeReport: (report) => dashboard.reported(report),
     prefetches: parts.prefetches,
-  });
+  };
+  const inventoryService = createInventoryService(inventoryParts);
   const prefetchService = createPrefetchService({
     ...{ prefetches: parts.prefetches, catalog, inventory: keeper.inventory, config: config.prefetch, nowMs: Date.now },
   });
@@ -247,6 +249,8 @@ function servedBy(parts: SeederParts, config: SeederConfig, log: Log) {
       router.service(PlacementService, parts.placement);
       router.service(PrefetchService, prefetchService);
     },
+    // Nodes make this call hundreds of times a second, all others rarely.
+    shortcut: unaryShortcut(InventoryService.method.report, reportAnswerer(inventoryParts)),
     http: (request: Request, response: Response) => origin(request, response) || web(request, response),
   };
 }

@@ -1,8 +1,13 @@
 /** InventoryService: translates and calls. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { remoteAddress } from "../../daemon/listener.ts";
 import { Problem } from "../../daemon/problem.ts";
-import type { InventoryService } from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import type {
+  InventoryService,
+  ReportRequest,
+  ReportResponseSchema,
+} from "../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import type { Catalog } from "../catalog/catalog.ts";
 import { imageRefFrom } from "../catalog/names.ts";
 import type { NodeReport } from "../inventory/facts.ts";
@@ -33,30 +38,35 @@ export interface InventoryServiceParts {
   onDiverged: () => void;
 }
 
+/** Takes a node's report, which came from an address, and says what it is to do next. */
+export function reportAnswerer({ keeper, ...parts }: InventoryServiceParts) {
+  return (request: ReportRequest, from: string | undefined): MessageInitShape<typeof ReportResponseSchema> => {
+    const startMs = performance.now();
+    let kind: "full" | "delta" | "refused" = "refused";
+    try {
+      const report = nodeReportFrom(request, from);
+      const uses = parts.prefetches?.usesIn(report) ?? [];
+      const { diverged, ...answer } = keeper.report(report);
+      // What was not taken is told again.
+      const told = parts.prefetches?.reported(report, answer.fullReportWanted ? [] : uses) ?? [];
+      parts.onNodeReport(report);
+      kind = request.full ? "full" : "delta";
+      if (diverged) parts.onDiverged();
+      const imagePeers = keeper.inventory.peersFor(report.node.id, parts.nowMs(), parts.random);
+      const bootstrap = parts.endpoints();
+      const directives = told.map(directiveMessage);
+      return { ...answer, bootstrap, imagePeers, directives, seederUrls: parts.seederUrls(from) };
+    } finally {
+      parts.onReport(kind, (performance.now() - startMs) / 1_000);
+    }
+  };
+}
+
 export function createInventoryService(parts: InventoryServiceParts): ServiceImpl<typeof InventoryService> {
   const { keeper, catalog, nowMs } = parts;
+  const answer = reportAnswerer(parts);
   return {
-    report: (request, context) => {
-      const startMs = performance.now();
-      const from = context.values.get(remoteAddress);
-      let kind: "full" | "delta" | "refused" = "refused";
-      try {
-        const report = nodeReportFrom(request, from);
-        const uses = parts.prefetches?.usesIn(report) ?? [];
-        const { diverged, ...answer } = keeper.report(report);
-        // What was not taken is told again.
-        const told = parts.prefetches?.reported(report, answer.fullReportWanted ? [] : uses) ?? [];
-        parts.onNodeReport(report);
-        kind = request.full ? "full" : "delta";
-        if (diverged) parts.onDiverged();
-        const imagePeers = keeper.inventory.peersFor(report.node.id, nowMs(), parts.random);
-        const bootstrap = parts.endpoints();
-        const directives = told.map(directiveMessage);
-        return { ...answer, bootstrap, imagePeers, directives, seederUrls: parts.seederUrls(from) };
-      } finally {
-        parts.onReport(kind, (performance.now() - startMs) / 1_000);
-      }
-    },
+    report: (request, context) => answer(request, context.values.get(remoteAddress)),
     listNodes: (request) => {
       const after = request.pageToken === "" ? undefined : nodeAfter(request.pageToken);
       const state = stateAsked(request.state);
