@@ -15,8 +15,8 @@ import {
   type WeighHostsRequest,
 } from "../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
 import { isZone, zoneRule } from "../../swarm/zone.ts";
+import type { NodeFacts } from "../inventory/facts.ts";
 import type { PlacementConfig } from "../placement/config.ts";
-import type { PlacedHost } from "../placement/host-facts.ts";
 import {
   hostCharactersMax,
   hostsMax,
@@ -27,7 +27,7 @@ import {
 import type { LaunchReport, Weighing } from "../placement/placement.ts";
 import type { ImagePart } from "../placement/readiness.ts";
 import { type HostReason, reasonOf, reasonText } from "../placement/reasons.ts";
-import type { WeighedHost, WeighOptions } from "../placement/weigh.ts";
+import type { HostCase, WeighedCase, WeighOptions } from "../placement/weigh.ts";
 
 const reasons: Record<HostReason, ApiReason> = {
   cached: ApiReason.CACHED,
@@ -105,37 +105,67 @@ function checkHost(field: string, host: string): void {
   }
 }
 
-/** Messages are written as they are, since there may be thousands of them and `create` takes its time over each. */
-export function hostWeightMessage(weighed: WeighedHost<PlacedHost>, brief: boolean): HostWeight {
-  const { facts, weight, score } = weighed;
-  const message = {
-    $typeName: HostWeightSchema.typeName,
-    host: facts.host,
-    weight,
-    score,
-    reason: reasons[reasonOf(facts)],
-  };
-  return brief ? message : { ...message, details: detailsMessage(weighed) };
+/**
+ * Hosts' weights, as they come. Messages are written as they are, since there may be thousands of them and `create` takes
+ * its time over each; what hosts of one case share is put into words once.
+ */
+export function hostWeightMessages({ told, hostAt, nodeAt, weighedAt }: Weighing, brief: boolean): HostWeight[] {
+  const $typeName = HostWeightSchema.typeName;
+  const shared = new Map<WeighedCase<HostCase>, SharedDetails>();
+  const messages: HostWeight[] = [];
+  for (let place = 0; place < told; place++) {
+    const host = hostAt(place);
+    const weighed = weighedAt(place);
+    const { facts, weight, score } = weighed;
+    const reason = reasons[reasonOf(facts)];
+    if (brief) {
+      messages.push({ $typeName, host, weight, score, reason });
+      continue;
+    }
+    let details = shared.get(weighed);
+    if (!details) {
+      details = sharedDetails(facts);
+      shared.set(weighed, details);
+    }
+    messages.push({ $typeName, host, weight, score, reason, details: detailsMessage(nodeAt(place), weighed, details) });
+  }
+  return messages;
 }
 
-function detailsMessage({ facts, cache, cacheNormalized, spread }: WeighedHost<PlacedHost>): HostDetails {
+/** What is the same in the details of all hosts of one case, and takes some making. */
+interface SharedDetails {
+  text: string;
+  fraction: number;
+  etaSeconds: number | undefined;
+}
+
+function sharedDetails(facts: HostCase): SharedDetails {
   const { part } = facts;
   const etaSeconds = part.kind === "active" && part.etaSeconds !== undefined ? Math.ceil(part.etaSeconds) : undefined;
-  return {
+  return { text: reasonText(facts), fraction: facts.standing === "up" ? fractionOf(part) : 0, etaSeconds };
+}
+
+function detailsMessage(
+  node: NodeFacts | undefined,
+  { facts, cache, cacheNormalized, spread }: WeighedCase<HostCase>,
+  { text, fraction, etaSeconds }: SharedDetails,
+): HostDetails {
+  const message: HostDetails = {
     $typeName: HostDetailsSchema.typeName,
-    nodeId: facts.node?.id ?? "",
-    nodeName: facts.node?.name ?? "",
-    zone: facts.node?.zone ?? "",
-    text: reasonText(facts),
+    nodeId: node?.id ?? "",
+    nodeName: node?.name ?? "",
+    zone: node?.zone ?? "",
+    text,
     cache,
     cacheNormalized,
     spread,
     recentLaunches: facts.recentLaunches,
     otherFetches: facts.otherFetches,
-    fraction: facts.standing === "up" ? fractionOf(part) : 0,
-    ...(etaSeconds === undefined ? {} : { etaSeconds }),
+    fraction,
     bootImage: facts.hasBootImage,
   };
+  if (etaSeconds !== undefined) message.etaSeconds = etaSeconds;
+  return message;
 }
 
 function fractionOf(part: ImagePart): number {

@@ -11,7 +11,7 @@ import { type HostReason, reasonOf } from "../placement/reasons.ts";
 import {
   checkWeighRequest,
   hostCountsMessage,
-  hostWeightMessage,
+  hostWeightMessages,
   launchReportFrom,
   weighOptionsFrom,
 } from "./placement-messages.ts";
@@ -38,13 +38,14 @@ export function createPlacementService(parts: PlacementServiceParts): ServiceImp
       const { zone = "", count = 0, brief = false, seed = parts.randomSeed() } = request.options ?? {};
       const { digest, bootDigest } = await imageFrom(catalog, [request.image, ...request.otherImages]);
       const wanted = { digest, bootDigest, hosts: request.hosts, zone, options: weighOptions, seed, count };
-      const { hosts, size, counts } = placement.weigh(wanted);
-      const told = hosts.map((host) => hostWeightMessage(host, brief));
+      const weighing = placement.weigh(wanted);
+      const { told, size, counts } = weighing;
+      const weights = hostWeightMessages(weighing, brief);
       const durationMs = performance.now() - startMs;
       // For whoever wonders what the rest of a call's time was spent on (W3C Server Timing).
       context.responseHeader.set("server-timing", `weigh;dur=${durationMs.toFixed(2)}`);
-      parts.onWeighed(size, hosts[0] && reasonOf(hosts[0].facts), durationMs / 1_000);
-      return { digest, hosts: told, counts: hostCountsMessage(counts), seed };
+      parts.onWeighed(size, told > 0 ? reasonOf(weighing.weighedAt(0).facts) : undefined, durationMs / 1_000);
+      return { digest, hosts: weights, counts: hostCountsMessage(counts), seed };
     },
     recordLaunch: async (request) => {
       const report = launchReportFrom(request);

@@ -12,6 +12,7 @@ import { HeldImages } from "./held-images.ts";
 import { ImageIndex } from "./image-index.ts";
 import { someImagePeers } from "./image-peers.ts";
 import { holdingsPerNodeMax, imagesToldMax, nodesMax, peersEnough, peersTold, silentIntervalsMax } from "./limits.ts";
+import { NodeColumns } from "./node-columns.ts";
 import { NodeNames } from "./node-names.ts";
 import { byProgress, isActive, type NodePart, type NodeRecord, NodeView, stateOf } from "./node-view.ts";
 import { supersedes } from "./supersedes.ts";
@@ -44,6 +45,8 @@ export class Inventory {
   readonly #nodes = new Map<string, NodeRecord>();
   readonly #names = new NodeNames<NodeRecord>();
   readonly #images = new ImageIndex<NodeRecord>();
+  /** What is read of all nodes at once. */
+  readonly columns = new NodeColumns();
   /** No node is lost before this time, as far as was seen when room was last looked for. */
   #nobodyLostUntilMs = Number.NEGATIVE_INFINITY;
   /** When other seeders' nodes were last heard of. */
@@ -77,6 +80,7 @@ export class Inventory {
     this.#takeFetches(record, fetches);
     this.#rename(record, node, known !== undefined);
     this.#nodes.set(node.id, record);
+    this.columns.update(record);
     return true;
   }
 
@@ -124,6 +128,7 @@ export class Inventory {
     this.#takeFetches(record, report.fetches);
     this.#rename(record, report.node, known !== undefined);
     this.#nodes.set(id, record);
+    this.columns.update(record);
     return {
       fullReportWanted: !inStep,
       holdingsChanged,
@@ -209,10 +214,20 @@ export class Inventory {
     return this.#nodes.values();
   }
 
-  /** Tells of such records whether their nodes hold an image. */
-  holding(digest: string): (record: Readonly<NodeRecord>) => boolean {
-    const holders = new Set<Readonly<NodeRecord>>(this.#images.find(digest)?.holders);
-    return (record) => holders.has(record);
+  /** Such records of the nodes that hold an image, and of those that fetch it, in no order. */
+  recordsOf(digest: string): { holding: readonly Readonly<NodeRecord>[]; fetching: readonly Readonly<NodeRecord>[] } {
+    const image = this.#images.find(digest);
+    return { holding: image?.holders ?? [], fetching: image?.fetching.items ?? [] };
+  }
+
+  /** The slot of the node of that id in the columns; -1 if it is not known. */
+  slotOf(id: string): number {
+    return this.#nodes.get(id)?.slot ?? -1;
+  }
+
+  /** Whether there is a node in a slot, and it is up. */
+  isUp(slot: number, nowMs: number): boolean {
+    return this.columns.isUp(slot, nowMs, this.#others.heardAtMs);
   }
 
   /** Digests of all images that some node holds or fetches, boot images among them. */
@@ -293,6 +308,7 @@ export class Inventory {
     this.#images.fetch(record, record.fetches.map(digestOf), []);
     this.#names.remove(record, record.node.name);
     this.#nodes.delete(id);
+    this.columns.remove(record);
   }
 
   /** How many nodes are in each state, of all or of one zone. */
@@ -405,6 +421,7 @@ export class Inventory {
     if (isNamed && name === node.name) return;
     if (isNamed) this.#names.remove(record, name);
     this.#names.add(record);
+    this.columns.rename(record);
   }
 
   /** Forgets the node that has been lost for longest, if there is no room for another. */
@@ -428,6 +445,7 @@ export class Inventory {
 function newRecord(node: NodeFacts): NodeRecord {
   return {
     node,
+    slot: -1,
     reportedAtMs: 0,
     leaseMs: 0,
     held: new HeldImages(),

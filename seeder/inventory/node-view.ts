@@ -7,6 +7,8 @@ import type { HeldImages } from "./held-images.ts";
 /** What the inventory keeps of a node. */
 export interface NodeRecord {
   node: NodeFacts;
+  /** Its number in the inventory's columns; -1 before it has one. */
+  slot: number;
   reportedAtMs: number;
   /** How long after that it counts as up. */
   leaseMs: number;

@@ -1,11 +1,15 @@
 /** Finds the inventory's nodes by whatever schedulers call their hosts. */
 import type { Inventory } from "../inventory/inventory.ts";
-import type { PlacedNode } from "./host-facts.ts";
+import type { PlacedNode } from "./host-cases.ts";
 import { HostNames } from "./host-names.ts";
 import { hostsFoundMax } from "./limits.ts";
 
 /** How long other spellings of names are believed: making their list takes some milliseconds with thousands of nodes. */
 const spellingsKeptMs = 1_000;
+
+/** In the place of a slot: no node, or several of which nobody can tell which is meant. */
+export const notFound = -1;
+export const unclear = -2;
 
 interface Spellings {
   names: HostNames<{ id: string; name: string }>;
@@ -21,7 +25,7 @@ export class HostFinder {
    * What hosts were found to be, for as long as no node comes, goes, or is named otherwise: schedulers ask for the same
    * hosts again and again, by thousands.
    */
-  readonly #found = new Map<string, readonly PlacedNode[]>();
+  #found = new FoundHosts();
   #foundAsOf = -1;
 
   constructor(inventory: Inventory) {
@@ -30,26 +34,36 @@ export class HostFinder {
 
   /** The nodes that a host may be: one, none, or several of which nobody can tell which is meant. */
   find(host: string, nowMs: number): readonly PlacedNode[] {
+    const record = this.#inventory.record(host);
+    if (record) return [record];
+    const { names } = this.#spellingsAt(nowMs);
+    return names.find(host).flatMap(({ id }) => this.#inventory.record(id) ?? []);
+  }
+
+  /** The slots of hosts' nodes in the inventory, or why there is none. */
+  slotsOf(hosts: readonly string[], nowMs: number): Int32Array {
     const { namesChanges } = this.#inventory;
-    if (this.#foundAsOf !== namesChanges) {
-      this.#found.clear();
+    if (this.#foundAsOf !== namesChanges || this.#found.size > hostsFoundMax) {
+      this.#found = new FoundHosts();
       this.#foundAsOf = namesChanges;
     }
-    return this.#found.get(host) ?? this.#look(host, nowMs);
+    const slots = new Int32Array(hosts.length);
+    let place = 0;
+    for (let index = 0; index < hosts.length; index++) {
+      const host = hosts[index] as string;
+      place = this.#found.placeOf(host, place);
+      slots[index] = place < 0 ? this.#look(host, nowMs) : this.#found.slotAt(place);
+      place++;
+    }
+    return slots;
   }
 
-  #look(host: string, nowMs: number): readonly PlacedNode[] {
-    const record = this.#inventory.record(host);
-    if (record) return this.#keep(host, [record]);
-    const { names, asOf } = this.#spellingsAt(nowMs);
-    const found = names.find(host).flatMap(({ id }) => this.#inventory.record(id) ?? []);
-    return asOf === this.#foundAsOf ? this.#keep(host, found) : found;
-  }
-
-  #keep(host: string, found: readonly PlacedNode[]): readonly PlacedNode[] {
-    if (this.#found.size >= hostsFoundMax) this.#found.clear();
-    this.#found.set(host, found);
-    return found;
+  #look(host: string, nowMs: number): number {
+    const [placed, ...others] = this.find(host, nowMs);
+    const slot = placed === undefined ? notFound : others.length > 0 ? unclear : placed.slot;
+    const isCertain = slot >= 0 || this.#spellings?.asOf === this.#foundAsOf;
+    if (isCertain) this.#found.add(host, slot);
+    return slot;
   }
 
   #spellingsAt(nowMs: number): Spellings {
@@ -60,5 +74,32 @@ export class HostFinder {
     const nodes = Array.from(this.#inventory.records(), ({ node }) => node);
     this.#spellings = { names: new HostNames(nodes), madeAtMs: nowMs, asOf: namesChanges };
     return this.#spellings;
+  }
+}
+
+/** Hosts' names in the order in which they were first asked for, with what was found of them. */
+class FoundHosts {
+  readonly #names: string[] = [];
+  readonly #slots: number[] = [];
+  readonly #places = new Map<string, number>();
+
+  get size(): number {
+    return this.#names.length;
+  }
+
+  /** @param likely where the host may be: they mostly come in the same order, and comparing takes less than hashing */
+  placeOf(host: string, likely: number): number {
+    if (this.#names[likely] === host) return likely;
+    return this.#places.get(host) ?? -1;
+  }
+
+  slotAt(place: number): number {
+    return this.#slots[place] as number;
+  }
+
+  add(host: string, slot: number): void {
+    this.#places.set(host, this.#names.length);
+    this.#names.push(host);
+    this.#slots.push(slot);
   }
 }

@@ -3,16 +3,18 @@
  * and takes in what is told of launches.
  */
 import { Problem } from "../../daemon/problem.ts";
+import type { NodeFacts } from "../inventory/facts.ts";
 import type { Inventory } from "../inventory/inventory.ts";
-import { stateOf } from "../inventory/node-view.ts";
+import { nameHash } from "../inventory/name-hash.ts";
 import type { Launches } from "../prefetch/launches.ts";
-import { hostFactsOf, type LaunchedImage, type PlacedHost, type PlacedNode, unknownHost } from "./host-facts.ts";
-import { HostFinder } from "./host-finder.ts";
+import { HostCases, hostCaseOf, type PlacedNode } from "./host-cases.ts";
+import { HostFinder, notFound, unclear } from "./host-finder.ts";
 import type { LaunchIds } from "./launch-ids.ts";
 import { launchAgeMsMax, launchAheadMsMax } from "./limits.ts";
+import { bestFirst } from "./order.ts";
 import { type HostReason, hostReasons, reasonOf } from "./reasons.ts";
 import type { RecentLaunches } from "./recent-launches.ts";
-import { type WeighedHost, type WeighOptions, weighHosts } from "./weigh.ts";
+import { type HostCase, precedence, type WeighedCase, type WeighOptions, weighCases } from "./weigh.ts";
 
 export interface PlacementParts {
   inventory: Inventory;
@@ -39,9 +41,16 @@ export interface WeighRequest {
   count: number;
 }
 
+/** What came of a request; hosts go by their places, the best first, so that of thousands only what is asked for is read. */
 export interface Weighing {
-  /** As many as are wanted, best first. */
-  hosts: WeighedHost<PlacedHost>[];
+  /** How many are told, which is as many as are wanted. */
+  told: number;
+  /** As it was asked for. */
+  hostAt: (place: number) => string;
+  /** Undefined where no node answers to the host. For use at once. */
+  nodeAt: (place: number) => NodeFacts | undefined;
+  /** The same object for all hosts of which the same counts. */
+  weighedAt: (place: number) => WeighedCase<HostCase>;
   /** How many were weighed. */
   size: number;
   counts: Record<HostReason, number>;
@@ -75,20 +84,28 @@ export class Placement {
 
   weigh({ digest, bootDigest, hosts, zone, options, seed, count }: WeighRequest): Weighing {
     const nowMs = this.#parts.nowMs();
-    const image = this.#image(digest, bootDigest);
-    const gathered: PlacedHost[] = [];
-    if (hosts.length === 0) {
-      for (const record of this.#parts.inventory.records()) {
-        if (stateOf(record, nowMs) === "up") gathered.push(this.#facts(record.node.name, record, image, nowMs));
-      }
-    } else {
-      for (const host of hosts) gathered.push(this.#lookUp(host, image, nowMs));
-    }
-    const wanted = zone === "" ? gathered : gathered.filter(({ node }) => node?.zone === zone);
-    const counts = Object.fromEntries(hostReasons.map((reason) => [reason, 0])) as Record<HostReason, number>;
-    for (const facts of wanted) counts[reasonOf(facts)]++;
-    const best = weighHosts(wanted, options, seed, count === 0 ? wanted.length : count);
-    return { hosts: best, size: wanted.length, counts };
+    const { inventory, recentLaunches } = this.#parts;
+    const cases = new HostCases(inventory, { digest, bootDigest }, recentLaunches, nowMs);
+    const gathered = hosts.length === 0 ? this.#all(zone, nowMs) : this.#named(hosts, zone, nowMs);
+    const caseOf = this.#casesOf(gathered, cases, nowMs);
+    const weighed = weighCases(cases.cases, options);
+    const { slots, size, nameOf } = gathered;
+    const { columns } = inventory;
+    const nameHashOf = (index: number) => {
+      const slot = slots[index] as number;
+      return slot < 0 ? nameHash(nameOf(index)) : columns.nameHash(slot);
+    };
+    const ordered = { size, caseOf, precedences: weighed.map(precedence), nameOf, nameHashOf };
+    const best = bestFirst(ordered, seed, count === 0 ? size : count);
+    const indexAt = (place: number) => best[place] as number;
+    return {
+      told: best.length,
+      hostAt: (place) => nameOf(indexAt(place)),
+      nodeAt: (place) => columns.records[slots[indexAt(place)] as number]?.node,
+      weighedAt: (place) => weighed[caseOf[indexAt(place)] as number] as WeighedCase<HostCase>,
+      size,
+      counts: countReasons(cases.cases, caseOf),
+    };
   }
 
   /**
@@ -106,34 +123,77 @@ export class Placement {
       throw new Problem("not-found", `no node "${host}" has ever reported; \`bootswarm nodes\` (ListNodes) lists them`);
     }
     if (others.length > 0) throw new Problem("conflict", ambiguous(host, [placed, ...others]));
-    const facts = this.#facts(host, placed, this.#image(digest, undefined), nowMs);
+    const nodeId = placed.node.id;
+    const { inventory, recentLaunches } = this.#parts;
+    const held = { image: inventory.partOf(nodeId, digest, nowMs)?.holding !== undefined, bootImage: false };
+    const facts = hostCaseOf(placed, held, { digest, bootDigest: undefined }, recentLaunches, nowMs);
     const found = reasonOf(facts);
     if (!isKnown && facts.part.kind === "absent") {
       throw new Problem("not-found", `there is no image ${digest} in the catalog, nor on ${placed.node.name}`);
     }
-    const nodeId = placed.node.id;
     const counted = this.#parts.launchIds.add(launchId, nowMs);
     if (counted) this.#parts.launches.record({ digest, nodeId, atMs: launchedAtMs, count, launchId });
     return { nodeId, counted, found };
   }
 
-  #image(digest: string, bootDigest: string | undefined): LaunchedImage {
+  /** All nodes that are up. */
+  #all(zone: string, nowMs: number): GatheredHosts {
     const { inventory } = this.#parts;
-    const isBootHeldBy = bootDigest === undefined ? () => false : inventory.holding(bootDigest);
-    return { digest, bootDigest, isHeldBy: inventory.holding(digest), isBootHeldBy };
+    const { records } = inventory.columns;
+    const slots = new Int32Array(records.length);
+    let size = 0;
+    for (let slot = 0; slot < records.length; slot++) {
+      if (inventory.isUp(slot, nowMs) && this.#isIn(zone, slot)) slots[size++] = slot;
+    }
+    return { size, slots, nameOf: (index) => (records[slots[index] as number] as PlacedNode).node.name };
   }
 
-  #lookUp(host: string, image: LaunchedImage, nowMs: number): PlacedHost {
-    const found = this.#finder.find(host, nowMs);
-    const [placed] = found;
-    if (!placed) return unknownHost(host);
-    if (found.length > 1) return unknownHost(host, ambiguous(host, found));
-    return this.#facts(host, placed, image, nowMs);
+  #named(hosts: readonly string[], zone: string, nowMs: number): GatheredHosts {
+    const slots = this.#finder.slotsOf(hosts, nowMs);
+    if (zone === "") return { size: hosts.length, slots, nameOf: (index) => hosts[index] as string };
+    const inZone = hosts.filter((_, index) => this.#isIn(zone, slots[index] as number));
+    return {
+      size: inZone.length,
+      slots: slots.filter((slot) => this.#isIn(zone, slot)),
+      nameOf: (index) => inZone[index] as string,
+    };
   }
 
-  #facts(host: string, placed: PlacedNode, image: LaunchedImage, nowMs: number): PlacedHost {
-    return hostFactsOf(host, placed, image, this.#parts.recentLaunches, nowMs);
+  #isIn(zone: string, slot: number): boolean {
+    return zone === "" || this.#parts.inventory.columns.records[slot]?.node.zone === zone;
   }
+
+  #casesOf({ size, slots, nameOf }: GatheredHosts, cases: HostCases, nowMs: number): Uint32Array {
+    const caseOf = new Uint32Array(size);
+    for (let index = 0; index < size; index++) {
+      const slot = slots[index] as number;
+      if (slot >= 0) caseOf[index] = cases.of(slot);
+      else if (slot === notFound) caseOf[index] = cases.unknown();
+      else if (slot === unclear) caseOf[index] = cases.unclear(this.#ambiguous(nameOf(index), nowMs));
+    }
+    return caseOf;
+  }
+
+  #ambiguous(host: string, nowMs: number): string {
+    return ambiguous(host, this.#finder.find(host, nowMs));
+  }
+}
+
+/** Hosts that are to be weighed, by index. */
+interface GatheredHosts {
+  size: number;
+  /** Of their nodes in the inventory, or what HostFinder says in its place. */
+  slots: Int32Array;
+  /** As they were asked for. */
+  nameOf: (index: number) => string;
+}
+
+function countReasons(cases: readonly HostCase[], caseOf: Uint32Array): Record<HostReason, number> {
+  const sizes = new Uint32Array(cases.length);
+  for (const number of caseOf) sizes[number] = (sizes[number] as number) + 1;
+  const counts = Object.fromEntries(hostReasons.map((reason) => [reason, 0])) as Record<HostReason, number>;
+  for (const [number, facts] of cases.entries()) counts[reasonOf(facts)] += sizes[number] as number;
+  return counts;
 }
 
 /** How many nodes are named where a host may be several. */

@@ -1,5 +1,5 @@
 /** Why a host weighs what it does: as one word, and in words. Pure. */
-import type { HostFacts } from "./weigh.ts";
+import type { HostCase } from "./weigh.ts";
 
 export const hostReasons = [
   "cached",
@@ -16,7 +16,7 @@ export const hostReasons = [
 
 export type HostReason = (typeof hostReasons)[number];
 
-export function reasonOf({ standing, part, hasBootImage }: HostFacts): HostReason {
+export function reasonOf({ standing, part, hasBootImage }: HostCase): HostReason {
   if (standing !== "up") return standing;
   if (part.kind === "active") return part.etaSeconds === undefined ? "stalled" : "in-flight";
   return part.kind === "absent" && hasBootImage ? "boot-image" : part.kind;
@@ -26,7 +26,7 @@ export function reasonOf({ standing, part, hasBootImage }: HostFacts): HostReaso
 const recentLaunchesSaid = 0.25;
 
 /** "on its way, 63 % here, ready in 12 s; 3.2 launches of late". */
-export function reasonText(facts: HostFacts): string {
+export function reasonText(facts: HostCase): string {
   if (facts.standing === "unknown") return facts.note ?? "unknown: no agent has reported under this name or id";
   if (facts.standing === "lost") return "lost: its agent is silent, so nothing that it told counts";
   const { recentLaunches, otherFetches } = facts;
@@ -37,7 +37,7 @@ export function reasonText(facts: HostFacts): string {
   return texts.join("; ");
 }
 
-function imageText({ part, hasBootImage }: HostFacts): string {
+function imageText({ part, hasBootImage }: HostCase): string {
   const boot = hasBootImage ? "; its boot image is here" : "";
   switch (part.kind) {
     case "cached":

@@ -61,9 +61,9 @@ export class RecentLaunches implements Launches {
     return lastMs !== undefined && nowMs - lastMs < expectedMs;
   }
 
-  /** Whether there is anything to be asked of a node: of thousands, most are at rest. */
-  has(nodeId: string): boolean {
-    return this.#nodes.size > 0 && this.#nodes.has(nodeId);
+  /** Nodes of which there is anything to be asked: of thousands, most are at rest. */
+  nodeIds(): Iterable<string> {
+    return this.#nodes.keys();
   }
 
   #decay(elapsedMs: number): number {

@@ -2,15 +2,14 @@
  * Weighs hosts for a launch, as in the first paper, Section 4: omega = sum of m_i * N(w_i(h)), the greatest first, ties
  * at random. Pure: the facts, the options and the seed come in, the order goes out.
  */
+import { nameHash } from "../inventory/name-hash.ts";
 import { spreadWeight } from "./heat.ts";
 import { normalization } from "./normalize.ts";
 import { bestFirst } from "./order.ts";
 import { type ImagePart, type ReadinessOptions, readiness } from "./readiness.ts";
 
-/** What is known of a host. */
-export interface HostFacts {
-  /** As it was asked for. */
-  host: string;
+/** All that counts of a host; hosts of which the same counts share one. */
+export interface HostCase {
   /** "unknown": no agent has ever reported from it. Of a lost one nothing counts. */
   standing: "up" | "lost" | "unknown";
   /** Why it is unknown, where there is more to say than that. */
@@ -23,6 +22,12 @@ export interface HostFacts {
   otherFetches: number;
 }
 
+/** What is known of a host. */
+export interface HostFacts extends HostCase {
+  /** As it was asked for. */
+  host: string;
+}
+
 export interface WeighOptions extends ReadinessOptions {
   cacheMultiplier: number;
   spreadMultiplier: number;
@@ -30,7 +35,8 @@ export interface WeighOptions extends ReadinessOptions {
   hotLaunches: number;
 }
 
-export interface WeighedHost<Facts> {
+/** What a case weighs among others. */
+export interface WeighedCase<Facts> {
   facts: Facts;
   /** w of the cache. */
   cache: number;
@@ -49,6 +55,39 @@ export interface WeighedHost<Facts> {
  */
 const cacheRangeMin = 0.1;
 
+/** Weighs all cases that there are among the hosts of one request; how many hosts share one makes no difference. */
+export function weighCases<Facts extends HostCase>(
+  cases: readonly Facts[],
+  options: WeighOptions,
+): WeighedCase<Facts>[] {
+  const weighed = cases.map((facts) => ({ facts, ...unweighed }));
+  const up = weighed.filter(({ facts }) => facts.standing === "up");
+  for (const each of up) {
+    const { part, hasBootImage, recentLaunches, otherFetches } = each.facts;
+    each.cache = readiness(part, hasBootImage, options);
+    each.spread = spreadWeight(recentLaunches, otherFetches, options.hotLaunches);
+  }
+  const normalizeCache = normalization(
+    up.map(({ cache }) => cache),
+    cacheRangeMin,
+  );
+  for (const each of up) {
+    each.cacheNormalized = normalizeCache(each.cache);
+    each.score = options.cacheMultiplier * each.cacheNormalized + options.spreadMultiplier * each.spread;
+  }
+  const normalizeScore = normalization(up.map(({ score }) => score));
+  for (const each of up) each.weight = Math.min(1, normalizeScore(each.score));
+  return weighed;
+}
+
+/** Of a host of which nothing counts. */
+const unweighed = { cache: 0, cacheNormalized: 0, spread: 0, score: 0, weight: 0 };
+
+/** By what a case goes before others: its score, and any host that is up before those that are not. */
+export function precedence({ facts, score }: WeighedCase<HostCase>): number {
+  return facts.standing === "up" ? score : -1;
+}
+
 /**
  * The best hosts, best first; all of them if no count is given. Equals come in an order that the seed gives, by their
  * names; the order in which they came in does not matter.
@@ -58,40 +97,18 @@ export function weighHosts<Facts extends HostFacts>(
   options: WeighOptions,
   seed: bigint,
   count = hosts.length,
-): WeighedHost<Facts>[] {
-  // Columns of numbers, not an object for each host: of thousands, mostly only some are told.
-  const cache = new Float64Array(hosts.length);
-  const spread = new Float64Array(hosts.length);
-  const score = new Float64Array(hosts.length);
-  const up: number[] = [];
-  for (let index = 0; index < hosts.length; index++) {
-    const { standing, part, hasBootImage, recentLaunches, otherFetches } = hosts[index] as Facts;
-    if (standing !== "up") continue;
-    up.push(index);
-    cache[index] = readiness(part, hasBootImage, options);
-    spread[index] = spreadWeight(recentLaunches, otherFetches, options.hotLaunches);
-  }
-  const normalizeCache = normalization(cache, up, cacheRangeMin);
-  for (const index of up) {
-    score[index] =
-      options.cacheMultiplier * normalizeCache(cache[index] as number) +
-      options.spreadMultiplier * (spread[index] as number);
-  }
-  const normalizeScore = normalization(score, up);
-  const nameOf = (index: number) => (hosts[index] as Facts).host;
-  return bestFirst(score, nameOf, seed, count).map((index) => {
-    const facts = hosts[index] as Facts;
-    if (facts.standing !== "up") return { facts, ...unweighed };
-    return {
-      facts,
-      cache: cache[index] as number,
-      cacheNormalized: normalizeCache(cache[index] as number),
-      spread: spread[index] as number,
-      score: score[index] as number,
-      weight: Math.min(1, normalizeScore(score[index] as number)),
-    };
-  });
+): WeighedCase<Facts>[] {
+  const weighed = weighCases(hosts, options);
+  const ordered = bestFirst(
+    {
+      size: hosts.length,
+      caseOf: hosts.map((_, index) => index),
+      precedences: weighed.map(precedence),
+      nameOf: (index) => (hosts[index] as Facts).host,
+      nameHashOf: (index) => nameHash((hosts[index] as Facts).host),
+    },
+    seed,
+    count,
+  );
+  return Array.from(ordered, (index) => weighed[index] as WeighedCase<Facts>);
 }
-
-/** Of a host of which nothing counts. */
-const unweighed = { cache: 0, cacheNormalized: 0, spread: 0, score: 0, weight: 0 };

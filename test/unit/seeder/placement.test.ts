@@ -72,7 +72,7 @@ test("a boot image brings any node nearer to a cached image, and none past it", 
 
 test("N stretches weights to 0 and 1, but not those that hardly differ, and leaves equals", () => {
   const normalized = (weights: number[], rangeMin = 0) => {
-    const normalize = normalization(weights, [...weights.keys()], rangeMin);
+    const normalize = normalization(weights, rangeMin);
     return weights.map((weight) => Number(normalize(weight).toFixed(2)));
   };
   expect(normalized([2, 3, 4])).toEqual([0, 0.5, 1]);
