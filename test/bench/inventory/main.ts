@@ -87,7 +87,7 @@ async function measure(store: string, folder: string, options: BenchOptions): Pr
 }
 
 /** Reports at their usual pace, and a probe meanwhile. */
-async function steadyState({ options, crowd, seeder }: Bench): Promise<Steady> {
+async function steadyState({ options, crowd, seeder, watch }: Bench): Promise<Steady> {
   const pid = seeder.pid as number;
   const probe = new Probe(seeder.url, options.nodes, options.shape);
   crowd.countAnew({ nobodyKnown: false });
@@ -98,6 +98,7 @@ async function steadyState({ options, crowd, seeder }: Bench): Promise<Steady> {
   const { answered, failed, full } = crowd.counts;
   const cpuSeconds = after.cpuSeconds - before.usage.cpuSeconds;
   const latencies = [...crowd.latencies];
+  const standstills = watch.timeline.flatMap(({ standstillMs }) => standstillMs ?? []);
   probe.end();
   return {
     reportsPerSecond: rounded(answered / elapsed, 0),
@@ -113,6 +114,8 @@ async function steadyState({ options, crowd, seeder }: Bench): Promise<Steady> {
     crowdReportMsP99: percentile(latencies, 0.99) ?? Number.NaN,
     weighHostsMsP50: percentile(figures.weighHostsMs, 0.5) ?? Number.NaN,
     weighHostsMsP99: percentile(figures.weighHostsMs, 0.99) ?? Number.NaN,
+    standstillMsP50: percentile(standstills, 0.5) ?? Number.NaN,
+    standstillMsMax: percentile(standstills, 1) ?? Number.NaN,
   };
 }
 

@@ -19,6 +19,9 @@ export interface Steady {
   /** Of 10,000 hosts, or of all if there are fewer. */
   weighHostsMsP50: number;
   weighHostsMsP99: number;
+  /** The longest that the seeder's main thread stood still in a second: of the seconds, the middle one and the worst. */
+  standstillMsP50: number;
+  standstillMsMax: number;
 }
 
 /** One second of a run. */
@@ -32,6 +35,8 @@ export interface Moment {
   reportMsP99: number | null;
   /** Nodes of which all is known since the last SIGKILL. */
   known: number;
+  /** The longest that the seeder's main thread did not turn to what came in; null while it is away or does not say. */
+  standstillMs: number | null;
   /** Of one core; null while the seeder is away. */
   cpuPercent: number | null;
   residentMib: number | null;

@@ -7,6 +7,8 @@ import type { Moment } from "./results.ts";
 import type { MeasuredSeeder } from "./seeder.ts";
 
 const lookEveryMs = 1_000;
+/** Since the last scrape, as perf_hooks' monitorEventLoopDelay sees it. */
+const lagPattern = /^nodejs_eventloop_lag_max_seconds (\S+)/m;
 
 export class Watch implements Disposable {
   readonly timeline: Moment[] = [];
@@ -15,12 +17,16 @@ export class Watch implements Disposable {
   readonly #seeder: MeasuredSeeder;
   readonly #startMs = performance.now();
   readonly #timer: NodeJS.Timeout;
-  #last = { atMs: this.#startMs, answered: 0, failed: 0, cpuSeconds: 0, pid: 0 };
+  #last: { atMs: number; answered: number; failed: number; cpuSeconds: number; pid: number };
 
   constructor(crowd: Crowd, seeder: MeasuredSeeder) {
     this.#crowd = crowd;
     this.#seeder = seeder;
-    this.#timer = setInterval(() => this.#look(), lookEveryMs);
+    const { answered, failed } = crowd.counts;
+    const pid = seeder.pid ?? 0;
+    const cpuSeconds = (pid && usageNow(pid)?.cpuSeconds) || 0;
+    this.#last = { atMs: this.#startMs, answered, failed, cpuSeconds, pid };
+    this.#timer = setInterval(() => void this.#look(), lookEveryMs);
   }
 
   /** Since the watch began. */
@@ -32,7 +38,7 @@ export class Watch implements Disposable {
     clearInterval(this.#timer);
   }
 
-  #look(): void {
+  async #look(): Promise<void> {
     const last = this.#last;
     const atMs = performance.now();
     const elapsedSeconds = (atMs - last.atMs) / 1_000;
@@ -48,12 +54,25 @@ export class Watch implements Disposable {
       failedPerSecond: rounded(since(failed, last.failed), 0),
       reportMsP99: percentile(this.#crowd.latestLatencies(), 0.99),
       known: settled,
+      standstillMs: null,
       cpuPercent: usage ? rounded(100 * since(usage.cpuSeconds, pid === last.pid ? last.cpuSeconds : 0), 0) : null,
       residentMib: usage ? rounded(usage.residentMib, 0) : null,
     };
     this.#last = { atMs, answered, failed, cpuSeconds: usage?.cpuSeconds ?? 0, pid: pid ?? 0 };
     this.timeline.push(moment);
+    if (usage) moment.standstillMs = await this.#standstillMs();
     console.log(lineOf(moment));
+  }
+
+  /** The longest since the last look; null if the seeder does not answer soon, or not yet. */
+  async #standstillMs(): Promise<number | null> {
+    try {
+      const answer = await fetch(`${this.#seeder.url}/metrics`, { signal: AbortSignal.timeout(5 * lookEveryMs) });
+      const seconds = Number(lagPattern.exec(await answer.text())?.[1]);
+      return Number.isFinite(seconds) ? rounded(seconds * 1_000, 0) : null;
+    } catch {
+      return null;
+    }
   }
 }
 
@@ -67,8 +86,21 @@ function usageNow(pid: number): ProcessUsage | undefined {
 }
 
 function lineOf(moment: Moment): string {
-  const { seconds, phase, answeredPerSecond, failedPerSecond, reportMsP99, known, cpuPercent, residentMib } = moment;
-  const seeder = cpuPercent === null ? "away" : `${cpuPercent} % of a core, ${residentMib} MiB`;
+  const {
+    seconds,
+    phase,
+    answeredPerSecond,
+    failedPerSecond,
+    reportMsP99,
+    known,
+    cpuPercent,
+    residentMib,
+    standstillMs,
+  } = moment;
+  const seeder =
+    cpuPercent === null
+      ? "away"
+      : `${cpuPercent} % of a core, ${residentMib} MiB, stood still ${standstillMs ?? "-"} ms`;
   return (
     `${seconds.toFixed(0).padStart(4)} s ${phase.padEnd(7)} ${String(answeredPerSecond).padStart(5)} answered/s, ` +
     `${failedPerSecond} failed, p99 ${reportMsP99 ?? "-"} ms, ${known} known; seeder ${seeder}`
