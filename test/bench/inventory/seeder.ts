@@ -31,7 +31,7 @@ export class MeasuredSeeder implements AsyncDisposable {
   static async make(store: string, folder: string, profile: string | undefined): Promise<MeasuredSeeder> {
     const postgres = store === "postgres" ? await startPostgres() : undefined;
     const url = await postgres?.createDatabase();
-    const settings = { dataDirectory: join(folder, store), ...(url !== undefined && { store: url }) };
+    const settings = { dataDirectory: join(folder, store), ...(url !== undefined && { "store.url": url }) };
     return new MeasuredSeeder(await freePort(), settings, profile, postgres);
   }
 
@@ -54,15 +54,15 @@ export class MeasuredSeeder implements AsyncDisposable {
 
   /** Empties the database, while the seeder is away. */
   async deleteDatabase(): Promise<void> {
-    const { store, dataDirectory } = this.#settings;
-    if (!this.#postgres || store === undefined) {
+    const { "store.url": url, dataDirectory } = this.#settings;
+    if (!this.#postgres || url === undefined) {
       for (const ending of ["", "-wal", "-shm"]) {
         rmSync(join(dataDirectory as string, `seeder.sqlite${ending}`), { force: true });
       }
       return;
     }
-    await this.#postgres.query(store, "drop schema public cascade");
-    await this.#postgres.query(store, "create schema public");
+    await this.#postgres.query(url, "drop schema public cascade");
+    await this.#postgres.query(url, "create schema public");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
