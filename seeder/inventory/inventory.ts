@@ -421,7 +421,6 @@ export class Inventory {
     if (isNamed && name === node.name) return;
     if (isNamed) this.#names.remove(record, name);
     this.#names.add(record);
-    this.columns.rename(record);
   }
 
   /** Forgets the node that has been lost for longest, if there is no room for another. */

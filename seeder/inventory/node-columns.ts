@@ -3,8 +3,8 @@
  * ten thousand of them takes several times as long as to weigh them. A node has a slot from when it becomes known until it
  * is forgotten; its number then goes to another.
  */
-import { nameHash } from "./name-hash.ts";
 import { isActive, type NodeRecord } from "./node-view.ts";
+import { textHash } from "./text-hash.ts";
 
 /** Slots to begin with; they double. */
 const slotsMin = 64;
@@ -15,7 +15,7 @@ export class NodeColumns {
   readonly #free: number[] = [];
   #upUntilMs = new Float64Array(slotsMin);
   #activeFetches = new Uint16Array(slotsMin);
-  #nameHash = new Uint32Array(slotsMin);
+  #idHash = new Uint32Array(slotsMin);
   /** Whether another seeder has the node, whose time then is that for which that seeder was heard. */
   #elsewhere = new Uint8Array(slotsMin);
 
@@ -35,17 +35,13 @@ export class NodeColumns {
     this.#elsewhere[slot] = record.elsewhere ? 1 : 0;
   }
 
-  /** A node is called by the name in its record from now on. */
-  rename(record: NodeRecord): void {
-    if (record.slot < 0) this.#take(record);
-    this.#nameHash[record.slot] = nameHash(record.node.name);
-  }
-
   /** A node is forgotten. */
   remove(record: NodeRecord): void {
     const { slot } = record;
     this.records[slot] = undefined;
+    // So that it is never up; other seeders may not have been heard at all.
     this.#upUntilMs[slot] = Number.NEGATIVE_INFINITY;
+    this.#elsewhere[slot] = 0;
     this.#free.push(slot);
     record.slot = -1;
   }
@@ -61,22 +57,23 @@ export class NodeColumns {
     return this.#activeFetches[slot] as number;
   }
 
-  /** Of the node's name. */
-  nameHash(slot: number): number {
-    return this.#nameHash[slot] as number;
+  /** Of the node's id. */
+  idHash(slot: number): number {
+    return this.#idHash[slot] as number;
   }
 
   #take(record: NodeRecord): void {
     const slot = this.#free.pop() ?? this.records.length;
     if (slot === this.#upUntilMs.length) this.#grow(2 * slot);
     this.records[slot] = record;
+    this.#idHash[slot] = textHash(record.node.id);
     record.slot = slot;
   }
 
   #grow(length: number): void {
     this.#upUntilMs = grown(this.#upUntilMs, new Float64Array(length));
     this.#activeFetches = grown(this.#activeFetches, new Uint16Array(length));
-    this.#nameHash = grown(this.#nameHash, new Uint32Array(length));
+    this.#idHash = grown(this.#idHash, new Uint32Array(length));
     this.#elsewhere = grown(this.#elsewhere, new Uint8Array(length));
   }
 }

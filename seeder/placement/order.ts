@@ -10,9 +10,10 @@ export interface OrderedHosts {
   caseOf: ArrayLike<number>;
   /** By case: the greatest goes first. */
   precedences: readonly number[];
+  /** What goes by it are equals with the same hash. */
   nameOf: (index: number) => string;
-  /** 32 bits of which equal hosts' order is made. */
-  nameHashOf: (index: number) => number;
+  /** 32 bits of which equal hosts' order is made, with the seed. */
+  hashOf: (index: number) => number;
 }
 
 /** Above any count of hosts: an index beside a tie-breaker of 32 bits still is a whole number to a double. */
@@ -34,7 +35,7 @@ export function bestFirst(hosts: OrderedHosts, seed: bigint, count: number): Uin
     if (rank > last) continue;
     const at = nextOf[rank] as number;
     nextOf[rank] = at + 1;
-    keys[at] = tieBreaker(hosts.nameHashOf(index), salt) * indexesMax + index;
+    keys[at] = tieBreaker(hosts.hashOf(index), salt) * indexesMax + index;
   }
   for (let rank = 0; rank <= last; rank++) {
     const start = rank === 0 ? 0 : (endOf[rank - 1] as number);
@@ -66,7 +67,7 @@ function rankEnds({ size, caseOf, precedences }: OrderedHosts, rankOf: Uint32Arr
   return sizes.map((hosts) => (end += hosts));
 }
 
-/** Sorts keys of tie-breaker and index; two names of one tie-breaker, seldom among thousands, go by their names. */
+/** Sorts keys of tie-breaker and index; two hosts of one tie-breaker, seldom among thousands, go by their names. */
 function sortEquals(keys: Float64Array, nameOf: (index: number) => string): void {
   keys.sort();
   const isTie = (at: number) =>
@@ -81,9 +82,9 @@ function sortEquals(keys: Float64Array, nameOf: (index: number) => string): void
   }
 }
 
-/** A name's hash with the salt, stirred so that like names end up far apart. */
-export function tieBreaker(nameHash: number, [low, high]: readonly [number, number]): number {
-  let hash = Math.imul(nameHash ^ low, 0x85ebca6b) ^ high;
+/** A host's hash with the salt, stirred so that like hosts end up far apart. */
+export function tieBreaker(hostHash: number, [low, high]: readonly [number, number]): number {
+  let hash = Math.imul(hostHash ^ low, 0x85ebca6b) ^ high;
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
   return (hash ^ (hash >>> 16)) >>> 0;

@@ -5,7 +5,7 @@
 import { Problem } from "../../daemon/problem.ts";
 import type { NodeFacts } from "../inventory/facts.ts";
 import type { Inventory } from "../inventory/inventory.ts";
-import { nameHash } from "../inventory/name-hash.ts";
+import { textHash } from "../inventory/text-hash.ts";
 import type { Launches } from "../prefetch/launches.ts";
 import { HostCases, hostCaseOf, type PlacedNode } from "./host-cases.ts";
 import { HostFinder, notFound, unclear } from "./host-finder.ts";
@@ -91,11 +91,11 @@ export class Placement {
     const weighed = weighCases(cases.cases, options);
     const { slots, size, nameOf } = gathered;
     const { columns } = inventory;
-    const nameHashOf = (index: number) => {
+    const hashOf = (index: number) => {
       const slot = slots[index] as number;
-      return slot < 0 ? nameHash(nameOf(index)) : columns.nameHash(slot);
+      return slot < 0 ? textHash(nameOf(index)) : columns.idHash(slot);
     };
-    const ordered = { size, caseOf, precedences: weighed.map(precedence), nameOf, nameHashOf };
+    const ordered = { size, caseOf, precedences: weighed.map(precedence), nameOf, hashOf };
     const best = bestFirst(ordered, seed, count === 0 ? size : count);
     const indexAt = (place: number) => best[place] as number;
     return {

@@ -2,7 +2,7 @@
  * Weighs hosts for a launch, as in the first paper, Section 4: omega = sum of m_i * N(w_i(h)), the greatest first, ties
  * at random. Pure: the facts, the options and the seed come in, the order goes out.
  */
-import { nameHash } from "../inventory/name-hash.ts";
+import { textHash } from "../inventory/text-hash.ts";
 import { spreadWeight } from "./heat.ts";
 import { normalization } from "./normalize.ts";
 import { bestFirst } from "./order.ts";
@@ -105,7 +105,7 @@ export function weighHosts<Facts extends HostFacts>(
       caseOf: hosts.map((_, index) => index),
       precedences: weighed.map(precedence),
       nameOf: (index) => (hosts[index] as Facts).host,
-      nameHashOf: (index) => nameHash((hosts[index] as Facts).host),
+      hashOf: (index) => textHash((hosts[index] as Facts).host),
     },
     seed,
     count,
