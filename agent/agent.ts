@@ -108,6 +108,7 @@ export async function openAgent(config: AgentConfig, log: Log, disk: Disk = syst
   // First: VMs may be waiting since the agent last stopped.
   await parts.disks.attachments.open();
   await fetches.resume();
+  parts.prefetcher.resumed();
   for (const { record } of images.list()) seeding.consider(record.digest);
   const stop = new AbortController();
   const background = runBackground(parts, stop.signal);

@@ -79,8 +79,8 @@ export class Space {
       if (entry.used.prefetched) onPrefetchUsed(entry);
       await cache.touch(digest, (used) => afterUse(used, this.#level, now()));
     }
-    // Nobody has used it yet. If anybody did before, it is no news.
-    else if (!entry.complete && entry.used.uses === 0) {
+    // Nobody has asked for it since, whoever did before: what is left of an earlier fetch is of no use to anybody.
+    else if (!entry.complete && entry.record.damage === undefined) {
       const level = Math.max(entry.used.level, this.#level);
       await cache.touch(digest, (used) => ({ ...used, level, prefetched: true, expectedUses }));
     }

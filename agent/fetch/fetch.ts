@@ -112,6 +112,11 @@ export class Fetch {
     return this.#fault;
   }
 
+  /** Whether it is being ended, though something may yet write. */
+  get isEnding(): boolean {
+    return this.#abort.signal.aborted;
+  }
+
   get priority(): FetchPriority {
     return this.#priority;
   }
@@ -161,7 +166,8 @@ export class Fetch {
 
   /** Begins; the queue has given it a place. */
   start(): void {
-    if (this.#state !== "queued") return;
+    // One that is being cancelled may still have its place in the queue.
+    if (this.#state !== "queued" || this.#abort.signal.aborted) return;
     this.#startedAt ??= this.#tools.now();
     this.#startedMs ??= this.#tools.clock.now();
     this.#turn = new AbortController();
@@ -400,8 +406,10 @@ export class Fetch {
   }
 
   async #interrupt(interruption: Interruption): Promise<void> {
-    if (this.#state === "queued") await this.#settle(interruption);
-    else if (!hasEnded(this.#state)) this.#abort.abort(interruption);
+    if (!hasEnded(this.#state) && !this.#abort.signal.aborted) {
+      this.#abort.abort(interruption);
+      if (this.#state === "queued") await this.#settle(interruption);
+    }
     await this.ended;
   }
 

@@ -146,8 +146,10 @@ export class Fetches {
     reason: FetchReason = {},
   ): Promise<Fetch> {
     const { unasked, ahead } = reason;
+    // One that is being cancelled is of no use to who asks now: it begins anew.
+    for (let ending = this.get(facts.digest); ending?.isEnding; ending = this.get(facts.digest)) await ending.ended;
     if (this.#closing) throw new Problem("unavailable", "the agent is stopping");
-    const running = this.#current.get(facts.digest);
+    const running = this.get(facts.digest);
     if (running) {
       running.raise(priority);
       if (ahead) running.setAhead(ahead);
@@ -155,7 +157,9 @@ export class Fetches {
       this.#lookForUrgent();
       // One that a VM waits for does not wait for others.
       this.#startNext();
-      if (unasked === undefined) await this.#options.space.noteUse(facts.digest, priority);
+      // One that somebody waits for is not brought ahead of need, whoever wants it, too.
+      const isNews = unasked === undefined && (priority !== "prefetch" || running.priority === "prefetch");
+      if (isNews) await this.#options.space.noteUse(facts.digest, priority, running.ahead?.expectedUses);
       return running;
     }
     const pausedCount = [...this.#current.values()].filter(({ state }) => state === "paused").length;

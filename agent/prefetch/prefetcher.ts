@@ -71,6 +71,15 @@ export class Prefetcher {
     }
   }
 
+  /** Fetches from before the restart go on by now: those that could not are told to the seeder. */
+  resumed(): void {
+    const { cache, fetches } = this.#options;
+    for (const [digest, known] of this.#known) {
+      if (known.error !== undefined || fetches.get(digest) || cache.get(digest)?.complete) continue;
+      this.#failed(digest, known, "it could not go on after the agent's restart; the agent's log says why");
+    }
+  }
+
   /** Does what the seeder asks; what it has been told before it takes for a reminder. */
   take(directives: readonly Directive[]): void {
     for (const directive of directives.slice(0, directivesMax)) {
@@ -184,9 +193,9 @@ export class Prefetcher {
     };
     try {
       const { view } = await this.#options.images.ensure(digest, "prefetch", { ahead, check });
-      // It came in the meantime, or was withdrawn.
+      // It came in the meantime, or was withdrawn. Where it is wanted on other terms by now, those follow.
       if (view().state === "ready") this.#known.delete(digest);
-      else if (this.#known.get(digest) !== known) await this.#options.fetches.get(digest)?.cancel();
+      else if (!this.#known.has(digest)) this.#cancelAhead(digest);
     } catch (error) {
       if (this.#known.get(digest) === known) this.#failed(digest, known, messageOf(error));
     }
@@ -208,9 +217,13 @@ export class Prefetcher {
     if (!known) return;
     this.#known.delete(digest);
     this.changes.notify();
+    if (known.error === undefined) this.#cancelAhead(digest);
+  }
+
+  /** Ends a fetch that the seeder wants no more. What somebody has asked for since is no business of the seeder's. */
+  #cancelAhead(digest: string): void {
     const fetch = this.#options.fetches.get(digest);
-    // What somebody has asked for since is no business of the seeder's any more.
-    if (known.error !== undefined || fetch?.priority !== "prefetch") return;
+    if (fetch?.priority !== "prefetch") return;
     const { doneBytes, name } = fetch.view();
     this.#options.log.info({ digest, name, doneBytes }, "the seeder has withdrawn a prefetch; what is here goes first");
     this.#options.onEnded("stopped");

@@ -8,7 +8,11 @@ import { createMetrics } from "../../../daemon/metrics.ts";
 import { Problem } from "../../../daemon/problem.ts";
 import type { ImageSchema } from "../../../proto/gen/bootswarm/image/v1/image_pb.js";
 import { CatalogService } from "../../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
-import { InventoryService } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import {
+  InventoryService,
+  type ReportRequest,
+  type ReportResponseSchema,
+} from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 
 /** One request for an image's bytes: which it is, counted from 1, and where it is to begin and to end. */
 export interface DataRequest {
@@ -30,6 +34,14 @@ export interface ScriptedImage {
   serve?: (request: DataRequest) => void;
 }
 
+/** What the seeder does besides serving. */
+export interface Script {
+  /** Awaited before each answer of the catalog, with how many there were before. */
+  beforeImage?: (answered: number) => Promise<void>;
+  /** Answers a report. */
+  onReport?: (report: ReportRequest) => MessageInitShape<typeof ReportResponseSchema>;
+}
+
 export interface ScriptedSeeder {
   url: string;
   /** Offsets of the requests for bytes, in order. */
@@ -46,9 +58,14 @@ export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).
  *
  * @param address where to listen; any free port unless given
  */
-export async function startScriptedSeeder(images: ScriptedImage[], port = 0): Promise<ScriptedSeeder> {
+export async function startScriptedSeeder(
+  images: ScriptedImage[],
+  port = 0,
+  script: Script = {},
+): Promise<ScriptedSeeder> {
   const offsets: number[] = [];
   let verifyFailuresTold = 0;
+  let imagesAnswered = 0;
   const messages = images.map((image) => ({
     image,
     message: {
@@ -67,16 +84,17 @@ export async function startScriptedSeeder(images: ScriptedImage[], port = 0): Pr
     log: createLog({ level: "silent", name: "test" }),
     routes: (router) => {
       router.service(CatalogService, {
-        getImage: ({ image }) => {
+        getImage: async ({ image }) => {
+          await script.beforeImage?.(imagesAnswered++);
           const found = messages.find(({ message }) => message.names.includes(image) || message.digest === image);
           if (!found) throw new Problem("not-found", `there is no image "${image}"`);
           return { image: found.message };
         },
       });
       router.service(InventoryService, {
-        report: ({ pieceVerifyFailures }) => {
-          verifyFailuresTold = Number(pieceVerifyFailures);
-          return {};
+        report: (report) => {
+          verifyFailuresTold = Number(report.pieceVerifyFailures);
+          return script.onReport?.(report) ?? {};
         },
       });
     },
