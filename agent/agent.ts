@@ -7,6 +7,7 @@ import { openListener } from "../daemon/listener.ts";
 import type { Log } from "../daemon/log.ts";
 import { createMetrics } from "../daemon/metrics.ts";
 import { messageOf } from "../daemon/problem.ts";
+import { Serial } from "../daemon/serial.ts";
 import { programVersion } from "../daemon/version.ts";
 import { type Disk, systemDisk } from "../swarm/disk.ts";
 import { isLoopback as isLoopbackHost } from "../swarm/endpoint.ts";
@@ -40,7 +41,6 @@ import { connectSeeder, type SeederConnection } from "./seeder-connection.ts";
 import { keepHoming } from "./seeders/homing.ts";
 import { isLoopbackUrl } from "./seeders/seeder-urls.ts";
 import { Seeding } from "./seeding/seeding.ts";
-import { Serial } from "./serial.ts";
 import { Space } from "./space.ts";
 
 export interface Agent {

@@ -1,5 +1,6 @@
 import type { Log } from "../daemon/log.ts";
 import { messageOf, Problem, systemCodeOf } from "../daemon/problem.ts";
+import type { Serial } from "../daemon/serial.ts";
 import type { CacheEntry, ImageCache } from "./cache/image-cache.ts";
 import type { InUse } from "./cache/in-use.ts";
 import type { AheadTerms, FetchPriority, ImageFacts } from "./cache/records.ts";
@@ -11,7 +12,6 @@ import type { Lease, Leases } from "./leases.ts";
 import type { Repairs } from "./scrub/repairs.ts";
 import type { Seeders } from "./seeders/seeders.ts";
 import type { Seeding } from "./seeding/seeding.ts";
-import type { Serial } from "./serial.ts";
 import type { Space } from "./space.ts";
 
 /** How long the catalog may take to answer: briefly where the cache can answer in its stead. */

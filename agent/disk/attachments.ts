@@ -1,7 +1,7 @@
 import { dirname } from "node:path";
 import { messageOf, Problem } from "../../daemon/problem.ts";
+import { Serial } from "../../daemon/serial.ts";
 import { wait } from "../clock.ts";
-import { Serial } from "../serial.ts";
 import type { AttachmentState, AttachmentsOptions, AttachmentView, AttachRequest } from "./attachment.ts";
 import { checkFormat, checkPath, newId, nodePrefixOf } from "./attachment-checks.ts";
 import { attachmentNameOf, checkAttachmentName } from "./attachment-name.ts";

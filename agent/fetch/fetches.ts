@@ -1,10 +1,10 @@
 import { messageOf, Problem } from "../../daemon/problem.ts";
+import type { Serial } from "../../daemon/serial.ts";
 import { type DiskFault, diskFaultOf } from "../cache/disk-fault.ts";
 import type { CacheEntry } from "../cache/image-cache.ts";
 import { imagePaths } from "../cache/layout.ts";
 import type { AheadTerms, FetchPriority, ImageFacts } from "../cache/records.ts";
 import { ChangeSignal } from "../change-signal.ts";
-import type { Serial } from "../serial.ts";
 import type { Claim, Space } from "../space.ts";
 import { Fetch } from "./fetch.ts";
 import { type FetchView, hasEnded } from "./fetch-view.ts";

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Log } from "../../daemon/log.ts";
 import { messageOf, Problem } from "../../daemon/problem.ts";
+import { Serial } from "../../daemon/serial.ts";
 import {
   type Directive,
   DirectiveKind,
@@ -17,7 +18,6 @@ import { ChangeSignal } from "../change-signal.ts";
 import type { Fetch } from "../fetch/fetch.ts";
 import type { Fetches } from "../fetch/fetches.ts";
 import type { Images } from "../images.ts";
-import { Serial } from "../serial.ts";
 import { type AllowanceRules, allowanceOf } from "./allowance.ts";
 
 /** Directives taken from one answer: the seeder gives a few at a time. */

@@ -5,6 +5,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Log } from "../../daemon/log.ts";
 import { Problem } from "../../daemon/problem.ts";
+import { Serial } from "../../daemon/serial.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import type { CatalogStore, Store } from "../store/store.ts";
 import { BootImages } from "./boot-images.ts";
@@ -15,7 +16,6 @@ import { checkedDigest, checkedName, type ImageRef, imageRefFrom, textOf } from 
 import type { Others } from "./others.ts";
 import type { Published, Publisher, PublishRequest } from "./publish.ts";
 import { type Received, type ReceiveParts, receive } from "./receive.ts";
-import { Serial } from "./serial.ts";
 import { torrentFromFile } from "./torrent.ts";
 
 /** Names of one image: each is in every answer that speaks of it. */
@@ -272,7 +272,7 @@ export class Catalog implements Publisher {
 
   async #remove(image: Image): Promise<void> {
     // Facts go first: files without facts are cleaned up at the next start, facts without files would be damage.
-    await this.#parts.store.removeImage(image.digest);
+    await this.#parts.store.removeImage(image.digest, this.#parts.nowMs());
     this.#tell({ kind: "retired", image: { ...image, names: [] } });
     await this.#parts.others?.endCopy(image.digest);
     await this.#parts.shelf.remove(image);

@@ -9,6 +9,7 @@ import { KyselyLaunchStore } from "./kysely-launch-store.ts";
 import { KyselyPrefetchStore } from "./kysely-prefetch-store.ts";
 import { count, KyselyReplicaStore } from "./kysely-replica-store.ts";
 import type { LaunchStore } from "./launch-store.ts";
+import { retiredKeptMs, retiredMax } from "./limits.ts";
 import type { PrefetchStore } from "./prefetch-store.ts";
 import type { ReplicaStore } from "./replica-store.ts";
 import type { Database } from "./schema.ts";
@@ -110,7 +111,7 @@ export class KyselyStore implements Store {
     });
   }
 
-  async removeImage(digest: string): Promise<void> {
+  async removeImage(digest: string, nowMs: number): Promise<void> {
     await this.#changingCatalog(async (transaction) => {
       // Who holds it goes with it.
       await count(transaction, "copies");
@@ -118,9 +119,10 @@ export class KyselyStore implements Store {
       if (removed?.numDeletedRows === 0n) return;
       await transaction
         .insertInto("retired_images")
-        .values({ digest })
+        .values({ digest, retired_at_ms: nowMs })
         .onConflict((conflict) => conflict.doNothing())
         .execute();
+      await forgetRetired(transaction, nowMs);
     });
   }
 
@@ -146,6 +148,26 @@ export class KyselyStore implements Store {
       await change(transaction);
     });
   }
+}
+
+/** Forgets what was retired long ago, and of more than are remembered the oldest. */
+async function forgetRetired(transaction: Transaction<Database>, nowMs: number): Promise<void> {
+  await transaction
+    .deleteFrom("retired_images")
+    .where("retired_at_ms", "<", nowMs - retiredKeptMs)
+    .execute();
+  const { retired } = await transaction
+    .selectFrom("retired_images")
+    .select((row) => row.fn.countAll<number>().as("retired"))
+    .executeTakeFirstOrThrow();
+  const surplus = Number(retired) - retiredMax;
+  if (surplus <= 0) return;
+  await transaction
+    .deleteFrom("retired_images")
+    .where("digest", "in", (query) =>
+      query.selectFrom("retired_images").select("digest").orderBy("retired_at_ms").orderBy("digest").limit(surplus),
+    )
+    .execute();
 }
 
 async function insertName(transaction: Transaction<Database>, digest: string, name: string): Promise<void> {

@@ -9,6 +9,7 @@ import { prefetch } from "./migrations/005-prefetch.ts";
 import { replicas } from "./migrations/006-replicas.ts";
 import { retiredImages } from "./migrations/007-retired-images.ts";
 import { plansAndLaunches } from "./migrations/008-plans-and-launches.ts";
+import { retiredAt } from "./migrations/009-retired-at.ts";
 import type { Database } from "./schema.ts";
 
 /** By name, in the order of the names. What has been released is never changed. */
@@ -21,6 +22,7 @@ const migrations: Record<string, Migration> = {
   "006-replicas": replicas,
   "007-retired-images": retiredImages,
   "008-plans-and-launches": plansAndLaunches,
+  "009-retired-at": retiredAt,
 };
 
 /** What Kysely says of a database in which a migration was run that it does not know. */

@@ -23,9 +23,10 @@ export interface Database extends ReplicaTables, PrefetchTables, LaunchTables {
     /** Orders an image's names: greater is younger. */
     ordinal: number;
   };
-  /** Images that were, until they are published again. */
+  /** Images that were, until they are published again, or it is long ago. */
   retired_images: {
     digest: string;
+    retired_at_ms: number;
   };
   /** One row: what the next change of nodes is counted from. */
   inventory_state: {

@@ -22,9 +22,12 @@ export interface CatalogStore {
   setTorrent(digest: string, torrent: ImageTorrent | undefined): Promise<void>;
   /** Removes a name, if it is there. */
   removeName(name: string): Promise<void>;
-  /** Removes an image and all its names, if it is there, and remembers that until it is added again. */
-  removeImage(digest: string): Promise<void>;
-  /** Which of these were removed: others that are not there the store has lost, or never knew. */
+  /**
+   * Removes an image and all its names, if it is there, and remembers that until it is added again, or for as long as
+   * seeders may be away that have its bytes (limits.ts).
+   */
+  removeImage(digest: string, nowMs: number): Promise<void>;
+  /** Which of these were removed: others that are not there the store has lost, or never knew, or has forgotten. */
   removedAmong(digests: Iterable<string>): Promise<Set<string>>;
 }
 

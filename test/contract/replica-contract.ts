@@ -56,7 +56,7 @@ export function replicaContract(storeOf: () => Store): void {
       await replicas.setCopies("one", [digestOf("a")]);
       await replicas.removeCopy("two", digestOf("a"));
       expect(await replicas.listCopies()).toEqual(new Map([[digestOf("a"), ["one"]]]));
-      await store.removeImage(digestOf("a"));
+      await store.removeImage(digestOf("a"), 1);
       expect(await replicas.listCopies()).toEqual(new Map());
       expect(await replicas.addCopy("one", digestOf("a"))).toBe(false);
       await replicas.addCopy("one", digestOf("b"));
@@ -84,7 +84,7 @@ export function replicaContract(storeOf: () => Store): void {
       expect(await grown(() => store.setTorrent(digestOf("a"), undefined))).toEqual(catalog);
       expect(await grown(() => replicas.addCopy("one", digestOf("a")))).toEqual(copies);
       expect(await grown(() => replicas.setCopies("one", []))).toEqual(copies);
-      expect(await grown(() => store.removeImage(digestOf("a")))).toEqual({ catalog: true, copies: true });
+      expect(await grown(() => store.removeImage(digestOf("a"), 1))).toEqual({ catalog: true, copies: true });
       await store.addImage(imageOf("b"));
       expect(await grown(() => store.addImage(imageOf("b")).catch(() => {}))).toEqual({
         catalog: false,

@@ -1,8 +1,10 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { expect, test } from "vitest";
 import { createLog } from "../../daemon/log.ts";
+import { retiredMax } from "../../seeder/store/limits.ts";
 import { openSqliteStore } from "../../seeder/store/sqlite.ts";
 import { inventoryContract } from "./inventory-contract.ts";
 import { imageOf, type StorePlace, storeContract } from "./store-contract.ts";
@@ -38,6 +40,24 @@ test("a file that is deleted while it is in use is written again with all that w
   const another = await place.open();
   expect((await another.listImages()).map(({ names }) => names)).toEqual([["after"], ["before"]]);
   await Promise.all([store.close(), another.close()]);
+  await place.remove();
+});
+
+test("of more retired images than are remembered the oldest are forgotten", async () => {
+  const place = await makePlace();
+  await (await place.open()).close();
+  const database = new DatabaseSync(join(place.directory, "seeder.sqlite"));
+  database.exec(
+    `with recursive n(i) as (select 1 union all select i + 1 from n where i < ${retiredMax})
+     insert into retired_images (digest, retired_at_ms) select printf('%064x', i), i from n`,
+  );
+  database.close();
+  const store = await place.open();
+  await store.addImage(imageOf("f", "image"));
+  await store.removeImage("f".repeat(64), retiredMax + 1);
+  const digests = [1, 2].map((n) => String(n).padStart(64, "0"));
+  expect(await store.removedAmong([...digests, "f".repeat(64)])).toEqual(new Set([digests[1], "f".repeat(64)]));
+  await store.close();
   await place.remove();
 });
 

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Image } from "../../seeder/catalog/image.ts";
+import { retiredKeptMs } from "../../seeder/store/limits.ts";
 import type { Store } from "../../seeder/store/store.ts";
 
 import { launchContract } from "./launch-contract.ts";
@@ -12,6 +13,7 @@ export interface StorePlace {
   remove(): Promise<void>;
 }
 
+const nowMs = 1_790_000_000_123;
 const digestOf = (letter: string) => letter.repeat(64);
 
 /** An image of that digest. */
@@ -123,8 +125,8 @@ export function storeContract(engine: string, makePlace: () => Promise<StorePlac
 
       test("removes an image with all its names, which are free again", async () => {
         await store.addImage(imageOf("a", "one", "two"));
-        await store.removeImage(digestOf("a"));
-        await store.removeImage(digestOf("a"));
+        await store.removeImage(digestOf("a"), nowMs);
+        await store.removeImage(digestOf("a"), nowMs);
         expect(await store.imageByName("two")).toBeUndefined();
         await store.addImage(imageOf("b", "one", "two"));
         expect((await store.imageByName("one"))?.digest).toBe(digestOf("b"));
@@ -133,11 +135,20 @@ export function storeContract(engine: string, makePlace: () => Promise<StorePlac
       test("remembers what was removed until it is added again, and does not take for it what was never there", async () => {
         const all = ["a", "b", "c"].map(digestOf);
         for (const letter of ["a", "b"]) await store.addImage(imageOf(letter, letter));
-        for (const digest of all) await store.removeImage(digest);
+        for (const digest of all) await store.removeImage(digest, nowMs);
         expect(await store.removedAmong(all)).toEqual(new Set([digestOf("a"), digestOf("b")]));
         await store.addImage(imageOf("a", "a"));
         expect(await store.removedAmong(all)).toEqual(new Set([digestOf("b")]));
         expect(await store.removedAmong([])).toEqual(new Set());
+      });
+
+      test("forgets what was removed once nobody can have been away for as long", async () => {
+        for (const letter of ["a", "b", "c"]) await store.addImage(imageOf(letter, letter));
+        await store.removeImage(digestOf("a"), nowMs);
+        await store.removeImage(digestOf("b"), nowMs + retiredKeptMs);
+        expect(await store.removedAmong(["a", "b"].map(digestOf))).toEqual(new Set(["a", "b"].map(digestOf)));
+        await store.removeImage(digestOf("c"), nowMs + retiredKeptMs + 1);
+        expect(await store.removedAmong(["a", "b", "c"].map(digestOf))).toEqual(new Set(["b", "c"].map(digestOf)));
       });
     });
   });

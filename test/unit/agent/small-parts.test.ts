@@ -8,8 +8,8 @@ import { endpointFrom, magnetPeersFrom } from "../../../agent/endpoint.ts";
 import { etaSeconds } from "../../../agent/fetch/fetch-view.ts";
 import { RateMeter } from "../../../agent/fetch/rate-meter.ts";
 import { imageRefFrom } from "../../../agent/image-ref.ts";
-import { Serial } from "../../../agent/serial.ts";
 import { configKeys, loadConfig } from "../../../daemon/config.ts";
+import { Serial } from "../../../daemon/serial.ts";
 
 describe("an image reference", () => {
   const digest = "0123456789abcdef".repeat(4);
