@@ -76,8 +76,19 @@ function inlineScriptsOf(page: string): string[] {
 
 function assetFrom(file: string, bytes: Buffer): Asset {
   const extension = extname(file);
-  const body = extension === ".ts" ? Buffer.from(stripTypeScriptTypes(bytes.toString("utf8"))) : bytes;
+  const body = extension === ".ts" ? Buffer.from(withoutTypes(bytes.toString("utf8"))) : bytes;
   return assetOf(body, types[extension] as string);
+}
+
+/** Node warns of the function at its first use, on the terminal of whoever runs a checkout; there is nothing to do about it. */
+function withoutTypes(source: string): string {
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return stripTypeScriptTypes(source);
+  } finally {
+    process.emitWarning = emitWarning;
+  }
 }
 
 function assetOf(body: Buffer, type: string): Asset {

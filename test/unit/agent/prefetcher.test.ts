@@ -103,7 +103,10 @@ test("a prefetch that is withdrawn before it has begun leaves alone what somebod
 
 test("what is asked for while its prefetch is being withdrawn comes all the same", async () => {
   const disk = new TroubledDisk();
-  const seeder = await startSeeder();
+  let asked = 0;
+  const seeder = await startSeeder(async (answered) => {
+    asked = answered;
+  });
   seeder.prefetch("op");
   const agent = await startAgent(seeder.url, {}, undefined, disk);
   await eventually(async () => ((await fetchOn(agent))?.doneBytes ?? 0n) > 0n || undefined, "the prefetch runs");
@@ -117,9 +120,12 @@ test("what is asked for while its prefetch is being withdrawn comes all the same
   seeder.stop();
   await seeder.taken();
   seeder.rest();
-  const asked = fetchToEnd(agent, "image");
+  const fetched = fetchToEnd(agent, "image");
+  await eventually(async () => asked === 1 || undefined, "the catalog is asked");
+  // By then the node knows what it is asked for.
+  await seeder.taken();
   looks.open();
-  expect((await asked).fetch.state).toBe(FetchState.READY);
+  expect((await fetched).fetch.state).toBe(FetchState.READY);
 });
 
 test("a prefetch that cannot go on after a restart is told of as failed", async () => {
