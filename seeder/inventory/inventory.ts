@@ -2,19 +2,18 @@
  * What every node has and what is on its way to it: a state machine over reports. It has no clock, disk or socket; the
  * time comes with each call.
  */
-
-import { holdingHash, holdingsChecksum, withHash, withoutHash } from "../../daemon/holdings-checksum.ts";
 import { Problem } from "../../daemon/problem.ts";
 import type { Fetch } from "../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import type { Endpoint } from "../../swarm/types.ts";
 import type { HoldingFacts, HoldingsChange, NodeFacts, NodeReport, SharedNode } from "./facts.ts";
 import { HeldImages } from "./held-images.ts";
 import { ImageIndex } from "./image-index.ts";
-import { someImagePeers } from "./image-peers.ts";
-import { holdingsPerNodeMax, imagesToldMax, nodesMax, peersEnough, peersTold, silentIntervalsMax } from "./limits.ts";
+import { ImageParts, type PartCounts } from "./image-parts.ts";
+import { nodesMax, silentIntervalsMax } from "./limits.ts";
 import { NodeColumns } from "./node-columns.ts";
+import { NodeHoldings } from "./node-holdings.ts";
 import { NodeNames } from "./node-names.ts";
-import { byProgress, isActive, type NodePart, type NodeRecord, NodeView, stateOf } from "./node-view.ts";
+import { type NodePart, type NodeRecord, NodeView, stateOf } from "./node-view.ts";
 import { supersedes } from "./supersedes.ts";
 
 export interface ReportOutcome {
@@ -45,6 +44,8 @@ export class Inventory {
   readonly #nodes = new Map<string, NodeRecord>();
   readonly #names = new NodeNames<NodeRecord>();
   readonly #images = new ImageIndex<NodeRecord>();
+  readonly #holdings = new NodeHoldings(this.#images);
+  readonly #parts = new ImageParts(this.#images);
   /** What is read of all nodes at once. */
   readonly columns = new NodeColumns();
   /** No node is lost before this time, as far as was seen when room was last looked for. */
@@ -73,7 +74,7 @@ export class Inventory {
     if (known && !supersedes(shared, { ...known.told, reportedAtMs: known.reportedAtMs })) return false;
     if (!known) this.#makeRoom(nowMs);
     const record = known ?? newRecord(node);
-    if (holdings) this.#learnHoldings(record, holdings);
+    if (holdings) this.#holdings.learn(record, holdings);
     Object.assign(record, { reportedAtMs, leaseMs, peer, told: { epoch, sequence }, seederId });
     Object.assign(record, { epoch: undefined, previousEpoch: undefined, sequence: -1n });
     record.elsewhere = elsewhere ? this.#others : undefined;
@@ -108,8 +109,9 @@ export class Inventory {
     const record = known ?? newRecord(report.node);
     const idShared = report.epoch !== record.epoch && report.epoch === record.previousEpoch;
     const follows = report.epoch === record.epoch && report.sequence === record.sequence + 1n;
-    const holdingsChanged = (report.full || follows) && this.#takeHoldings(record, report);
-    const agrees = report.holdingsChecksum === undefined || report.holdingsChecksum === this.#checksumOf(record);
+    const holdingsChanged = (report.full || follows) && this.#holdings.take(record, report);
+    const agrees =
+      report.holdingsChecksum === undefined || report.holdingsChecksum === this.#holdings.checksumOf(record);
     // A full report is the truth, whatever its checksum.
     const inStep = report.full || (report.holdingsChecksum === undefined ? follows : agrees);
     if (report.epoch !== record.epoch && inStep) {
@@ -142,16 +144,12 @@ export class Inventory {
   /** Peers of the images that a node is fetching and has few peers of; the node has just reported. */
   peersFor(id: string, nowMs: number, random: () => number): { digest: string; peers: Endpoint[] }[] {
     const asker = this.#nodes.get(id);
-    const inNeed = (asker?.fetches ?? []).filter((fetch) => isActive(fetch) && fetch.peers < peersEnough);
-    return inNeed
-      .slice(0, imagesToldMax)
-      .map(({ digest }) => ({ digest, peers: this.#somePeers(digest, asker as NodeRecord, nowMs, random) }))
-      .filter(({ peers }) => peers.length > 0);
+    return asker ? this.#parts.peersFor(asker, nowMs, random) : [];
   }
 
   /** Some of the nodes that have an image or are fetching it. */
   peersOf(digest: string, nowMs: number, random: () => number): Endpoint[] {
-    return this.#somePeers(digest, undefined, nowMs, random);
+    return this.#parts.somePeers(digest, undefined, nowMs, random);
   }
 
   /** All nodes, by name. */
@@ -236,44 +234,24 @@ export class Inventory {
   }
 
   /** How many nodes hold an image, and how many fetch it, lost ones included. */
-  partCounts(digest: string): { holding: number; fetching: number } {
-    const image = this.#images.find(digest);
-    return { holding: image?.holders.length ?? 0, fetching: image?.fetching.items.length ?? 0 };
+  partCounts(digest: string): PartCounts {
+    return this.#parts.counts(digest);
   }
 
   /** How many nodes that are up hold an image and how many fetch it, by zone. */
-  partCountsByZone(digest: string, nowMs: number): Map<string, { holding: number; fetching: number }> {
-    const counts = new Map<string, { holding: number; fetching: number }>();
-    const image = this.#images.find(digest);
-    const count = (records: readonly NodeRecord[], part: "holding" | "fetching") => {
-      for (const record of records) {
-        if (stateOf(record, nowMs) === "lost") continue;
-        const { zone } = record.node;
-        let zoned = counts.get(zone);
-        if (!zoned) {
-          zoned = { holding: 0, fetching: 0 };
-          counts.set(zone, zoned);
-        }
-        zoned[part]++;
-      }
-    };
-    count(image?.holders ?? [], "holding");
-    count(image?.fetching.items ?? [], "fetching");
-    return counts;
+  partCountsByZone(digest: string, nowMs: number): Map<string, PartCounts> {
+    return this.#parts.countsByZone(digest, nowMs);
   }
 
   /** The part in an image of the node of that id; undefined if it has none. A lost node's fetch is none. */
   partOf(id: string, digest: string, nowMs: number): NodePart | undefined {
     const record = this.#nodes.get(id);
-    return record && this.#partOf(record, digest, nowMs);
+    return record && this.#parts.of(record, digest, nowMs);
   }
 
   /** Who has an image, then who is fetching it, most advanced first; equals by name. Lost nodes after others. */
   parts(digest: string, nowMs: number): NodePart[] {
-    const image = this.#images.find(digest);
-    if (!image) return [];
-    const records = new Set([...image.holders, ...image.fetching.items]);
-    return [...records].flatMap((record) => this.#partOf(record, digest, nowMs) ?? []).sort(byProgress);
+    return this.#parts.all(digest, nowMs);
   }
 
   /** What other seeders are to know of a node, holdings aside; undefined if it is not known. */
@@ -343,76 +321,9 @@ export class Inventory {
     return new NodeView(record, nowMs, () => [...this.#images.holdingsOf(record)]);
   }
 
-  #partOf(record: NodeRecord, digest: string, nowMs: number): NodePart | undefined {
-    const image = this.#images.find(digest);
-    if (!image) return undefined;
-    const holding = this.#images.holding(record, image);
-    const state = stateOf(record, nowMs);
-    const counts = !holding && state === "up";
-    const fetch = counts ? record.fetches.find((fetch) => fetch.digest === digest) : undefined;
-    return holding || fetch ? { node: record.node, state, holding, fetch } : undefined;
-  }
-
-  #somePeers(digest: string, asker: NodeRecord | undefined, nowMs: number, random: () => number): Endpoint[] {
-    const image = this.#images.find(digest);
-    const holders = image?.holders ?? [];
-    const fetching = image?.fetching.items ?? [];
-    const endpointAt = (index: number) => {
-      const record = (index < holders.length ? holders[index] : fetching[index - holders.length]) as NodeRecord;
-      if (record === asker || stateOf(record, nowMs) === "lost") return undefined;
-      const takesPart =
-        index < holders.length || record.fetches.some((fetch) => fetch.digest === digest && isActive(fetch));
-      return takesPart ? record.peer : undefined;
-    };
-    return someImagePeers({ count: holders.length + fetching.length, endpointAt }, asker?.peer, peersTold, random);
-  }
-
-  #takeHoldings(record: NodeRecord, report: NodeReport): boolean {
-    if (report.full) {
-      checkCount(report.holdings.length);
-      record.checksum = undefined;
-      return this.#images.replace(record, report.holdings);
-    }
-    this.#checkCountAfter(record, report);
-    for (const digest of report.removedDigests) subtract(record, this.#images.drop(record, digest));
-    for (const holding of report.holdings) {
-      subtract(record, this.#images.hold(record, holding));
-      if (record.checksum !== undefined) record.checksum = withHash(record.checksum, holdingHash(holding));
-    }
-    return report.holdings.length > 0 || report.removedDigests.length > 0;
-  }
-
-  /** Counts what a delta makes of the node's holdings, before anything is changed. */
-  #checkCountAfter(record: NodeRecord, { holdings, removedDigests }: NodeReport): void {
-    if (record.held.count + holdings.length <= holdingsPerNodeMax) return;
-    const isHeld = (digest: string) => {
-      const image = this.#images.find(digest);
-      return image !== undefined && record.held.rowOf(image.number) >= 0;
-    };
-    const told = new Set(holdings.map(({ digest }) => digest));
-    const added = [...told].filter((digest) => !isHeld(digest));
-    const gone = [...new Set(removedDigests)].filter((digest) => isHeld(digest) && !told.has(digest));
-    checkCount(record.held.count + added.length - gone.length);
-  }
-
-  #learnHoldings(record: NodeRecord, holdings: HoldingsChange): void {
-    record.checksum = undefined;
-    if ("all" in holdings) {
-      this.#images.replace(record, holdings.all);
-      return;
-    }
-    for (const digest of holdings.removed) this.#images.drop(record, digest);
-    for (const holding of holdings.changed) this.#images.hold(record, holding);
-  }
-
   #takeFetches(record: NodeRecord, fetches: Fetch[]): void {
     this.#images.fetch(record, record.fetches.map(digestOf), fetches.map(digestOf));
     record.fetches = fetches;
-  }
-
-  #checksumOf(record: NodeRecord): bigint {
-    record.checksum ??= holdingsChecksum(this.#images.holdingsOf(record));
-    return record.checksum;
   }
 
   #rename(record: NodeRecord, node: NodeFacts, isNamed: boolean): void {
@@ -458,15 +369,6 @@ function newRecord(node: NodeFacts): NodeRecord {
     seederId: "",
     elsewhere: undefined,
   };
-}
-
-function subtract(record: NodeRecord, before: HoldingFacts | undefined): void {
-  if (before && record.checksum !== undefined) record.checksum = withoutHash(record.checksum, holdingHash(before));
-}
-
-function checkCount(holdings: number): void {
-  if (holdings <= holdingsPerNodeMax) return;
-  throw new Problem("exhausted", `a node may report ${holdingsPerNodeMax} images at most, not ${holdings}`);
 }
 
 function digestOf(fetch: Fetch): string {
