@@ -98,7 +98,7 @@ export class InventoryKeeper {
       const now = performance.eventLoopUtilization();
       const { utilization } = performance.eventLoopUtilization(now, last);
       last = now;
-      this.pacing.observe(utilization, this.inventory.countHere(this.#nowMs()), this.#nowMs());
+      this.pacing.observe(utilization, this.inventory.demandHere(this.#nowMs()), this.#nowMs());
     }, loadIntervalMs);
   }
 }

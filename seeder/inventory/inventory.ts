@@ -13,7 +13,8 @@ import { nodesMax, silentIntervalsMax } from "./limits.ts";
 import { NodeColumns } from "./node-columns.ts";
 import { NodeHoldings } from "./node-holdings.ts";
 import { NodeNames } from "./node-names.ts";
-import { type NodePart, type NodeRecord, NodeView, stateOf } from "./node-view.ts";
+import { isActive, type NodePart, type NodeRecord, NodeView, stateOf } from "./node-view.ts";
+import { ownIntervalMs } from "./pacing.ts";
 import { supersedes } from "./supersedes.ts";
 
 export interface ReportOutcome {
@@ -298,11 +299,14 @@ export class Inventory {
     return counts;
   }
 
-  /** How many nodes report to this seeder. */
-  countHere(nowMs: number): number {
-    let count = 0;
-    for (const record of this.#nodes.values()) if (!record.elsewhere && stateOf(record, nowMs) === "up") count++;
-    return count;
+  /** Reports per second that the nodes of this seeder would send at their own intervals. */
+  demandHere(nowMs: number): number {
+    let perSecond = 0;
+    for (const record of this.#nodes.values()) {
+      if (record.elsewhere || stateOf(record, nowMs) === "lost") continue;
+      perSecond += 1_000 / ownIntervalMs(record.node.reportIntervalMs, record.fetches.some(isActive));
+    }
+    return perSecond;
   }
 
   /** How many nodes are known. */

@@ -5,6 +5,7 @@
  */
 import {
   busyStretchMax,
+  crowdStretchMax,
   fullReportBurst,
   fullReportSlotKeptMs,
   fullReportsPerSecondMax,
@@ -30,9 +31,15 @@ export interface Pace {
   leaseMs: number;
 }
 
+/** How long a node rests by itself. */
+export function ownIntervalMs(intervalMs: number, fetchesActive: boolean): number {
+  return fetchesActive ? Math.min(intervalMs, progressIntervalMsMax) : intervalMs;
+}
+
 export class ReportPacing {
   #stretch = 1;
-  #nodesUp = 0;
+  /** How many times more reports nodes would send at their own intervals than are asked for; 1 or more. */
+  #crowding = 1;
   /** Since the last look. */
   #reports = 0;
   #nextSlotAtMs = 0;
@@ -54,22 +61,22 @@ export class ReportPacing {
    *
    * @param busy the share of its time that the process was busy since the last look, 0 to 1; where few reports came in
    *   that time, it is not for them
+   * @param demandPerSecond reports that all nodes would send at their own intervals
    */
-  observe(busy: number, nodesUp: number, nowMs: number): void {
+  observe(busy: number, demandPerSecond: number, nowMs: number): void {
     const grows = busy > busyAbove && this.#reports >= reportsFeltMin;
     this.#reports = 0;
     if (grows) this.#stretch = Math.min(busyStretchMax, this.#stretch * growth);
     else if (busy < idleBelow) this.#stretch = Math.max(1, this.#stretch * decay);
-    this.#nodesUp = nodesUp;
+    this.#crowding = Math.min(crowdStretchMax, Math.max(1, demandPerSecond / reportsPerSecondMax));
     for (const [id, atMs] of this.#slots) if (atMs + fullReportSlotKeptMs < nowMs) this.#slots.delete(id);
   }
 
   /** @param fetchesActive whether the node has progress to tell */
   paceOf(intervalMs: number, fetchesActive: boolean): Pace {
     this.#reports++;
-    const ownMs = fetchesActive ? Math.min(intervalMs, progressIntervalMsMax) : intervalMs;
-    const fairMs = (this.#nodesUp * 1_000) / reportsPerSecondMax;
-    const nextReportMs = Math.ceil(Math.max(ownMs * this.#stretch, Math.min(fairMs, ownMs * busyStretchMax)));
+    const ownMs = ownIntervalMs(intervalMs, fetchesActive);
+    const nextReportMs = Math.ceil(ownMs * Math.max(this.#stretch, this.#crowding));
     return {
       nextReportMs: nextReportMs > ownMs ? nextReportMs : 0,
       leaseMs: silentIntervalsMax * Math.max(intervalMs, nextReportMs),

@@ -87,7 +87,9 @@ export function inventoryPlot(report: InventoryReport): string {
       type: "line",
       xAxisIndex: index,
       yAxisIndex: index,
-      symbol: "none",
+      // Seconds that stand alone make no line.
+      symbol: "circle",
+      symbolSize: 2.5,
       color: row.colour,
       lineStyle: { width: 1.8, color: row.colour },
       data: run.timeline.map((moment) => [moment.seconds, row.figure(moment)]),
@@ -110,8 +112,11 @@ function killsOf({ recoveries }: Run, isNamed: boolean) {
         formatter: `database ${database}`,
         color: killColour,
         fontSize: 11,
-        position: "insideEndTop",
+        position: "insideEnd",
         rotate: 0,
+        align: "left",
+        verticalAlign: "top",
+        padding: [2, 0, 0, 6],
       },
     })),
   };

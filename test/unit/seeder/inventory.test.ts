@@ -439,7 +439,7 @@ describe("nodes of other seeders", () => {
     const outcome = inventory.report(report("n", { sequence: 7n }), 4_000);
     expect(outcome).toMatchObject({ fullReportWanted: true, tookOver: true });
     expect(inventory.shared("n")).toMatchObject({ seederId: "", sequence: 7n });
-    expect(inventory.countHere(4_000)).toBe(1);
+    expect(inventory.demandHere(4_000)).toBe(1);
   });
 
   test("need not tell all of what they hold when they come here and their checksum says it is what is known", () => {

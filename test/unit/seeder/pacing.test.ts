@@ -1,11 +1,16 @@
 import { describe, expect, test } from "vitest";
-import { fullReportBurst, fullReportsPerSecondMax, reportsPerSecondMax } from "../../../seeder/inventory/limits.ts";
+import {
+  crowdStretchMax,
+  fullReportBurst,
+  fullReportsPerSecondMax,
+  reportsPerSecondMax,
+} from "../../../seeder/inventory/limits.ts";
 import { ReportPacing } from "../../../seeder/inventory/pacing.ts";
 
 /** A second in which so many reports came. */
-const second = (pacing: ReportPacing, busy: number, reports: number, nodesUp = 1) => {
+const second = (pacing: ReportPacing, busy: number, reports: number) => {
   for (let report = 0; report < reports; report++) pacing.paceOf(10_000, false);
-  pacing.observe(busy, nodesUp, 0);
+  pacing.observe(busy, reports, 0);
 };
 
 describe("the time to the next report", () => {
@@ -30,11 +35,15 @@ describe("the time to the next report", () => {
     expect(pacing.paceOf(10_000, false).nextReportMs).toBe(0);
   });
 
-  test("grows with the number of nodes where they would send more reports than are taken", () => {
+  test("is as many times the node's own as nodes would send more reports than are taken, up to a bound", () => {
     const pacing = new ReportPacing();
-    pacing.observe(0.1, 30 * reportsPerSecondMax, 0);
+    pacing.observe(0.1, reportsPerSecondMax, 0);
+    expect(pacing.paceOf(10_000, true)).toEqual({ nextReportMs: 0, leaseMs: 30_000 });
+    pacing.observe(0.1, 3 * reportsPerSecondMax, 0);
     expect(pacing.paceOf(10_000, false)).toEqual({ nextReportMs: 30_000, leaseMs: 90_000 });
-    expect(pacing.paceOf(60_000, false).nextReportMs).toBe(0);
+    expect(pacing.paceOf(10_000, true)).toEqual({ nextReportMs: 6_000, leaseMs: 30_000 });
+    pacing.observe(0.1, 1_000 * reportsPerSecondMax, 0);
+    expect(pacing.paceOf(10_000, false).nextReportMs).toBe(crowdStretchMax * 10_000);
   });
 });
 
