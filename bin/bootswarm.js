@@ -9,6 +9,7 @@
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { Socket } from "node:net";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -20,6 +21,8 @@ const nodeMajorMin = 24;
  * MiB and more. `npm run bench:agent` shows what that saves.
  */
 const agentFlags = ["--max-semi-space-size=1"];
+/** Says to the Node that was started for the program which of its descriptors is a pipe to whoever started it. */
+const launcherPipe = { variable: "BOOTSWARM_LAUNCHER_PIPE", descriptor: 3 };
 const launcher = fileURLToPath(import.meta.url);
 
 if (Number.parseInt(process.versions.node, 10) >= nodeMajorMin) await runHere();
@@ -30,6 +33,7 @@ async function runHere() {
   const [first, ...rest] = process.argv.slice(2);
   const isDaemon = first === "seeder" || first === "agent";
   if (first === "agent") restartWith(agentFlags);
+  endWithLauncher();
   process.argv = [process.execPath, launcher, ...(isDaemon ? rest : process.argv.slice(2))];
   await import(pathToFileURL(entryOf(isDaemon ? first : "cli")).href);
 }
@@ -47,6 +51,19 @@ function restartWith(flags) {
     launcher,
     ...process.argv.slice(2),
   ]);
+}
+
+/**
+ * Ends this process, in order, when the one that started it is gone. What that is told by signals it passes on, but
+ * SIGKILL leaves it no time to: its end of the pipe is closed in any case.
+ */
+function endWithLauncher() {
+  if (!process.env[launcherPipe.variable]) return;
+  delete process.env[launcherPipe.variable];
+  const pipe = new Socket({ fd: launcherPipe.descriptor });
+  pipe.on("error", () => {});
+  pipe.on("close", () => process.kill(process.pid, "SIGTERM"));
+  pipe.resume().unref();
 }
 
 /** The file to run for a part: its source in a checkout, its compiled form in an install. */
@@ -69,7 +86,10 @@ function runWithNewerNode() {
   }
   const flags = process.argv[2] === "agent" ? agentFlags : [];
   const args = [...flags, launcher, ...process.argv.slice(2)];
-  const child = spawn(node, args, { stdio: "inherit" });
+  const child = spawn(node, args, {
+    stdio: ["inherit", "inherit", "inherit", "pipe"],
+    env: { ...process.env, [launcherPipe.variable]: "1" },
+  });
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"]) {
     process.on(signal, () => {
       if (signal === "SIGTERM" || !terminalSignalsGroup()) child.kill(signal);

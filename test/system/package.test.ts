@@ -102,6 +102,16 @@ test("a seeder and an agent start from it, an image goes through, and SIGTERM en
   await expect(fetch(`${seeder.url}/healthz`)).rejects.toThrow();
 });
 
+test("a daemon ends with the process that was started, also when that is killed", async () => {
+  const ports = ["--listen", "127.0.0.1:0", "--set", "swarm.port=0", "--set", "dht.port=0"];
+  const { child, url } = await startDaemon(["seeder", "--data", join(folder.path, "killed"), ...ports]);
+  // Its output is closed by the last process that has it.
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  child.kill("SIGKILL");
+  await ended;
+  await expect(fetch(`${url}/healthz`)).rejects.toThrow();
+});
+
 /** Starts a daemon and waits for the line of its log that says where its API listens. */
 async function startDaemon(args: string[]): Promise<{ child: ChildProcess; url: string }> {
   const child = spawn(bootswarm, args, { env: userEnv, stdio: ["ignore", "ignore", "pipe"] });
