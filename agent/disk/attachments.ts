@@ -328,13 +328,13 @@ export class Attachments {
   }
 
   #view(attached: Attached): AttachmentView {
-    const { cache, exports } = this.#options;
+    const { cache, exports, fetches } = this.#options;
     const { record, state, error, uri, tcpUri, lastStats } = attached;
     const stats = state === "serving" ? exports.statsOf(record.id) : lastStats && { ...lastStats, connections: 0 };
     return {
       record,
       state,
-      error: error || exports.faultOf(record.id),
+      error: error || exports.faultOf(record.id) || (fetches.get(record.digest)?.view().error ?? ""),
       uri,
       tcpUri,
       nodePrefix: nodePrefixOf(record),

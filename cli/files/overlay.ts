@@ -50,7 +50,10 @@ async function runQemuImg(args: readonly string[], signal: AbortSignal): Promise
       throw new CliError("qemu-img is not installed; on Debian: apt-get install qemu-utils", { cause: error });
     }
     const said = String((error as { stderr?: string }).stderr ?? "").trim();
-    throw new CliError(`qemu-img cannot make the overlay: ${said || (error as Error).message}`, { cause: error });
+    const advice = /No space left/.test(said) ? "; free space there, or choose another path for the overlay" : "";
+    throw new CliError(`qemu-img cannot make the overlay: ${said || (error as Error).message}${advice}`, {
+      cause: error,
+    });
   }
 }
 

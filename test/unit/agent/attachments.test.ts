@@ -15,12 +15,12 @@ import { type DataRequest, sendRange, startScriptedSeeder } from "./scripted-see
 const raw = { format: ImageFormat.RAW };
 
 /** An agent, and an image that is here, or one whose bytes come when `send` is called. */
-async function agentWithImage(settings: Record<string, unknown> = {}, isHere = true) {
+async function agentWithImage(settings: Record<string, unknown> = {}, isHere = true, disk?: TroubledDisk) {
   const bytes = randomBytes(1_000_000);
   const requests: DataRequest[] = [];
   const wait = { serve: (request: DataRequest) => void requests.push(request) };
   const seeder = await startScriptedSeeder([{ name: "debian", bytes, said: raw, ...(!isHere && wait) }]);
-  const agent = await startAgent(seeder.url, settings);
+  const agent = await startAgent(seeder.url, settings, undefined, disk);
   if (isHere) await fetchToEnd(agent, "debian");
   const send = async () => {
     await expect.poll(() => requests.length).toBeGreaterThan(0);
@@ -186,6 +186,16 @@ test("a disk that cannot be written down is not promised", async () => {
   expect((await agent.service.getImage({ image: "debian" })).image?.holders).toEqual([]);
   disk.writeFault = undefined;
   await agent.service.attachDisk({ image: "debian", name: "vm1" });
+});
+
+test("a disk whose image cannot arrive says why", async () => {
+  const troubled = new TroubledDisk();
+  const { agent, service, send } = await agentWithImage({}, false, troubled);
+  await service.attachDisk({ image: "debian", name: "vm1" });
+  troubled.writeFault = "ENOSPC";
+  await send();
+  const error = async () => (await disksOf(agent))[0]?.error;
+  await expect.poll(error, { timeout: 20_000 }).toMatch(/is full.*remove images or free space/);
 });
 
 test("an image of a format that no VM could be told of is refused before it is fetched", async () => {
