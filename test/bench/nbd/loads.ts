@@ -1,4 +1,4 @@
-/** What is measured: a client's run over one export, ended with a figure in which more is better. */
+/** What is measured: a client's run over one export, or over the plain file, ended with a figure in which more is better. */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { toolEnv } from "../../fixtures/tools.ts";
@@ -10,47 +10,61 @@ export interface Outcome {
   p99Us?: number;
 }
 
+/** What a client reads. */
+export type Target = { uri: string } | { path: string };
+
 export interface Load {
   name: string;
   unit: "MB/s" | "reads/s";
-  run(uri: string, fileBytes: number): Promise<Outcome>;
+  run(target: Target, fileBytes: number): Promise<Outcome>;
 }
-
-export const loads: readonly Load[] = [
-  randomReads("4 KiB random, 1 deep", 4, 1),
-  randomReads("4 KiB random, 16 deep", 4, 16),
-  randomReads("64 KiB random, 4 deep", 64, 4),
-  copy("copy, 1 connection", 1),
-  copy("copy, 4 connections", 4),
-];
 
 /** How long random reads go on. */
 const seconds = 1.5;
+const commandTimeoutMs = 120_000;
 
-function randomReads(name: string, kibibytes: number, depth: number): Load {
+export const loads: readonly Load[] = [
+  randomReads({ kibibytes: 4, depth: 1, connections: 1 }),
+  randomReads({ kibibytes: 4, depth: 16, connections: 1 }),
+  randomReads({ kibibytes: 4, depth: 1, connections: 4 }),
+  randomReads({ kibibytes: 4, depth: 16, connections: 4 }),
+  randomReads({ kibibytes: 64, depth: 4, connections: 1 }),
+  copy(1),
+  copy(4),
+];
+
+function randomReads({ kibibytes, depth, connections }: Record<"kibibytes" | "depth" | "connections", number>): Load {
   return {
-    name,
+    name: `${kibibytes} KiB random, ${depth} deep, ${connections === 1 ? "1 connection" : `${connections} connections`}`,
     unit: "reads/s",
-    run: async (uri, fileBytes) => {
-      const job = ["--name=reads", "--ioengine=nbd", `--uri=${uri}`, "--rw=randread", `--bs=${kibibytes}k`];
+    run: async (target, fileBytes) => {
+      const file =
+        "uri" in target
+          ? ["--ioengine=nbd", `--uri=${target.uri}`]
+          : ["--ioengine=libaio", `--filename=${target.path}`];
+      const job = ["--name=reads", ...file, "--readonly", "--rw=randread", `--bs=${kibibytes}k`];
       const extent = [`--iodepth=${depth}`, `--size=${fileBytes}`, "--time_based", `--runtime=${seconds * 1_000}ms`];
-      // Otherwise the same blocks each time: a cold file would be warm.
-      const report = ["--randrepeat=0", "--percentile_list=99", "--output-format=json"];
-      const stdout = await command("fio", [...job, ...extent, ...report]);
+      // A job of fio's has a connection of its own.
+      const jobs = [`--numjobs=${connections}`, "--group_reporting"];
+      // Otherwise the same blocks each time: a cold file would be warm. The plain file is cold or warm by `setCache` alone.
+      const report = ["--randrepeat=0", "--invalidate=0", "--percentile_list=99", "--output-format=json"];
+      const stdout = await command("fio", [...job, ...extent, ...jobs, ...report]);
       const [{ read, error }] = JSON.parse(stdout.slice(stdout.indexOf("{"))).jobs;
-      if (error !== 0) throw new Error(`fio failed on ${uri}: error ${error}`);
+      if (error !== 0) throw new Error(`fio failed on ${JSON.stringify(target)}: error ${error}`);
       return { figure: read.iops, p99Us: Object.values<number>(read.clat_ns.percentile)[0]! / 1_000 };
     },
   };
 }
 
-function copy(name: string, connections: number): Load {
+function copy(connections: number): Load {
   return {
-    name,
+    name: `copy, ${connections === 1 ? "1 connection" : `${connections} connections`}`,
     unit: "MB/s",
-    run: async (uri, fileBytes) => {
+    run: async (target, fileBytes) => {
+      // A file is read by as many threads.
+      const side = "uri" in target ? `--connections=${connections}` : `--threads=${connections}`;
       const startMs = performance.now();
-      await command("nbdcopy", [`--connections=${connections}`, uri, "null:"]);
+      await command("nbdcopy", [side, "uri" in target ? target.uri : target.path, "null:"]);
       return { figure: fileBytes / 1_000 / (performance.now() - startMs) };
     },
   };
@@ -63,5 +77,6 @@ export async function setCache(file: string, state: "warm" | "cold"): Promise<vo
 }
 
 async function command(name: string, args: readonly string[]): Promise<string> {
-  return (await promisify(execFile)(name, args, { env: toolEnv, timeout: 120_000, killSignal: "SIGKILL" })).stdout;
+  const options = { env: toolEnv, timeout: commandTimeoutMs, killSignal: "SIGKILL" } as const;
+  return (await promisify(execFile)(name, args, options)).stdout;
 }

@@ -5,18 +5,29 @@ import { axisOf, gridTitle, legendOf, referenceLine, svgOf, titleOf } from "../s
 import type { NbdReport } from "./report.ts";
 import { type Contender, contenders } from "./servers.ts";
 
-const widthPx = 1_000;
+const widthPx = 1_200;
 const heightPx = 700;
 const grids = [
-  { left: 70, top: 140, width: 900, height: 210 },
-  { left: 70, top: 430, width: 900, height: 200 },
+  { left: 70, top: 140, width: 1_100, height: 210 },
+  { left: 70, top: 430, width: 1_100, height: 200 },
 ] as const;
-const colours: Record<Contender, string> = { bootswarm: "#0072b2", "qemu-nbd": "#8a8a8a", nbdkit: "#e69f00" };
+const colours: Record<Contender, string> = {
+  bootswarm: "#0072b2",
+  "qemu-nbd": "#8a8a8a",
+  nbdkit: "#e69f00",
+  file: "#009e73",
+};
 const gaps = { barGap: "20%", barCategoryGap: "35%" };
+
+const titles = {
+  warm: "NBD servers, the file in memory",
+  cold: "NBD servers, the file on disk only",
+  fetching: "NBD servers while an agent fetches",
+};
 
 /** SVG text. */
 export function nbdPlot(report: NbdReport): string {
-  const { rows, cache, mib, rounds } = report;
+  const { rows, condition, mib, rounds, fetchedMbPerSecond } = report;
   const random = rows.filter(({ p99Us }) => p99Us.bootswarm.length > 0);
   const overQemu = (row: NbdReport["rows"][number], values: number[]) => {
     const base = median(row.figures["qemu-nbd"]);
@@ -24,20 +35,21 @@ export function nbdPlot(report: NbdReport): string {
   };
   const throughput = rows.map((row) => (contender: Contender) => overQemu(row, row.figures[contender]));
   const latency = random.map((row) => (contender: Contender) => row.p99Us[contender]);
-  const file = cache === "warm" ? "in the page cache" : "not in the page cache";
-  const setting = `A file of ${mib} MiB ${file}, over a Unix socket; medians of ${rounds} rounds, lines: all of them. ${report.machine}.`;
+  const file = condition === "cold" ? "not in the page cache" : "in the page cache";
+  const beside = condition === "fetching" ? `, beside an agent's three fetches (${fetchedMbPerSecond} MB/s)` : "";
+  const setting = `A file of ${mib} MiB ${file}, over a Unix socket${beside}; medians of ${rounds} rounds, lines: all of them. ${report.machine}.`;
   const labels = rows.map(({ name, unit, figures }) => {
-    return `${name}\n${Math.round(median(figures.bootswarm)).toLocaleString("en")} ${unit}`;
+    return `${name.replace(", ", "\n").replace("deep, ", "deep,\n")}\n${Math.round(median(figures.bootswarm)).toLocaleString("en")} ${unit}`;
   });
   const option = {
     title: [
-      titleOf(`NBD servers: ${cache} file`, setting),
+      titleOf(titles[condition], setting),
       gridTitle("Throughput over qemu-nbd's (figures: bootswarm's)", grids[0]),
       gridTitle("Latency that 99 of 100 random reads keep to, microseconds", grids[1]),
     ],
     legend: { ...legendOf(12), data: [...contenders] },
     grid: [...grids],
-    xAxis: [labels, random.map(({ name }) => name)].map((data, gridIndex) => ({
+    xAxis: [labels, random.map(({ name }) => name.replace(", ", "\n"))].map((data, gridIndex) => ({
       ...{ gridIndex, type: "category", data, ...axisOf("", 0) },
       splitLine: { show: false },
     })),

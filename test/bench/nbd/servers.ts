@@ -1,37 +1,53 @@
-/** The NBD servers that are compared: each serves the same file on a Unix socket of its own. */
+/** The NBD servers that are compared: each serves the same file on a Unix socket of its own. And the plain file. */
 import { connect } from "node:net";
 import { join } from "node:path";
 import { BenchChild } from "../child.ts";
+import type { Target } from "./loads.ts";
 
-export const contenders = ["bootswarm", "qemu-nbd", "nbdkit"] as const;
+export const contenders = ["bootswarm", "qemu-nbd", "nbdkit", "file"] as const;
 export type Contender = (typeof contenders)[number];
 
 export interface BenchServer {
   contender: Contender;
-  process: BenchChild;
-  uri: string;
+  target: Target;
+  /** Absent for the plain file. */
+  process?: BenchChild;
 }
 
 /** What an agent's Node is started with (bin/bootswarm.js). */
 const agentFlags = ["--max-semi-space-size=1"];
 
+/** Starts the servers, but for those that are there. */
 export async function startServers(
   file: string,
   folder: string,
+  there: readonly BenchServer[],
   running: AsyncDisposableStack,
 ): Promise<BenchServer[]> {
   const servers: BenchServer[] = [];
   for (const contender of contenders) {
-    const socketPath = join(folder, `${contender}.sock`);
-    const process = running.use(new BenchChild(commandOf(contender, file, socketPath)));
-    await answering(socketPath);
-    const name = contender === "bootswarm" ? "bench" : "";
-    servers.push({ contender, process, uri: `nbd+unix:///${name}?socket=${socketPath}` });
+    const known = there.find((server) => server.contender === contender);
+    if (known) servers.push(known);
+    else if (contender === "file") servers.push({ contender, target: { path: file } });
+    else servers.push(await startServer(contender, file, folder, running));
   }
   return servers;
 }
 
-function commandOf(contender: Contender, file: string, socketPath: string): string[] {
+async function startServer(
+  contender: Exclude<Contender, "file">,
+  file: string,
+  folder: string,
+  running: AsyncDisposableStack,
+): Promise<BenchServer> {
+  const socketPath = join(folder, `${contender}.sock`);
+  const process = running.use(new BenchChild(commandOf(contender, file, socketPath)));
+  await answering(socketPath);
+  const name = contender === "bootswarm" ? "bench" : "";
+  return { contender, process, target: { uri: `nbd+unix:///${name}?socket=${socketPath}` } };
+}
+
+function commandOf(contender: Exclude<Contender, "file">, file: string, socketPath: string): string[] {
   switch (contender) {
     case "bootswarm":
       return [process.execPath, ...agentFlags, join(import.meta.dirname, "disk-server.ts"), file, socketPath];
