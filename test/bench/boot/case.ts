@@ -13,9 +13,11 @@ export interface ServedBytes {
   fileBytes: number;
   /** What the VM had to wait for. */
   demandBytes: number;
-  /** CPU time of the agent and of the seeder, start and all. */
-  agentCpuSeconds: number;
-  seederCpuSeconds: number;
+}
+
+export interface DaemonsCpu {
+  agentSeconds: number;
+  seederSeconds: number;
 }
 
 export interface BootCase {
@@ -33,4 +35,6 @@ export interface StartedCase extends AsyncDisposable {
   linkRequests?(): Promise<number>;
   /** Where a host's agent took what its VM has read. */
   served?(host: LabHost): Promise<ServedBytes>;
+  /** CPU time so far of a host's agent, and of the seeder. */
+  daemonsCpu?(host: LabHost): DaemonsCpu;
 }

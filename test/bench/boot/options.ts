@@ -9,6 +9,8 @@ export const usage = `npm run bench:boot [-- OPTIONS]: the time until a Debian V
 Each round runs every case once over every link. Results are written after each boot; with --append, to those of a file that
 is there, so that a long measurement can be made in parts.
 
+  --quick            one round of local, profile and boot-image over 50, 50+20, 20 and 200 Mbit/s, and of cold, download and
+                     nbdkit-curl over 50: some twelve minutes on a quiet machine with two cores
   --cases LIST       of local, download, nbdkit-curl, nbdkit-torrent, cold, profile, boot-image (all)
   --links LIST       Mbit/s each way, and after a + the milliseconds added to every answer (20,50,200,50+20)
   --rounds N         (3)
@@ -21,6 +23,12 @@ is there, so that a long measurement can be made in parts.
   --keep-logs DIR    keep what the daemons say
 `;
 
+/** What --quick measures, and what it measures over one link only. */
+export const quickCases = ["local", "profile", "boot-image"];
+export const quickCasesOnce = ["cold", "download", "nbdkit-curl"];
+export const quickLinkOnce: Link = { megabitsPerSecond: 50, delayMs: 0 };
+const quickLinks = "50,50+20,20,200";
+
 export type BenchOptions = ReturnType<typeof optionsFrom>;
 
 /** @throws Error for what makes no sense. */
@@ -29,9 +37,10 @@ export function optionsFrom(args: string[]) {
   const { values } = parseArgs({
     args,
     options: {
+      quick: { type: "boolean", default: false },
       cases: { type: "string" },
-      links: text("20,50,200,50+20"),
-      rounds: text("3"),
+      links: { type: "string" },
+      rounds: { type: "string" },
       nodes: text("1"),
       disk: text(join(tmpdir(), "bootswarm-bench-boot")),
       directory: text(tmpdir()),
@@ -42,11 +51,13 @@ export function optionsFrom(args: string[]) {
       help: { type: "boolean", short: "h" },
     },
   });
+  if (values.quick && values.cases !== undefined) throw new Error("--quick says which cases; leave --cases away");
   return {
     help: values.help ?? false,
+    isQuick: values.quick,
     cases: values.cases?.split(","),
-    links: values.links.split(",").map(linkFrom),
-    rounds: numberFrom("rounds", values.rounds),
+    links: (values.links ?? (values.quick ? quickLinks : "20,50,200,50+20")).split(",").map(linkFrom),
+    rounds: numberFrom("rounds", values.rounds ?? (values.quick ? "1" : "3")),
     nodes: numberFrom("nodes", values.nodes),
     diskDirectory: values.disk,
     directory: values.directory,

@@ -1,6 +1,6 @@
 /** What boots leave, and the figures made of them: pure. */
 import { median, rounded } from "../statistics.ts";
-import type { ServedBytes } from "./case.ts";
+import type { DaemonsCpu, ServedBytes } from "./case.ts";
 import type { Link } from "./scene.ts";
 
 export interface BootResult {
@@ -24,6 +24,8 @@ export interface BootResult {
   linkRequests?: number;
   /** For each node, where its agent took what the VM read. */
   served?: ServedBytes[];
+  /** For each node, from the wish for its VM to the READY line. Several nodes share one seeder. */
+  daemonsCpu?: DaemonsCpu[];
   /** Of the machine's CPU time, over all cores. */
   machineIdlePercent: number;
 }
@@ -43,6 +45,11 @@ export interface Summary {
   receivedMegabytes: number;
   guestReads: number;
   guestReadMegabytes: number;
+  /** CPU time of QEMU, of it over the local file's, and of the daemons, all of one node's boot. */
+  vmCpuSeconds: number;
+  vmCpuOverLocal: number;
+  agentCpuSeconds: number | undefined;
+  seederCpuSeconds: number | undefined;
   linkRequests: number | undefined;
   machineIdlePercent: number;
 }
@@ -65,7 +72,15 @@ function summaryOf(group: BootResult[], all: readonly BootResult[]): Summary {
   const slowest = (each: BootResult) => Math.max(...each.seconds);
   const seconds = group.map(slowest);
   const medianOf = (figure: (each: BootResult) => number) => rounded(median(group.map(figure)));
-  const local = all.filter((each) => each.case === "local" && each.nodes === first.nodes).map(slowest);
+  const locals = all.filter((each) => each.case === "local" && each.nodes === first.nodes);
+  const local = locals.map(slowest);
+  // Runs of long ago have not noted it.
+  const vmCpu = (runs: readonly BootResult[]) => runs.flatMap(({ vmCpuSeconds = [] }) => vmCpuSeconds);
+  const [ownCpu, localCpu] = [vmCpu(group), vmCpu(locals)];
+  const daemonsOf = (figure: keyof DaemonsCpu) => {
+    const seconds = group.flatMap(({ daemonsCpu = [] }) => daemonsCpu.map((each) => each[figure]));
+    return seconds.length === 0 ? undefined : rounded(median(seconds));
+  };
   return {
     case: first.case,
     agentSettings: first.agentSettings ?? [],
@@ -79,6 +94,10 @@ function summaryOf(group: BootResult[], all: readonly BootResult[]): Summary {
     receivedMegabytes: medianOf((each) => sum(each.receivedBytes) / each.nodes / 1e6),
     guestReads: medianOf((each) => sum(each.guestReads) / each.nodes),
     guestReadMegabytes: medianOf((each) => sum(each.guestReadBytes) / each.nodes / 1e6),
+    vmCpuSeconds: ownCpu.length === 0 ? 0 : rounded(median(ownCpu)),
+    vmCpuOverLocal: ownCpu.length * localCpu.length === 0 ? 0 : rounded(median(ownCpu) / median(localCpu)),
+    agentCpuSeconds: daemonsOf("agentSeconds"),
+    seederCpuSeconds: daemonsOf("seederSeconds"),
     linkRequests: first.linkRequests === undefined ? undefined : medianOf((each) => each.linkRequests as number),
     machineIdlePercent: medianOf((each) => each.machineIdlePercent),
   };

@@ -53,10 +53,12 @@ function ours(
             bootImageBytes: Number(disk?.bootImageBytes),
             fileBytes: Number(disk?.fileBytes),
             demandBytes: Number(disk?.demandBytes),
-            agentCpuSeconds: usageOf(agentOn(host).process.pid).cpuSeconds,
-            seederCpuSeconds: usageOf(seeder.pid).cpuSeconds,
           };
         },
+        daemonsCpu: (host) => ({
+          agentSeconds: usageOf(agentOn(host).process.pid).cpuSeconds,
+          seederSeconds: usageOf(seeder.pid).cpuSeconds,
+        }),
         [Symbol.asyncDispose]: async () => {
           for (const each of processes) await each.kill();
         },
