@@ -40,6 +40,8 @@ interface KnownPeer {
 export class PeerBook {
   /** Those tried last come last. */
   readonly #peers = new Map<string, KnownPeer>();
+  /** How many of them each host has. */
+  readonly #ofHost = new Map<string, number>();
   readonly #random: () => number;
   #seen = 0;
   #hearsay = 0;
@@ -59,7 +61,8 @@ export class PeerBook {
   add(endpoint: Endpoint, nowMs: number, naming: Naming = {}): boolean {
     if (!isDialable(endpoint)) return false;
     const { isGiven = false, isHearsay = false, isNear = false } = naming;
-    const known = this.#peers.get(keyOf(endpoint));
+    const key = keyOf(endpoint);
+    const known = this.#peers.get(key);
     if (known) {
       known.isGiven ||= isGiven;
       known.isNear ||= isNear;
@@ -69,10 +72,11 @@ export class PeerBook {
     }
     if (isHearsay && this.#hearsay >= hearsayPeersMax) return false;
     if (!this.#makeRoom(endpoint.host, { isGiven, isHearsay })) return false;
-    this.#peers.set(keyOf(endpoint), {
+    this.#peers.set(key, {
       ...{ endpoint, isGiven, isHearsay, isNear, failures: 0, busy: false },
       ...{ nextTryAtMs: nowMs, hastenedAtMs: Number.NEGATIVE_INFINITY },
     });
+    this.#ofHost.set(endpoint.host, (this.#ofHost.get(endpoint.host) ?? 0) + 1);
     this.#seen++;
     if (isHearsay) this.#hearsay++;
     return true;
@@ -148,7 +152,10 @@ export class PeerBook {
   forget(endpoint: Endpoint): void {
     const key = keyOf(endpoint);
     if (this.#peers.get(key)?.isHearsay) this.#hearsay--;
-    this.#peers.delete(key);
+    if (!this.#peers.delete(key)) return;
+    const left = (this.#ofHost.get(endpoint.host) ?? 0) - 1;
+    if (left > 0) this.#ofHost.set(endpoint.host, left);
+    else this.#ofHost.delete(endpoint.host);
   }
 
   /** It is more than hearsay. */
@@ -174,12 +181,11 @@ export class PeerBook {
 
   /** Whether a further address of the host may come in; where there is no room, one of less worth gives way. */
   #makeRoom(host: string, { isGiven, isHearsay }: { isGiven: boolean; isHearsay: boolean }): boolean {
-    const all = [...this.#peers.values()];
-    if (!isGiven && !isLoopback(host)) {
-      const sameHost = all.filter(({ endpoint }) => endpoint.host === host);
-      if (sameHost.length >= knownPeersPerHostMax) return this.#dropWorst(sameHost, isHearsay);
+    if (!isGiven && !isLoopback(host) && (this.#ofHost.get(host) ?? 0) >= knownPeersPerHostMax) {
+      const sameHost = [...this.#peers.values()].filter(({ endpoint }) => endpoint.host === host);
+      return this.#dropWorst(sameHost, isHearsay);
     }
-    return all.length < knownPeersMax || this.#dropWorst(all, isHearsay);
+    return this.#peers.size < knownPeersMax || this.#dropWorst([...this.#peers.values()], isHearsay);
   }
 
   /** Forgets the address that failed most often or, for what is more than hearsay, the oldest hearsay. */
