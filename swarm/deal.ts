@@ -16,6 +16,14 @@ import { encodePieceMessages } from "./wire.ts";
 const handMin = 1;
 const handMax = 64;
 const handSeconds = 0.5;
+/**
+ * All hands together: so much at least, and what goes out in so many seconds. Where sixty takers had a piece each, all were
+ * slow to become whole. Who has not got its piece by `freshMs` is slow itself, and is not waited for.
+ */
+const handsBytesMin = 768 * 1024;
+const handsPiecesMin = 4;
+const handsSeconds = 0.15;
+const freshMs = 300;
 
 /** What is looked at of a peer. */
 export interface Taker {
@@ -98,15 +106,32 @@ export class Deal<Peer extends Taker> {
     if (!this.#isDealing) return;
     const dealt = new Map<Peer, number[]>();
     const sated = new Set<Peer>();
-    for (let taker = this.#next(sated); taker; taker = this.#next(sated)) {
+    let room = this.#room();
+    while (room > 0) {
+      const taker = this.#next(sated);
+      if (!taker) break;
       const index = this.#dealOne(taker);
-      if (index === undefined) sated.add(taker);
-      else dealt.set(taker, [...(dealt.get(taker) ?? []), index]);
+      if (index === undefined) {
+        sated.add(taker);
+        continue;
+      }
+      dealt.set(taker, [...(dealt.get(taker) ?? []), index]);
+      room--;
     }
     for (const [taker, indices] of dealt) {
       taker.send(encodePieceMessages("suggest", indices));
       taker.setChoking(false);
     }
+  }
+
+  /** Pieces that may be dealt now, to all takers together. */
+  #room(): number {
+    const nowMs = this.#options.clock.now();
+    let bytesPerSecond = 0;
+    for (const taker of this.#takers) bytesPerSecond += taker.up.bytesPerSecond(nowMs);
+    const bytes = Math.max(handsBytesMin, bytesPerSecond * handsSeconds);
+    const pieces = Math.max(handsPiecesMin, Math.floor(bytes / this.#options.pieceLengthBytes));
+    return pieces - this.#dealer.inHandsSince(nowMs - freshMs);
   }
 
   /** Of the takers with room in their hand the one with the fewest pieces; of several, who has waited longest. */

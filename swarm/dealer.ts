@@ -52,6 +52,15 @@ export class Dealer<Taker extends object> {
     return this.#hands.get(taker)?.counted ?? 0;
   }
 
+  /** Pieces in all hands together that came there at a time or later. */
+  inHandsSince(atMs: number): number {
+    let count = 0;
+    for (const { pieces } of this.#hands.values()) {
+      for (const { counts, sinceMs } of pieces.values()) if (counts && sinceMs >= atMs) count++;
+    }
+    return count;
+  }
+
   /** Whether the taker was ever dealt a piece, or asked for one. */
   isKnown(taker: Taker): boolean {
     return this.#hands.has(taker);

@@ -46,10 +46,8 @@ class ScriptedTaker implements Taker {
   }
 }
 
-const newDeal = (isFar = (_taker: ScriptedTaker) => false) =>
-  new Deal<ScriptedTaker>({
-    ...{ pieceCount, pieceLengthBytes: 32 * 1024, clock: new ManualClock(), random: Math.random, isFar },
-  });
+const newDeal = (isFar = (_taker: ScriptedTaker) => false, clock = new ManualClock()) =>
+  new Deal<ScriptedTaker>({ pieceCount, pieceLengthBytes: 32 * 1024, clock, random: Math.random, isFar });
 
 describe("a complete node's suggestions", () => {
   test("come before the unchoke, one to each, and none twice while there are others", () => {
@@ -78,6 +76,24 @@ describe("a complete node's suggestions", () => {
     deal.serve(new Set(takers));
     expect(takers[0].suggested.length).toBeGreaterThan(20);
     expect(takers[1].suggested).toHaveLength(1);
+  });
+
+  test("leave no more pieces in all hands together than go out soon, and do not wait for who is slow", async () => {
+    const clock = new ManualClock();
+    const deal = newDeal(undefined, clock);
+    const takers = Array.from({ length: 30 }, () => new ScriptedTaker());
+    deal.serve(new Set(takers));
+    const dealt = () => takers.reduce((count, { suggested }) => count + suggested.length, 0);
+    const atOnce = dealt();
+    expect(atOnce).toBeLessThan(30);
+    const quick = takers.find(({ suggested }) => suggested.length > 0) as ScriptedTaker;
+    const [first] = quick.suggested as [number];
+    quick.has.add(first);
+    deal.addPiece(quick, first);
+    expect(dealt()).toBe(atOnce + 1);
+    await clock.advance(500);
+    deal.tick();
+    expect(takers.filter(({ suggested }) => suggested.length === 0)).toEqual([]);
   });
 
   test("are not made to a single taker, unless it was dealt pieces before", () => {
