@@ -60,6 +60,16 @@ export class Assemblies<Requester extends object> {
     return this.#all.size;
   }
 
+  /** Whether no more than `countMax` blocks are to come, of all pieces together. */
+  isToComeWithin(countMax: number): boolean {
+    let count = 0;
+    for (const { states, receivedBlocks } of this.#all.values()) {
+      count += states.length - receivedBlocks;
+      if (count > countMax) return false;
+    }
+    return true;
+  }
+
   get(index: number): Assembly<Requester> | undefined {
     return this.#all.get(index);
   }

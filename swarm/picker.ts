@@ -3,8 +3,8 @@
  *
  * A piece that somebody is fetching is an assembly. One requester opens it and is given its blocks first, so that a
  * piece that fails its hash usually has one author, and pieces become whole, and fit to be passed on, one after the
- * other. Others join in when there is nothing left to open. When every missing block is asked for, the endgame asks a
- * second requester too.
+ * other. Others join in when there is nothing left to open. When every missing block is asked for and few are left, the
+ * endgame asks a second requester too.
  */
 import { Assemblies, type Assembly, hasPartIn, isWhole, type OpenBlock } from "./assemblies.ts";
 import type { Bitfield } from "./bitfield.ts";
@@ -18,6 +18,12 @@ const requestersPerBlockMax = 3;
 
 /** Blocks of the endgame given out at once: each may turn out to be sent twice. */
 const endgameBlocksMax = 4;
+
+/**
+ * Blocks to come with which it begins. In a crowd each node has some hundred under way by the time that all are asked for:
+ * to ask for them twice only takes others' time. What is late until then is hedged.
+ */
+const endgameToComeMax = 16;
 
 export interface ReceivedBlock<Requester> {
   /** Of whom else the block is asked: they need not send it any more. */
@@ -149,7 +155,7 @@ export class Picker<Requester extends object> {
       if (has.has(assembly.index) && !assembly.exclusive)
         this.#assemblies.takeMissing(assembly, requester, count, blocks);
     }
-    if (idle && blocks.length === 0 && this.isEndgame) {
+    if (idle && blocks.length === 0 && this.isEndgame && this.#assemblies.isToComeWithin(endgameToComeMax)) {
       const more = Math.min(count, endgameBlocksMax);
       for (const assembly of this.#assemblies) {
         if (!has.has(assembly.index) || assembly.exclusive) continue;

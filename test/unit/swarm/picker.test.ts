@@ -88,6 +88,21 @@ describe("which block", () => {
     expect(picker.pick({ name: "dan" }, all, 100, always, true)).toEqual([]);
   });
 
+  test("the endgame waits until few blocks are to come", () => {
+    const { have, picker } = setUp(10);
+    const all = Bitfield.full(10);
+    const blocks = picker.pick(ann, all, 100, always, true);
+    expect(blocks).toHaveLength(10 * blocksPerPiece);
+    for (const { index, begin } of blocks.slice(0, 6 * blocksPerPiece)) {
+      expect(picker.pick(bob, all, 100, always, true)).toEqual([]);
+      if (picker.receive(ann, index, begin).authors) {
+        have.add(index);
+        picker.finish(index);
+      }
+    }
+    expect(picker.pick(bob, all, 100, always, true)).toHaveLength(4);
+  });
+
   test("a peer that has other blocks to send gets none of the endgame", () => {
     const { picker } = setUp(1);
     picker.pick(ann, Bitfield.full(1), 100, always, true);
