@@ -98,7 +98,7 @@ export class PieceExchange implements FeedTarget {
     this.#info = options.info;
     this.#storage = options.storage;
     this.#buffers = new PieceBuffers(options.info, options.budget);
-    this.#room = new RequestRoom(options.peers);
+    this.#room = new RequestRoom(options.peers, options.clock.now());
     const { have } = options.storage;
     const { pieceCount, pieceLengthBytes } = options.info;
     const { clock, random, peers, lastDemand: last } = options;
@@ -464,6 +464,7 @@ export class PieceExchange implements FeedTarget {
     const nowMs = this.#options.clock.now();
     peer.requests.settle(index, begin, nowMs);
     peer.requests.arrived(length, nowMs);
+    this.#room.arrived(length, nowMs);
     this.#options.onProgress(length, "peer");
     if (kept && this.#picker?.isWanted(peer, index, begin)) this.#take(peer, block);
     else {

@@ -1,0 +1,39 @@
+import { describe, expect, test } from "vitest";
+import { blockBytes } from "../../../swarm/limits.ts";
+import { RequestRoom } from "../../../swarm/request-room.ts";
+
+const peerOf = (live: number, depth: number) => ({ requestsLive: live, requests: { live, depth: () => depth } });
+const peersOf = (count: number) => new Set(Array.from({ length: count }, () => peerOf(0, 4)));
+
+/** Blocks that a further peer may be asked for once so many came within a second. */
+function roomAfter(room: RequestRoom, blocksPerSecond: number): number {
+  for (let block = 0; block < blocksPerSecond; block++) room.arrived(blockBytes, 0);
+  return room.leftFor(peerOf(0, 4), 1_000);
+}
+
+describe("how much may be asked of all peers together", () => {
+  test("grows with what comes in", () => {
+    expect(roomAfter(new RequestRoom(peersOf(10), 0), 300)).toBeGreaterThan(
+      roomAfter(new RequestRoom(peersOf(10), 0), 100),
+    );
+  });
+
+  test("is less in a large crowd, where it would only wait in others' queues", () => {
+    expect(roomAfter(new RequestRoom(peersOf(60), 0), 300)).toBeLessThan(
+      roomAfter(new RequestRoom(peersOf(10), 0), 300) / 2,
+    );
+  });
+
+  test("is not taken up by one peer that was asked for much while it was quick", () => {
+    const hog = peerOf(1_000, 4);
+    const room = new RequestRoom(new Set([hog, peerOf(0, 4)]), 0);
+    expect(room.leftFor(peerOf(0, 4), 0)).toBeGreaterThan(1);
+  });
+
+  test("is one block for an idle peer at the least", () => {
+    const peers = new Set(Array.from({ length: 50 }, () => peerOf(4, 4)));
+    const room = new RequestRoom(peers, 0);
+    expect(room.leftFor(peerOf(0, 4), 0)).toBe(1);
+    expect(room.leftFor(peerOf(1, 4), 0)).toBe(0);
+  });
+});
