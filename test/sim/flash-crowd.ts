@@ -11,6 +11,7 @@ import { Network } from "./network.ts";
 import { SimNode } from "./node.ts";
 import { Random } from "./random.ts";
 import { SimStorage } from "./storage.ts";
+import { type Moment, timelineOf } from "./timeline.ts";
 
 /** Nodes do not start in the same instant, whatever they are told. */
 const startSpreadMs = 50;
@@ -29,6 +30,8 @@ export interface FlashCrowdOptions {
   latencyMs: number;
   /** Told now and then. */
   onProgress?: (nowMs: number, complete: number) => void;
+  /** Take note of how it goes every so many milliseconds. */
+  timelineEveryMs?: number;
 }
 
 export interface FlashCrowdReport {
@@ -53,6 +56,7 @@ export interface FlashCrowdReport {
   events: number;
   wallSeconds: number;
   cpuSeconds: number;
+  timeline?: Moment[];
 }
 
 /** Runs the scenario; the same options give the same report but for the seconds that it took. */
@@ -67,7 +71,8 @@ export async function runFlashCrowd(options: FlashCrowdOptions): Promise<FlashCr
   const network = new Network(queue, random.fork(), content);
   const dht = new SimDht(queue, random.fork());
   const bytesPerMs = (options.linkMbit * 1e6) / 8 / 1_000;
-  const limitMs = content.info.lengthBytes / bytesPerMs;
+  const imageBytes = content.info.lengthBytes;
+  const limitMs = imageBytes / bytesPerMs;
   const rates = { upBytesPerMs: bytesPerMs, downBytesPerMs: bytesPerMs, latencyMs: options.latencyMs / 2 };
   // All pieces are the same, so one buffer is enough for all who assemble one.
   const shared = Buffer.from(content.view(0, 0, pieceLengthBytes));
@@ -96,10 +101,12 @@ export async function runFlashCrowd(options: FlashCrowdOptions): Promise<FlashCr
       nodes.push(node);
     });
   }
+  const everyMs = options.timelineEveryMs;
+  const timeline =
+    everyMs && timelineOf({ queue, seed, nodes, nodesTotal: options.nodes, imageBytes, bytesPerMs, everyMs });
   const giveUpMs = Math.max(giveUpMsMin, giveUpAfter * limitMs);
   await queue.run(() => doneAtMs.length === options.nodes || queue.nowMs > giveUpMs);
 
-  const imageBytes = content.info.lengthBytes;
   const payloadBytes = sum(nodes.map((node) => node.torrent.status().swarmBytes));
   const usefulBytes = sum(nodes.map((node) => node.storage.doneBytes));
   const peaks = nodes.map((node) => node.connectionsPeak);
@@ -121,6 +128,7 @@ export async function runFlashCrowd(options: FlashCrowdOptions): Promise<FlashCr
     events: queue.fired,
     cpuSeconds: cpuSeconds(cpuBefore),
     wallSeconds: (performance.now() - startedAtMs) / 1_000,
+    ...(timeline && { timeline }),
   };
 }
 

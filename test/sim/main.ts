@@ -4,10 +4,12 @@
  *     npm run sim -- --seeds 1000          a thousand small swarms in which things go wrong, from seed 1 (or --from) on
  *     npm run sim -- --seed 7              the one of seed 7: its plan, and what it came to
  *     npm run sim -- --nodes 1000 --image-mib 16 --piece-kib 256 --link-mbit 40     a flash crowd, measured
+ *         --timeline 100     and how it goes, every 100 ms
  */
 import { parseArgs } from "node:util";
 import { runFaults } from "./fault-run.ts";
 import { type FlashCrowdReport, runFlashCrowd } from "./flash-crowd.ts";
+import { timelineText } from "./timeline.ts";
 
 const { values } = parseArgs({
   options: {
@@ -19,6 +21,7 @@ const { values } = parseArgs({
     "piece-kib": { type: "string", default: "256" },
     "link-mbit": { type: "string", default: "40" },
     "latency-ms": { type: "string", default: "0.5" },
+    timeline: { type: "string" },
     verbose: { type: "boolean", default: false },
   },
 });
@@ -35,10 +38,12 @@ async function flashCrowd(nodes: number): Promise<void> {
     pieceKib: Number(values["piece-kib"]),
     linkMbit: Number(values["link-mbit"]),
     latencyMs: Number(values["latency-ms"]),
+    ...(values.timeline && { timelineEveryMs: Number(values.timeline) }),
     ...(values.verbose && {
       onProgress: (nowMs: number, complete: number) => console.log(`${(nowMs / 1_000).toFixed(2)} s: ${complete}`),
     }),
   });
+  if (report.timeline) console.log(timelineText(report.timeline, report.limitMs));
   for (const line of linesOf(report)) console.log(line);
   if (report.completed < nodes) process.exitCode = 1;
 }
