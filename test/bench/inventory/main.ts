@@ -76,12 +76,18 @@ async function measure(store: string, folder: string, options: BenchOptions): Pr
   console.log(`${store}, ${nodes} nodes, steady:`);
   console.table(steady);
   const recoveries: Recovery[] = [];
-  for (const database of options.recoveries) {
-    const recovery = await recover(bench, database);
-    console.log(`${store}, SIGKILL, database ${database}:`);
-    console.table(recovery);
-    recoveries.push(recovery);
-    await delay(afterwardsMs);
+  try {
+    for (const database of options.recoveries) {
+      const recovery = await recover(bench, database);
+      console.log(`${store}, SIGKILL, database ${database}:`);
+      console.table(recovery);
+      recoveries.push(recovery);
+      await delay(afterwardsMs);
+    }
+  } catch (error) {
+    // What was measured until then is kept.
+    console.error(`${store}: ${(error as Error).message}`);
+    process.exitCode = 1;
   }
   return { store, steady, recoveries, timeline: watch.timeline };
 }
