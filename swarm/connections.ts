@@ -9,6 +9,7 @@ import { crowdOf, keyOf } from "./endpoint.ts";
 import { handshakesMax, handshakeTimeoutMs, ownEndpointsMax } from "./limits.ts";
 import { Peer, type PeerOwner } from "./peer.ts";
 import type { RateLimit } from "./rate.ts";
+import { SharedTimers } from "./shared-timers.ts";
 import { Strikes } from "./strikes.ts";
 import type { Clock, Endpoint, PeerSocket, SwarmLog } from "./types.ts";
 import type { Handshake } from "./wire.ts";
@@ -39,6 +40,8 @@ export interface ConnectionsOptions {
 
 export class Connections {
   readonly #options: ConnectionsOptions;
+  /** When to go on with the connections that are left unread for a moment. */
+  readonly #rests: SharedTimers;
   readonly #peers = new Set<Peer>();
   /** Inbound connections that have not said yet what they are about. */
   readonly #strangers = new Set<Peer>();
@@ -49,6 +52,7 @@ export class Connections {
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
+    this.#rests = new SharedTimers(options.clock);
   }
 
   /** Connections of all kinds. */
@@ -148,7 +152,8 @@ export class Connections {
 
   #newPeer(socket: PeerSocket, endpoint: Endpoint, direction: "inbound" | "outbound", owner: PeerOwner): Peer {
     const { clock, uploadLimit, downloadLimit, lastDemand } = this.#options;
-    const peer = new Peer({ socket, endpoint, direction, clock, uploadLimit, downloadLimit, lastDemand }, owner);
+    const rests = this.#rests;
+    const peer = new Peer({ socket, endpoint, direction, clock, uploadLimit, downloadLimit, lastDemand, rests }, owner);
     this.#peers.add(peer);
     socket.on("close", () => this.#forget(peer));
     return peer;

@@ -11,6 +11,7 @@ import { type RateLimit, RateMeter } from "./rate.ts";
 import { ReadPace } from "./read-pace.ts";
 import { Requests } from "./requests.ts";
 import { tailBytesMax } from "./send-slabs.ts";
+import type { SharedTimers } from "./shared-timers.ts";
 import type { Clock, Endpoint, PeerSocket } from "./types.ts";
 import { type ReadBlocks, UploadQueue } from "./upload-queue.ts";
 import {
@@ -55,6 +56,8 @@ export interface PeerOptions {
   uploadLimit: RateLimit;
   downloadLimit: DownloadLimit;
   lastDemand: LastDemand;
+  /** When to go on with connections that are left unread for a moment: all of them together. */
+  rests: SharedTimers;
 }
 
 /** What the extension handshake (BEP 10) told. */
@@ -364,18 +367,19 @@ export class Peer {
     downloadLimit.received(chunk.length);
     const isUrgent = nowMs - lastDemand.atMs < urgentMs;
     const restMs = this.#pace.restMs(chunk.length, nowMs, this.#decoder.arriving !== undefined, isUrgent);
-    const waitMs = Math.max(downloadLimit.restMs(), restMs);
-    if (waitMs === 0) return;
+    const waitMs = downloadLimit.restMs();
+    if (waitMs === 0 && restMs === 0) return;
     this.#socket.pause();
-    this.#after(waitMs, () => this.#readOn());
+    if (waitMs > restMs) this.#after(waitMs, this.#readOn);
+    else this.#options.rests.within(restMs, this.#readOn);
   }
 
-  #readOn(): void {
+  readonly #readOn = (): void => {
     if (this.#closed) return;
     const waitMs = this.#options.downloadLimit.restMs();
     if (waitMs === 0) this.#socket.resume();
-    else this.#after(waitMs, () => this.#readOn());
-  }
+    else this.#after(waitMs, this.#readOn);
+  };
 
   #after(delayMs: number, run: () => void): void {
     this.#cancelTimers = [this.#options.clock.after(delayMs, run), ...this.#cancelTimers.slice(0, 3)];

@@ -16,7 +16,7 @@ const fullReadBytes = 64 * 1024;
 const fastBytesPerMs = 16 * 1024;
 
 /** What arrives waits for this long at most: little beside what a piece takes on such a link. */
-const restMsMax = 10;
+const restMsMax = 16;
 /** The same while somebody waits for a piece. */
 const urgentRestMsMax = 2;
 

@@ -3,7 +3,7 @@
  * hands each to the torrent it is about.
  */
 import { randomBytes } from "node:crypto";
-import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { AssemblyBudget } from "./assembly-budget.ts";
 import { Connections } from "./connections.ts";
 import { Dht } from "./dht.ts";
@@ -11,6 +11,7 @@ import { type Disk, systemDisk } from "./disk.ts";
 import { DownloadLimit } from "./download-limit.ts";
 import { connectionsMaxDefault, connectTimeoutMs } from "./limits.ts";
 import { RateLimit, RateMeter } from "./rate.ts";
+import { dial, readShared } from "./sockets.ts";
 import { Storage } from "./storage.ts";
 import { systemClock } from "./system-clock.ts";
 import { Torrent } from "./torrent.ts";
@@ -40,13 +41,6 @@ export interface SwarmStatus {
   /** Payload that somebody waited for, by where it came from. */
   demandedBytes: { peer: number; source: number };
 }
-
-/**
- * What arrives on connections that we dialled is received here, all of it: decoders copy what they keep before they
- * return. A buffer for each chunk, as sockets make them otherwise, costs as much as hashing the bytes. Node has no such
- * way for connections that a server took.
- */
-const receiveBuffer = Buffer.allocUnsafeSlow(256 * 1024);
 
 const silentLog: SwarmLog = { debug() {}, info() {}, warn() {} };
 
@@ -111,8 +105,7 @@ export class Swarm {
    */
   static async open(options: SwarmOptions): Promise<Swarm> {
     const clock = options.clock ?? systemClock;
-    // A paused socket is read on until it has this much: with more, connections could not be left unread (read-pace.ts).
-    const server = createServer({ highWaterMark: 1_024 });
+    const server = createServer({ pauseOnConnect: true });
     // Nobody is there to take a connection yet; who comes too early tries again.
     const turnAway = (socket: Socket) => socket.destroy();
     server.on("connection", turnAway);
@@ -263,21 +256,12 @@ export class Swarm {
   #onConnection(socket: Socket): void {
     // On a dual-stack listener an IPv4 address comes in IPv6's clothes.
     const host = (socket.remoteAddress ?? "").replace(/^::ffff:/, "");
-    this.#connections.accept(socket, { host, port: socket.remotePort ?? 0 });
+    const endpoint = { host, port: socket.remotePort ?? 0 };
+    this.#connections.accept(readShared(socket), endpoint);
   }
 
   #dial(endpoint: Endpoint): Socket {
-    const socket: Socket = connect({
-      host: endpoint.host,
-      port: endpoint.port,
-      onread: {
-        buffer: receiveBuffer,
-        callback: (bytes, buffer) => {
-          socket.emit("data", buffer.subarray(0, bytes));
-          return true;
-        },
-      },
-    });
+    const socket = dial(endpoint);
     const cancelTimer = this.#clock.after(connectTimeoutMs, () => socket.destroy());
     socket.once("connect", cancelTimer);
     socket.once("close", cancelTimer);
