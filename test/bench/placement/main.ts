@@ -1,19 +1,33 @@
 /**
- * npm run bench:placement [-- --nodes 10000 --images 50 --calls 200 --out FILE]: WeighHosts on a seeder whose inventory has
- * so many nodes with so many images each: the handler's own time, as the seeder tells it, and the whole call's over HTTP by
- * gRPC and by Connect's JSON, one call after the other from another process, with encoding and decoding at both ends.
+ * npm run bench:placement [-- --nodes 10000 --images 50 --calls 200 --reports 1000 --out FILE]: WeighHosts on a seeder whose
+ * inventory has so many nodes with so many images each, while so many reports a minute come: the handler's own time, as the
+ * seeder tells it, and the whole call's over HTTP by gRPC and by Connect's JSON, one call after the other from another
+ * process, with encoding and decoding at both ends. What the server's part of that takes, to read the request and to write
+ * the answer, is told besides: as measured here, with the same library on the same messages.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import {
+  create,
+  fromBinary,
+  fromJsonString,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+  toJsonString,
+} from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import { InventoryService, type ReportRequestSchema } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
-import { PlacementService, type WeighHostsRequestSchema } from "../../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
+import {
+  PlacementService,
+  WeighHostsRequestSchema,
+  WeighHostsResponseSchema,
+} from "../../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
 import { launcherFromSources, startDaemon } from "../child.ts";
 import { runFacts } from "../machine.ts";
 import { usageOf } from "../process-usage.ts";
@@ -24,11 +38,13 @@ const { values } = parseArgs({
     nodes: { type: "string", default: "10000" },
     images: { type: "string", default: "50" },
     calls: { type: "string", default: "200" },
+    reports: { type: "string", default: "1000" },
     out: { type: "string" },
   },
 });
 const nodes = Number(values.nodes);
 const imagesEach = Number(values.images);
+const reportsPerMinute = Number(values.reports);
 /** Different images that there are: each is on a tenth of the nodes. */
 const imagesAll = imagesEach * 10;
 const warmUpCalls = 30;
@@ -51,7 +67,9 @@ try {
   await fetch(`${url}/images/launched`, { method: "PUT", body: launchedBytes });
   const grpc = createGrpcTransport({ baseUrl: url });
   const json = createConnectTransport({ baseUrl: url, httpVersion: "1.1", useBinaryFormat: false });
-  const filledMs = await fillInventory(createClient(InventoryService, grpc));
+  // As agents send them.
+  const inventory = createClient(InventoryService, createConnectTransport({ baseUrl: url, httpVersion: "2" }));
+  const filledMs = await fillInventory(inventory);
   console.log(`${nodes} nodes x ${imagesEach} images told in ${rounded(filledMs / 1_000, 1)} s`);
   const hosts = Array.from({ length: nodes }, (_, index) => nameOf(index));
   const requests: Record<string, MessageInitShape<typeof WeighHostsRequestSchema>> = {
@@ -60,15 +78,17 @@ try {
     [`${nodes} hosts named, all told with reasons`]: { hosts },
     "24 hosts named, all told with reasons": { hosts: hosts.slice(0, 24) },
   };
+  using reports = reportAllTheWhile(inventory);
   const runs = [];
   for (const [request, message] of Object.entries(requests)) {
     for (const [protocol, transport] of [["gRPC", grpc] as const, ["JSON", json] as const]) {
-      const run = { request, protocol, ...(await measure(transport, message)) };
+      const run = { request, protocol, ...(await measure(protocol, transport, message)) };
       console.log(JSON.stringify(run));
       runs.push(run);
     }
   }
   console.table(runs);
+  console.log(`${reports.answered()} reports taken meanwhile`);
   const { residentMib, peakMib } = usageOf(seeder.pid);
   const memory = { residentMib: rounded(residentMib, 0), peakMib: rounded(peakMib, 0) };
   console.log("seeder's memory", memory);
@@ -97,6 +117,19 @@ function reportOf(index: number): MessageInitShape<typeof ReportRequestSchema> {
   };
 }
 
+/** One node after the other reports that nothing has changed, evenly over each minute, until it is disposed of. */
+function reportAllTheWhile(inventory: Client<typeof InventoryService>): Disposable & { answered: () => number } {
+  let [sent, answered] = [0, 0];
+  const report = async () => {
+    const index = sent % nodes;
+    const sequence = BigInt(2 + Math.floor(sent++ / nodes));
+    await inventory.report({ ...reportOf(index), holdings: [], full: false, sequence });
+    answered++;
+  };
+  const timer = setInterval(() => report().catch(console.error), 60_000 / reportsPerMinute);
+  return { answered: () => answered, [Symbol.dispose]: () => clearInterval(timer) };
+}
+
 async function fillInventory(inventory: Client<typeof InventoryService>): Promise<number> {
   const startMs = performance.now();
   let next = 0;
@@ -118,28 +151,52 @@ async function fillInventory(inventory: Client<typeof InventoryService>): Promis
   return performance.now() - startMs;
 }
 
-async function measure(transport: Transport, request: MessageInitShape<typeof WeighHostsRequestSchema>) {
+/** What the server does with the messages of one call, apart from what it decides: milliseconds. */
+function messagesTime(
+  protocol: "gRPC" | "JSON",
+  request: MessageShape<typeof WeighHostsRequestSchema>,
+  answer: MessageShape<typeof WeighHostsResponseSchema>,
+): number {
+  if (protocol === "JSON") {
+    const text = toJsonString(WeighHostsRequestSchema, request);
+    const startMs = performance.now();
+    fromJsonString(WeighHostsRequestSchema, text);
+    toJsonString(WeighHostsResponseSchema, answer);
+    return performance.now() - startMs;
+  }
+  const bytes = toBinary(WeighHostsRequestSchema, request);
+  const startMs = performance.now();
+  fromBinary(WeighHostsRequestSchema, bytes);
+  toBinary(WeighHostsResponseSchema, answer);
+  return performance.now() - startMs;
+}
+
+async function measure(
+  protocol: "gRPC" | "JSON",
+  transport: Transport,
+  hosts: MessageInitShape<typeof WeighHostsRequestSchema>,
+) {
   const placement = createClient(PlacementService, transport);
-  const handlerMs: number[] = [];
-  const callMs: number[] = [];
+  const request = create(WeighHostsRequestSchema, { image: "launched", ...hosts });
+  const times = { handler: [] as number[], call: [] as number[], messages: [] as number[] };
   for (let call = -warmUpCalls; call < Number(values.calls); call++) {
     const startMs = performance.now();
     let timing = "";
-    await placement.weighHosts(
-      { image: "launched", ...request },
-      {
-        onHeader: (headers) => {
-          timing = headers.get("server-timing") ?? "";
-        },
+    const answer = await placement.weighHosts(request, {
+      onHeader: (headers) => {
+        timing = headers.get("server-timing") ?? "";
       },
-    );
+    });
+    const callMs = performance.now() - startMs;
+    const messagesMs = messagesTime(protocol, request, answer);
     if (call < 0) continue;
-    callMs.push(performance.now() - startMs);
-    handlerMs.push(Number(/dur=([\d.]+)/.exec(timing)?.[1]));
+    times.handler.push(Number(/dur=([\d.]+)/.exec(timing)?.[1]));
+    times.call.push(callMs);
+    times.messages.push(messagesMs);
   }
-  const figures = (name: string, ms: readonly number[]) => ({
-    [`${name}P50Ms`]: rounded(quantile(ms, 0.5)),
-    [`${name}P99Ms`]: rounded(quantile(ms, 0.99)),
-  });
-  return { ...figures("handler", handlerMs), ...figures("call", callMs) };
+  const figures = Object.entries(times).flatMap(([name, ms]) => [
+    [`${name}P50Ms`, rounded(quantile(ms, 0.5))],
+    [`${name}P99Ms`, rounded(quantile(ms, 0.99))],
+  ]);
+  return Object.fromEntries(figures) as Record<string, number>;
 }
