@@ -43,8 +43,8 @@ export const progressIntervalMsMax = 2_000;
 
 /**
  * Reports asked for per second, over all nodes; where nodes would send more at their own intervals, all are asked less often.
- * 10,000 nodes, every 10 s, and one in 20 that fetches, every 2 s. They take about half of a core, which leaves room for
- * hosts to be weighed, and for full reports (docs/scale.md).
+ * 10,000 nodes, every 10 s, and one in 20 that fetches, every 2 s. By the CPU that single calls take it is about half of a core,
+ * which leaves room for hosts to be weighed, and for full reports (docs/scale.md).
  */
 export const reportsPerSecondMax = 1_200;
 
@@ -55,7 +55,7 @@ export const crowdStretchMax = 16;
 export const busyStretchMax = 4;
 
 /**
- * Full reports asked for per second, over all nodes, each about 1 ms of CPU for 50 images: 10,000 nodes of which nothing is
+ * Full reports asked for per second, over all nodes, each just below 1 ms of CPU for 50 images: 10,000 nodes of which nothing is
  * known take 13 seconds, and what else they ask meanwhile has its turn.
  */
 export const fullReportsPerSecondMax = 800;
