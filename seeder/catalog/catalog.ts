@@ -16,6 +16,7 @@ import { checkedDigest, checkedName, type ImageRef, imageRefFrom, textOf } from 
 import type { Others } from "./others.ts";
 import type { Published, Publisher, PublishRequest } from "./publish.ts";
 import { type Received, type ReceiveParts, receive } from "./receive.ts";
+import { recoverImages } from "./recover.ts";
 import { torrentFromFile } from "./torrent.ts";
 
 /** Names of one image: each is in every answer that speaks of it. */
@@ -57,7 +58,8 @@ export class Catalog implements Publisher {
   /** Compares bytes with facts after a start, and seeds every image that has a torrent. */
   async start(): Promise<void> {
     const { store, shelf, others } = this.#parts;
-    const images = await store.listImages();
+    const known = await store.listImages();
+    const images = others ? known : await recoverImages(this.#parts, known);
     this.#told = new Map(images.map((image) => [image.digest, image]));
     await shelf.start(images, (digests) => store.removedAmong(digests), others !== undefined);
     await others?.holdAll(shelf.digests);
@@ -129,6 +131,7 @@ export class Catalog implements Publisher {
           if (!shelf.holds(image)) await shelf.open(image, true);
         }
         if (before && !isDeepStrictEqual(before, image)) this.#tell({ kind: "changed", image });
+        if (!before || !isDeepStrictEqual(before, image)) await shelf.note(image);
         if (before && before.torrent?.infohash !== image.torrent?.infohash) await shelf.unseed(before);
       }
       return images;
@@ -147,6 +150,7 @@ export class Catalog implements Publisher {
       if (!image) return false;
       if (!shelf.holds(image))
         await shelf.putCopy(image, info?.infohash === image.torrent?.infohash ? info : undefined);
+      await shelf.note(image);
       if ((await others?.hold(digest)) !== false) return true;
       await shelf.remove(image);
       return false;
@@ -256,6 +260,7 @@ export class Catalog implements Publisher {
       const left: Image = { ...image, names };
       if ("name" in wanted && names.length > 0) {
         await this.#parts.store.removeName(wanted.name);
+        await this.#parts.shelf.note(left);
         this.#tell({ kind: "changed", image: left });
       } else {
         await this.boot.checkFree(image);
@@ -271,6 +276,8 @@ export class Catalog implements Publisher {
   }
 
   async #remove(image: Image): Promise<void> {
+    // What would bring it back after a loss of the database goes before all else.
+    await this.#parts.shelf.unnote(image);
     // Facts go first: files without facts are cleaned up at the next start, facts without files would be damage.
     await this.#parts.store.removeImage(image.digest, this.#parts.nowMs());
     this.#tell({ kind: "retired", image: { ...image, names: [] } });
@@ -323,6 +330,7 @@ export class Catalog implements Publisher {
       throw error;
     }
     await shelf.confirm(image);
+    await shelf.note(added);
     if (info) shelf.seed(image.digest, info);
     await this.#parts.others?.hold(image.digest);
     this.#tell({ kind: "published", image: added });
@@ -354,6 +362,7 @@ export class Catalog implements Publisher {
       await this.#addName(digest, name);
       image = { ...image, names: [...image.names, name] };
     }
+    await shelf.note(image);
     await others?.hold(digest);
     if (image === existing) return { image, changed: false };
     this.#tell({ kind: "changed", image });
@@ -395,6 +404,7 @@ export class Catalog implements Publisher {
       if (this.#parts.shelf.isSeeded(current)) return current;
       await this.#parts.shelf.putTorrent(image.digest, info);
       const changed = await this.#withTorrent(current, info);
+      await this.#parts.shelf.note(changed);
       this.#tell({ kind: "changed", image: changed });
       this.#parts.log.info({ digest: image.digest, infohash: info.infohash }, "made the torrent");
       return changed;

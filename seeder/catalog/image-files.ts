@@ -1,6 +1,6 @@
 /**
  * The seeder's files: `images/<sha256>/data` and, where there is a torrent, `images/<sha256>/metainfo` (the bencoded info
- * dictionary). An image's directory appears and disappears by one rename, so it is whole or not there. `tmp/` holds what
+ * dictionary), and `image.json` (image-card.ts). An image's directory appears and disappears by one rename, so it is whole or not there. `tmp/` holds what
  * is not yet or no longer an image, and is emptied at start; `copies/<sha256>/` holds what comes from another seeder, as far
  * as it has come.
  */
@@ -9,6 +9,7 @@ import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, stat
 import { join } from "node:path";
 import { messageOf, Problem, systemCodeOf } from "../../daemon/problem.ts";
 import { infoBytesMax } from "../../swarm/limits.ts";
+import { cardBytesMax } from "./image-card.ts";
 
 /** Within an image's directory: it is not in the catalog yet. */
 const unconfirmed = "unconfirmed";
@@ -69,6 +70,33 @@ export class ImageFiles {
     } catch (error) {
       if (systemCodeOf(error) === "ENOENT") return undefined;
       throw error;
+    }
+  }
+
+  /** What an image's directory says of it; undefined if it says nothing. */
+  async card(digest: string): Promise<string | undefined> {
+    const path = join(this.#images, digest, "image.json");
+    try {
+      return (await stat(path)).size <= cardBytesMax ? await readFile(path, "utf8") : undefined;
+    } catch (error) {
+      if (systemCodeOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  /** Has the directory of an image that is there say this of it. */
+  placeCard(digest: string, text: string): Promise<void> {
+    return this.#placeInto(digest, "image.json", Buffer.from(text));
+  }
+
+  /** Has an image's directory say nothing of it any more, durably. */
+  async removeCard(digest: string): Promise<void> {
+    const directory = join(this.#images, digest);
+    try {
+      await rm(join(directory, "image.json"));
+      await syncDirectory(directory);
+    } catch (error) {
+      if (systemCodeOf(error) !== "ENOENT") throw error;
     }
   }
 
@@ -164,10 +192,14 @@ export class ImageFiles {
   }
 
   /** Writes the info dictionary of an image that is there. */
-  async placeInfoBytes(digest: string, infoBytes: Uint8Array): Promise<void> {
+  placeInfoBytes(digest: string, infoBytes: Uint8Array): Promise<void> {
+    return this.#placeInto(digest, "metainfo", infoBytes);
+  }
+
+  async #placeInto(digest: string, name: string, bytes: Uint8Array): Promise<void> {
     const path = join(this.#temporary, randomUUID());
-    await writeDurably(path, infoBytes);
-    await rename(path, join(this.#images, digest, "metainfo"));
+    await writeDurably(path, bytes);
+    await rename(path, join(this.#images, digest, name));
     await syncDirectory(join(this.#images, digest));
   }
 

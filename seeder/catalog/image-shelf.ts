@@ -4,6 +4,7 @@ import { messageOf, Problem } from "../../daemon/problem.ts";
 import { torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import type { Image } from "./image.ts";
+import { cardTextOf, imageFromCard } from "./image-card.ts";
 import type { ImageFiles, IncomingImage } from "./image-files.ts";
 import type { Seeding } from "./seeding.ts";
 
@@ -49,8 +50,46 @@ export class ImageShelf {
     if (kept.length > 0) this.#tellKept(kept);
     for (const image of images) {
       await this.open(image, isShared);
-      if (this.#here.has(image.digest)) await this.#files.confirm(image.digest);
+      if (!this.#here.has(image.digest)) continue;
+      await this.#files.confirm(image.digest);
+      await this.note(image);
     }
+  }
+
+  /**
+   * Images whose bytes and description are here, which the catalog does not know, though nobody has retired them.
+   *
+   * @param removedAmong which of some digests were retired
+   */
+  async lost(images: readonly Image[], removedAmong: RemovedAmong): Promise<Image[]> {
+    const known = new Set(images.map(({ digest }) => digest));
+    const unknown = (await this.#files.entries()).filter((entry) => !known.has(entry));
+    const retired = await removedAmong(unknown);
+    const lost: Image[] = [];
+    for (const entry of unknown) {
+      if (retired.has(entry) || !(await this.#files.isConfirmed(entry))) continue;
+      const card = await this.#files.card(entry);
+      const image = card === undefined ? undefined : imageFromCard(card, entry);
+      if (image && (await this.#files.dataSizeBytes(entry)) === image.sizeBytes) lost.push(image);
+    }
+    return lost;
+  }
+
+  /** Has the directory of an image that is here say what the catalog knows of it. Never rejects: it is for a catalog that is lost. */
+  async note(image: Image): Promise<void> {
+    if (!this.holds(image)) return;
+    const { digest } = image;
+    try {
+      const text = cardTextOf(image);
+      if ((await this.#files.card(digest)) !== text) await this.#files.placeCard(digest, text);
+    } catch (error) {
+      this.#log.warn({ digest, error: messageOf(error) }, "cannot write down beside an image what the catalog knows");
+    }
+  }
+
+  /** Has an image's directory say nothing of it: it is about to be retired. */
+  unnote({ digest }: Image): Promise<void> {
+    return this.#files.removeCard(digest);
   }
 
   /** Takes an image out of the swarm that the catalog has lost; its files stay. */

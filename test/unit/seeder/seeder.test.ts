@@ -413,6 +413,15 @@ test("a watch sees what is there, then every change", async () => {
   ]);
 });
 
+/** Restarts a seeder after its database was deleted. */
+async function loseDatabase(seeder: RunningSeeder): Promise<RunningSeeder> {
+  await seeder.seeder.close();
+  for (const ending of ["", "-wal", "-shm"]) {
+    await rm(join(seeder.dataDirectory, `seeder.sqlite${ending}`), { force: true });
+  }
+  return await seeder.restart();
+}
+
 describe("a restart", () => {
   test("loses nothing, and what a crash left is cleaned up", async () => {
     const seeder = await startSeeder();
@@ -431,14 +440,25 @@ describe("a restart", () => {
     expect(await (await fetch(`${again.url}/metrics`)).text()).toContain("bootswarm_seeder_torrents 1");
   });
 
-  test("without its database keeps all images' files, and takes them when they are published again", async () => {
+  test("without its database knows its images again with their names, and none that was retired", async () => {
+    const seeder = await startSeeder();
+    const { digest, infohash } = (await put(seeder, "one", "some bytes")).json as Required<Answer>;
+    await put(seeder, "two", "some bytes");
+    await put(seeder, "three", "some bytes");
+    await seeder.catalog.retireImage({ image: "two" });
+    await put(seeder, "gone", "other bytes");
+    await seeder.catalog.retireImage({ image: "gone" });
+    const again = await loseDatabase(seeder);
+    const { images } = await again.catalog.listImages({});
+    expect(images).toMatchObject([{ digest, names: ["one", "three"], infohash }]);
+    expect(await (await get(again, "three/data")).text()).toBe("some bytes");
+  });
+
+  test("without its database, and without what was written beside its images, keeps their files until they are published again", async () => {
     const seeder = await startSeeder();
     const { digest } = (await put(seeder, "one", "some bytes")).json as Required<Answer>;
-    await seeder.seeder.close();
-    for (const ending of ["", "-wal", "-shm"]) {
-      await rm(join(seeder.dataDirectory, `seeder.sqlite${ending}`), { force: true });
-    }
-    const again = await seeder.restart();
+    await rm(join(seeder.dataDirectory, "images", digest, "image.json"));
+    const again = await loseDatabase(seeder);
     expect((await again.catalog.listImages({})).images).toEqual([]);
     expect((await get(again, `${digest}/data`)).status).toBe(404);
     expect(await readFile(join(again.dataDirectory, "images", digest, "data"), "utf8")).toBe("some bytes");
