@@ -37,14 +37,16 @@ export function createPlacementService(parts: PlacementServiceParts): ServiceImp
       const weighOptions = weighOptionsFrom(request.options, config);
       const { zone = "", count = 0, brief = false, seed = parts.randomSeed() } = request.options ?? {};
       const { digest, bootDigest } = await imageFrom(catalog, [request.image, ...request.otherImages]);
+      const foundMs = performance.now();
       const wanted = { digest, bootDigest, hosts: request.hosts, zone, options: weighOptions, seed, count };
       const weighing = placement.weigh(wanted);
       const { told, size, counts } = weighing;
       const weights = hostWeightMessages(weighing, brief);
-      const durationMs = performance.now() - startMs;
-      // For whoever wonders what the rest of a call's time was spent on (W3C Server Timing).
-      context.responseHeader.set("server-timing", `weigh;dur=${durationMs.toFixed(2)}`);
-      parts.onWeighed(size, told > 0 ? reasonOf(weighing.weighedAt(0).facts) : undefined, durationMs / 1_000);
+      const endMs = performance.now();
+      // For whoever wonders what a call's time was spent on (W3C Server Timing): the catalog's database, and this.
+      const timing = `image;dur=${(foundMs - startMs).toFixed(2)}, weigh;dur=${(endMs - foundMs).toFixed(2)}`;
+      context.responseHeader.set("server-timing", timing);
+      parts.onWeighed(size, told > 0 ? reasonOf(weighing.weighedAt(0).facts) : undefined, (endMs - startMs) / 1_000);
       return { digest, hosts: weights, counts: hostCountsMessage(counts), seed };
     },
     recordLaunch: async (request) => {

@@ -1,9 +1,10 @@
 /**
  * npm run bench:placement [-- --nodes 10000 --images 50 --calls 200 --reports 1000 --out FILE]: WeighHosts on a seeder whose
- * inventory has so many nodes with so many images each, while so many reports a minute come: the handler's own time, as the
- * seeder tells it, and the whole call's over HTTP by gRPC and by Connect's JSON, one call after the other from another
- * process, with encoding and decoding at both ends. What the server's part of that takes, to read the request and to write
- * the answer, is told besides: as measured here, with the same library on the same messages.
+ * inventory has so many nodes with so many images each, while so many reports a minute come: the time to weigh them, the
+ * handler's, which looks the image up in the database before, as the seeder tells both, and the whole call's over HTTP by
+ * gRPC and by Connect's JSON, one call after the other from another process, with encoding and decoding at both ends. What
+ * the server's part of that takes, to read the request and to write the answer, is told besides: as measured here, with the
+ * same library on the same messages.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -32,6 +33,8 @@ import { launcherFromSources, startDaemon } from "../child.ts";
 import { runFacts } from "../machine.ts";
 import { usageOf } from "../process-usage.ts";
 import { quantile, rounded } from "../statistics.ts";
+
+type Protocol = "gRPC" | "JSON";
 
 const { values } = parseArgs({
   options: {
@@ -78,17 +81,7 @@ try {
     [`${nodes} hosts named, all told with reasons`]: { hosts },
     "24 hosts named, all told with reasons": { hosts: hosts.slice(0, 24) },
   };
-  using reports = reportAllTheWhile(inventory);
-  const runs = [];
-  for (const [request, message] of Object.entries(requests)) {
-    for (const [protocol, transport] of [["gRPC", grpc] as const, ["JSON", json] as const]) {
-      const run = { request, protocol, ...(await measure(protocol, transport, message)) };
-      console.log(JSON.stringify(run));
-      runs.push(run);
-    }
-  }
-  console.table(runs);
-  console.log(`${reports.answered()} reports taken meanwhile`);
+  const runs = await measureAll(inventory, requests, { gRPC: grpc, JSON: json });
   const { residentMib, peakMib } = usageOf(seeder.pid);
   const memory = { residentMib: rounded(residentMib, 0), peakMib: rounded(peakMib, 0) };
   console.log("seeder's memory", memory);
@@ -115,6 +108,25 @@ function reportOf(index: number): MessageInitShape<typeof ReportRequestSchema> {
     holdings: held.map((digest) => ({ digest, allocatedBytes: 1_000n })),
     fetches: index % 3 === 0 ? [fetch] : [],
   };
+}
+
+async function measureAll(
+  inventory: Client<typeof InventoryService>,
+  requests: Record<string, MessageInitShape<typeof WeighHostsRequestSchema>>,
+  transports: Record<Protocol, Transport>,
+) {
+  using reports = reportAllTheWhile(inventory);
+  const runs = [];
+  for (const [request, message] of Object.entries(requests)) {
+    for (const protocol of ["gRPC", "JSON"] as const) {
+      const run = { request, protocol, ...(await measure(protocol, transports[protocol], message)) };
+      console.log(JSON.stringify(run));
+      runs.push(run);
+    }
+  }
+  console.table(runs);
+  console.log(`${reports.answered()} reports taken meanwhile`);
+  return runs;
 }
 
 /** One node after the other reports that nothing has changed, evenly over each minute, until it is disposed of. */
@@ -153,7 +165,7 @@ async function fillInventory(inventory: Client<typeof InventoryService>): Promis
 
 /** What the server does with the messages of one call, apart from what it decides: milliseconds. */
 function messagesTime(
-  protocol: "gRPC" | "JSON",
+  protocol: Protocol,
   request: MessageShape<typeof WeighHostsRequestSchema>,
   answer: MessageShape<typeof WeighHostsResponseSchema>,
 ): number {
@@ -172,13 +184,13 @@ function messagesTime(
 }
 
 async function measure(
-  protocol: "gRPC" | "JSON",
+  protocol: Protocol,
   transport: Transport,
   hosts: MessageInitShape<typeof WeighHostsRequestSchema>,
 ) {
   const placement = createClient(PlacementService, transport);
   const request = create(WeighHostsRequestSchema, { image: "launched", ...hosts });
-  const times = { handler: [] as number[], call: [] as number[], messages: [] as number[] };
+  const times = { weigh: [] as number[], handler: [] as number[], call: [] as number[], messages: [] as number[] };
   for (let call = -warmUpCalls; call < Number(values.calls); call++) {
     const startMs = performance.now();
     let timing = "";
@@ -190,7 +202,9 @@ async function measure(
     const callMs = performance.now() - startMs;
     const messagesMs = messagesTime(protocol, request, answer);
     if (call < 0) continue;
-    times.handler.push(Number(/dur=([\d.]+)/.exec(timing)?.[1]));
+    const partMs = (part: string) => Number(new RegExp(`${part};dur=([\\d.]+)`).exec(timing)?.[1]);
+    times.weigh.push(partMs("weigh"));
+    times.handler.push(partMs("image") + partMs("weigh"));
     times.call.push(callMs);
     times.messages.push(messagesMs);
   }
