@@ -13,7 +13,12 @@ import type { Launches } from "./prefetch/launches.ts";
 
 /** Wires placement to what it reads, and to who hears of launches. */
 export function openPlacement(
-  parts: { inventory: Inventory; catalog: Pick<Catalog, "get">; popularity?: Launches; late?: LaunchesOfLate },
+  parts: {
+    inventory: Inventory;
+    catalog: Pick<Catalog, "get" | "recall">;
+    popularity?: Launches;
+    late?: LaunchesOfLate;
+  },
   config: PlacementConfig,
   registry: Registry,
 ): ServiceImpl<typeof PlacementService> {

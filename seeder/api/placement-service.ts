@@ -18,7 +18,7 @@ import {
 
 export interface PlacementServiceParts {
   placement: Placement;
-  catalog: Pick<Catalog, "get">;
+  catalog: Pick<Catalog, "get" | "recall">;
   config: PlacementConfig;
   /** A random 64 bits. */
   randomSeed: () => bigint;
@@ -43,7 +43,7 @@ export function createPlacementService(parts: PlacementServiceParts): ServiceImp
       const { told, size, counts } = weighing;
       const weights = hostWeightMessages(weighing, brief);
       const endMs = performance.now();
-      // For whoever wonders what a call's time was spent on (W3C Server Timing): the catalog's database, and this.
+      // For whoever wonders what a call's time was spent on (W3C Server Timing): the catalog, and this.
       const timing = `image;dur=${(foundMs - startMs).toFixed(2)}, weigh;dur=${(endMs - foundMs).toFixed(2)}`;
       context.responseHeader.set("server-timing", timing);
       parts.onWeighed(size, told > 0 ? reasonOf(weighing.weighedAt(0).facts) : undefined, (endMs - startMs) / 1_000);
@@ -65,7 +65,7 @@ export function createPlacementService(parts: PlacementServiceParts): ServiceImp
  * @throws Problem "not-found", or "invalid" for what can be no image's name.
  */
 async function imageFrom(
-  catalog: Pick<Catalog, "get">,
+  catalog: Pick<Catalog, "get" | "recall">,
   refs: readonly [string, ...string[]],
 ): Promise<{ digest: string; bootDigest: string | undefined; isKnown: boolean }> {
   let image: Image | undefined;
@@ -73,7 +73,7 @@ async function imageFrom(
   if (image?.boot)
     throw new Problem("invalid", `${image.digest} is a boot image; name the image that is to be launched`);
   if (image) {
-    const boot = await known(catalog, bootNameOf(image.digest));
+    const boot = catalog.recall(bootNameOf(image.digest));
     return { digest: image.digest, bootDigest: boot?.digest, isKnown: true };
   }
   const ref = imageRefFrom(refs[0]);
@@ -82,9 +82,10 @@ async function imageFrom(
 }
 
 /** Undefined for an image that the catalog does not have, or that is no image's name. */
-async function known(catalog: Pick<Catalog, "get">, ref: string): Promise<Image | undefined> {
+async function known(catalog: Pick<Catalog, "get" | "recall">, ref: string): Promise<Image | undefined> {
   try {
-    return await catalog.get(ref);
+    // From memory, since the database has the inventory's writes to do; but another seeder may know what is not known here yet.
+    return catalog.recall(ref) ?? (await catalog.get(ref));
   } catch (error) {
     if (error instanceof Problem && (error.kind === "not-found" || error.kind === "invalid")) return undefined;
     throw error;

@@ -12,6 +12,7 @@ import { BootImages } from "./boot-images.ts";
 import { ChangeFeed, type ImageChange } from "./changes.ts";
 import type { Image, ImageTorrent } from "./image.ts";
 import { diskProblem } from "./image-files.ts";
+import { KnownImages } from "./known-images.ts";
 import { checkedDigest, checkedName, type ImageRef, imageRefFrom, textOf } from "./names.ts";
 import type { Others } from "./others.ts";
 import type { Published, Publisher, PublishRequest } from "./publish.ts";
@@ -43,7 +44,7 @@ export class Catalog implements Publisher {
   readonly #active = new Set<Promise<unknown>>();
   readonly #torrentsMaking = new Map<string, Promise<Image>>();
   /** The images as watchers know them. */
-  #told = new Map<string, Image>();
+  #told = new KnownImages();
 
   constructor(parts: CatalogParts) {
     this.#parts = parts;
@@ -60,7 +61,7 @@ export class Catalog implements Publisher {
     const { store, shelf, others } = this.#parts;
     const known = await store.listImages();
     const images = others ? known : await recoverImages(this.#parts, known);
-    this.#told = new Map(images.map((image) => [image.digest, image]));
+    this.#told = new KnownImages(images);
     await shelf.start(images, (digests) => store.removedAmong(digests), others !== undefined);
     await others?.holdAll(shelf.digests);
   }
@@ -84,6 +85,16 @@ export class Catalog implements Publisher {
    */
   get(image: string): Promise<Image> {
     return this.#find(imageRefFrom(image));
+  }
+
+  /**
+   * The image of that name or digest at once, from memory, if it is known here: what another seeder has changed is known a
+   * second or two later.
+   *
+   * @throws Problem "invalid" for what can be neither.
+   */
+  recall(image: string): Image | undefined {
+    return this.#told.find(imageRefFrom(image));
   }
 
   /**
@@ -114,7 +125,7 @@ export class Catalog implements Publisher {
       const { store, shelf, others } = this.#parts;
       const images = await store.listImages();
       const now = new Map(images.map((image) => [image.digest, image]));
-      const missing = [...this.#told.values()].filter(({ digest }) => !now.has(digest));
+      const missing = [...this.#told].filter(({ digest }) => !now.has(digest));
       const retired = await store.removedAmong(missing.map(({ digest }) => digest));
       for (const image of missing) {
         this.#tell({ kind: "retired", image: { ...image, names: [] } });
@@ -124,7 +135,7 @@ export class Catalog implements Publisher {
         else await shelf.withdraw(image);
       }
       for (const image of images) {
-        const before = this.#told.get(image.digest);
+        const before = this.#told.find({ digest: image.digest });
         if (!before) {
           this.#tell({ kind: "published", image });
           // What the database had lost may be known again.
@@ -386,7 +397,7 @@ export class Catalog implements Publisher {
   #tell(change: ImageChange): void {
     const { kind, image } = change;
     if (kind === "retired") this.#told.delete(image.digest);
-    else this.#told.set(image.digest, image);
+    else this.#told.set(image);
     this.#changes.publish(change);
   }
 

@@ -9,6 +9,7 @@ import { Problem } from "../../../daemon/problem.ts";
 import { FetchSchema, FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import { HostReason, PlacementService } from "../../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
 import type { Image } from "../../../seeder/catalog/image.ts";
+import { KnownImages } from "../../../seeder/catalog/known-images.ts";
 import { imageRefFrom } from "../../../seeder/catalog/names.ts";
 import type { NodeFacts, NodeReport } from "../../../seeder/inventory/facts.ts";
 import { Inventory } from "../../../seeder/inventory/inventory.ts";
@@ -51,10 +52,12 @@ function startScene() {
   tell("checker", { fetches: [fetch({ state: FetchState.VERIFYING })] });
   tell("busy", { fetches: [fetch({ digest: "b".repeat(64) })] });
   tell("idle", {});
+  const images = new KnownImages([{ digest, names: ["debian"] } as Image]);
   const catalog = {
+    recall: (ref: string) => images.find(imageRefFrom(ref)),
+    // Another seeder's, of which this one has not heard yet.
     get: async (ref: string) => {
-      imageRefFrom(ref);
-      if (ref === "debian" || ref === digest) return { digest, names: ["debian"] } as Image;
+      if (ref === "just-published") return { digest, names: [ref] } as unknown as Image;
       throw new Problem("not-found", `there is no image ${ref} in the catalog`);
     },
   };
@@ -65,6 +68,11 @@ function startScene() {
   });
   return { placement: createClient(PlacementService, transport), tell };
 }
+
+test("an image that another seeder has just published is asked for in the database", async () => {
+  const { placement } = startScene();
+  expect((await placement.weighHosts({ image: "just-published" })).digest).toBe(digest);
+});
 
 test("all nodes that are up are weighed, best first, each with its reason", async () => {
   const { placement } = startScene();
