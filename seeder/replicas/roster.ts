@@ -42,7 +42,8 @@ export class Roster {
   #others = new Map<string, Known>();
   #heldByOthers = new Map<string, Set<string>>();
   #copiesVersion = -1;
-  #looking: Promise<number> | undefined;
+  #looking: Promise<unknown> = Promise.resolve();
+  #lookToCome: Promise<number> | undefined;
 
   private constructor(options: RosterOptions, self: ReplicaRecord) {
     this.#options = options;
@@ -64,7 +65,7 @@ export class Roster {
     await this.describe();
     await store.saveReplica(this.#self);
     this.#see(await store.listReplicas());
-    return await this.#lookAtCopies();
+    return await this.look();
   }
 
   /** Looks at what there is to say of this seeder. */
@@ -74,12 +75,20 @@ export class Roster {
     this.#self = { ...facts, beat: Math.max(this.#self.beat + 1, timeMs()), seenAtMs: timeMs() };
   }
 
-  /** Looks now who holds what, for what cannot wait for the next beat. Who asks at the same time looks together. */
-  async look(): Promise<void> {
-    this.#looking ??= this.#lookAtCopies().finally(() => {
-      this.#looking = undefined;
+  /**
+   * Looks now who holds what, for what cannot wait for the next beat. The version of the catalog.
+   *
+   * One look at a time: what an earlier one read must not take the place of what a later one did. Who asks while others look
+   * has one that begins after that, together with all who ask meanwhile.
+   */
+  look(): Promise<number> {
+    this.#lookToCome ??= this.#looking.then(() => {
+      this.#lookToCome = undefined;
+      const looking = this.#lookAtCopies();
+      this.#looking = looking.catch(() => {});
+      return looking;
     });
-    await this.#looking;
+    return this.#lookToCome;
   }
 
   /** The version of the catalog. */

@@ -76,6 +76,38 @@ describe("the roster", () => {
     expect(one.roster.live()).toHaveLength(2);
   });
 
+  test("knows what was there when it was asked to look, also while an earlier look still reads", async () => {
+    const store = await newStore();
+    await store.addImage(imageOf("a"));
+    await store.addImage(imageOf("b"));
+    const other = await seederOn(store, "other");
+    await other.roster.beat();
+    // The first list of copies is read at once, and comes late.
+    const release = Promise.withResolvers<void>();
+    let lists = 0;
+    const replicas = new Proxy(store.replicas, {
+      get: (target, key) => {
+        if (key !== "listCopies") return Reflect.get(target, key).bind(target);
+        return async () => {
+          const copies = await target.listCopies();
+          if (lists++ === 0) await release.promise;
+          return copies;
+        };
+      },
+    });
+    const { roster } = await seederOn({ ...store, replicas } as Store, "self");
+    await store.replicas.addCopy("other", digestOf("a"));
+    const beat = roster.beat();
+    await expect.poll(() => lists, { timeout: 20_000 }).toBe(1);
+    await store.replicas.addCopy("other", digestOf("b"));
+    const look = roster.look();
+    // Time for a look that does not wait for the other's end: the store does what it is asked in order.
+    for (let turn = 0; turn < 5; turn++) await store.replicas.versions();
+    release.resolve();
+    await Promise.all([beat, look]);
+    expect(roster.holders(digestOf("b")).map(({ id }) => id)).toEqual(["other"]);
+  });
+
   test("takes a seeder that was last seen long before the first look for lost", async () => {
     const store = await newStore();
     await (await seederOn(store, "two", { nowMs: 0, timeMs: 0 })).roster.beat();
