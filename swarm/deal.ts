@@ -17,7 +17,7 @@ const handMin = 1;
 const handMax = 64;
 const handSeconds = 0.5;
 /**
- * All hands together: so much at least, and what goes out in so many seconds. Where sixty takers had a piece each, all were
+ * What was dealt to all hands together: so much at least, and what goes out in so many seconds. Where sixty takers had a piece each, all were
  * slow to become whole. Who has not got its piece by `freshMs` is slow itself, and is not waited for.
  */
 const handsBytesMin = 768 * 1024;
@@ -131,7 +131,7 @@ export class Deal<Peer extends Taker> {
     for (const taker of this.#takers) bytesPerSecond += taker.up.bytesPerSecond(nowMs);
     const bytes = Math.max(handsBytesMin, bytesPerSecond * handsSeconds);
     const pieces = Math.max(handsPiecesMin, Math.floor(bytes / this.#options.pieceLengthBytes));
-    return pieces - this.#dealer.inHandsSince(nowMs - freshMs);
+    return pieces - this.#dealer.dealtSince(nowMs - freshMs);
   }
 
   /** Of the takers with room in their hand the one with the fewest pieces; of several, who has waited longest. */

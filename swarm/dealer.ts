@@ -16,6 +16,8 @@ interface InHand {
   sinceMs: number;
   /** It counts among those under way. */
   counts: boolean;
+  /** It was dealt, and not asked for unbidden. */
+  wasDealt: boolean;
 }
 
 /** What a taker was dealt, or has asked for, and does not have yet. */
@@ -52,11 +54,11 @@ export class Dealer<Taker extends object> {
     return this.#hands.get(taker)?.counted ?? 0;
   }
 
-  /** Pieces in all hands together that came there at a time or later. */
-  inHandsSince(atMs: number): number {
+  /** Pieces in all hands together that were dealt there at a time or later: who asks as it likes takes nobody's turn. */
+  dealtSince(atMs: number): number {
     let count = 0;
     for (const { pieces } of this.#hands.values()) {
-      for (const { counts, sinceMs } of pieces.values()) if (counts && sinceMs >= atMs) count++;
+      for (const { counts, wasDealt, sinceMs } of pieces.values()) if (counts && wasDealt && sinceMs >= atMs) count++;
     }
     return count;
   }
@@ -99,14 +101,14 @@ export class Dealer<Taker extends object> {
 
   /** A taker asks for a piece that it lacks. */
   asked(taker: Taker, index: number, nowMs: number): void {
-    if (!this.#hands.get(taker)?.pieces.get(index)?.counts) this.#take(taker, index, nowMs);
+    if (!this.#hands.get(taker)?.pieces.get(index)?.counts) this.#take(taker, index, nowMs, false);
   }
 
   /** The piece to suggest to a taker that has the pieces `has`: one of which the fewest copies are out. */
   deal(taker: Taker, has: Bitfield, nowMs: number): number | undefined {
     const index = this.#rarest(has, this.#hands.get(taker)?.pieces);
     if (index === undefined) return undefined;
-    this.#take(taker, index, nowMs).wasDealt = true;
+    this.#take(taker, index, nowMs, true).wasDealt = true;
     return index;
   }
 
@@ -119,13 +121,13 @@ export class Dealer<Taker extends object> {
     }
   }
 
-  #take(taker: Taker, index: number, nowMs: number): Hand {
+  #take(taker: Taker, index: number, nowMs: number, wasDealt: boolean): Hand {
     let hand = this.#hands.get(taker);
     if (!hand) {
       hand = { pieces: new Map(), counted: 0, wasDealt: false };
       this.#hands.set(taker, hand);
     }
-    hand.pieces.set(index, { sinceMs: nowMs, counts: true });
+    hand.pieces.set(index, { sinceMs: nowMs, counts: true, wasDealt });
     hand.counted++;
     this.#copies[index]!++;
     return hand;

@@ -96,6 +96,16 @@ describe("a complete node's suggestions", () => {
     expect(takers.filter(({ suggested }) => suggested.length === 0)).toEqual([]);
   });
 
+  test("go on beside who asks for much as it likes, as other clients and other zones do", async () => {
+    const clock = new ManualClock();
+    const foreign = new ScriptedTaker();
+    const deal = newDeal((taker) => taker === foreign, clock);
+    for (let index = 0; index < pieceCount; index++) deal.asked(foreign, index);
+    const takers = [new ScriptedTaker(), new ScriptedTaker()];
+    deal.serve(new Set([foreign, ...takers]));
+    for (const { told } of takers) expect(told).toEqual(["suggest", "unchoke"]);
+  });
+
   test("are not made to a single taker, unless it was dealt pieces before", () => {
     const deal = newDeal();
     const takers = [new ScriptedTaker(), new ScriptedTaker()] as const;
