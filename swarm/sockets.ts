@@ -22,7 +22,7 @@ export function dial({ host, port }: Endpoint): Socket {
  */
 export function readShared(accepted: Socket): Socket {
   const { _handle: handle } = accepted as unknown as { _handle?: object | null };
-  if (!handle) return accepted;
+  if (!handle) return accepted.resume();
   const options = { handle, onread: intoReceiveBuffer(() => socket) } as SocketConstructorOpts;
   const socket: Socket = new Socket(options);
   (accepted as unknown as { _handle: null })._handle = null;

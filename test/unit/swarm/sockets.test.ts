@@ -3,11 +3,11 @@ import { expect, onTestFinished, test } from "vitest";
 import { dial, readShared } from "../../../swarm/sockets.ts";
 
 /** A connection, as who dialled has it and as the listener does. */
-async function connected(): Promise<{ dialled: Socket; accepted: Socket }> {
+async function connected(take = readShared): Promise<{ dialled: Socket; accepted: Socket }> {
   const server = createServer({ pauseOnConnect: true }).listen(0, "127.0.0.1");
   onTestFinished(() => void server.close());
   await new Promise((resolve) => server.once("listening", resolve));
-  const taken = new Promise<Socket>((resolve) => server.once("connection", (socket) => resolve(readShared(socket))));
+  const taken = new Promise<Socket>((resolve) => server.once("connection", (socket) => resolve(take(socket))));
   const dialled = dial({ host: "127.0.0.1", port: (server.address() as AddressInfo).port });
   const accepted = await taken;
   onTestFinished(() => {
@@ -60,4 +60,19 @@ test("an accepted connection knows whom it is with, and ends with the other side
   const closed = new Promise((resolve) => accepted.once("close", resolve));
   dialled.end();
   await closed;
+});
+
+test("an accepted connection whose handle cannot be had is read all the same", async () => {
+  const { dialled, accepted } = await connected((socket) => {
+    const withoutHandle = new Proxy(socket, {
+      get: (target, name) => {
+        const value: unknown = name === "_handle" ? undefined : Reflect.get(target, name);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    return readShared(withoutHandle);
+  });
+  const received = next(accepted);
+  dialled.write("there");
+  expect((await received).text).toBe("there");
 });
