@@ -98,9 +98,10 @@ export class HttpJoin {
     return {
       name: this.#origin.urlOf(this.#facts),
       requestsMax: this.#requestsMax,
-      readyInMs: () => Math.max(0, this.#busyUntilMs - this.#clock.now(), this.#pace.waitMs()),
+      readyInMs: () => Math.max(0, this.#busyUntilMs - this.#clock.now()),
       wantedAfterMs: this.#wantedAfterMs,
-      isForWantedOnly: () => this.#scope === "wanted",
+      // Whatever is held back, and for how long it was to be: a read that waits is not.
+      isForWantedOnly: () => this.#scope === "wanted" || this.#pace.waitMs() > 0,
       isForLackingOnly: () => this.#scope === "lacking",
       read: (offset, length, signal) => this.#read(offset, length, signal),
     };

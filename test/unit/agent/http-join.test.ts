@@ -3,9 +3,14 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import pino from "pino";
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { ImageFacts } from "../../../agent/cache/records.ts";
+import { HttpJoin } from "../../../agent/fetch/http-join.ts";
+import { HttpOrigin } from "../../../agent/fetch/http-origin.ts";
+import { RatePace } from "../../../agent/fetch/pace.ts";
 import { type Fetch, FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import { infoBytesOf, magnetUriOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
 import { Swarm } from "../../../swarm/swarm.ts";
+import { systemClock } from "../../../swarm/system-clock.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 import { fetchToEnd, fetchUntil, startAgent } from "./running-agent.ts";
 import { type DataRequest, sendRange, sha256, startScriptedSeeder } from "./scripted-seeder.ts";
@@ -142,4 +147,33 @@ describe("when HTTP joins peers that have nothing, and the seeder", () => {
     expect([fetch.state, fetch.httpBytes]).toEqual([FetchState.READY, BigInt(bytes.length)]);
     expect(atMs[4]! - atMs[3]!).toBeGreaterThanOrEqual(2_000);
   });
+});
+
+test("while HTTP is held to a pace that is used up, what a read waits for comes all the same, and nothing else", async () => {
+  const seeder = await startScriptedSeeder([{ name: "image", bytes }]);
+  const directory = await temporaryDirectory();
+  const swarm = await Swarm.open({ host: "127.0.0.1", port: 0, dhtPort: 0 });
+  onTestFinished(() => swarm.close());
+  const files = { dataPath: join(directory, "data"), havePath: join(directory, "have") };
+  const torrent = swarm.add({ infohash: info.infohash, info, ...files });
+  await new Promise<void>((resolve) => torrent.once("opened", resolve));
+  let bytesPerSecond = 0.001;
+  const pace = new RatePace(systemClock, () => bytesPerSecond);
+  pace.took(1_000);
+  const origin = new HttpOrigin({ url: seeder.url, failed: () => {} }, { nodeId: "node", fallback: "always" });
+  onTestFinished(() => origin.close());
+  const facts = { digest, sizeBytes: bytes.length, dataPath: `/images/${digest}/data` } as ImageFacts;
+  const http = new HttpJoin({
+    ...{ origin, facts, torrent, pace, fallback: "always", wantedAfterMs: 0 },
+    ...{ clock: systemClock, random: Math.random, log: pino({ level: "silent" }) },
+  });
+  onTestFinished(() => http.leave());
+  http.join("any");
+  const arrived = new Promise<number>((resolve) => torrent.once("piece", resolve));
+  torrent.want({ now: [5], ahead: [] });
+  expect(await arrived).toBe(5);
+  expect(seeder.offsets).toEqual([5 * pieceBytes]);
+  const complete = new Promise<void>((resolve) => torrent.once("complete", resolve));
+  bytesPerSecond = 0;
+  await complete;
 });
