@@ -54,6 +54,8 @@ export class Fetch {
   /** Ends when it gives its place to others; new with each start. */
   #turn = new AbortController();
   readonly #pace: WaitingPace;
+  /** What comes in order, and can be read only once all of it is here, is not held back while a read waits. */
+  readonly #httpPace: WaitingPace;
   readonly #isHeldBack: () => boolean;
   readonly #isBooting: () => boolean;
   #ahead: AheadTerms | undefined;
@@ -94,6 +96,7 @@ export class Fetch {
     const ahead = new FetchPace([asked.pace, own], () => this.#priority === "prefetch");
     const boot = new RatePace(tools.clock, () => (this.#isBooting() ? trickleBytesPerSecond : 0));
     this.#pace = new FetchPace([ahead, boot], () => true);
+    this.#httpPace = new FetchPace([this.#pace], () => tools.readers?.waitingSinceMs(this.digest) === undefined);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#markEnded = resolve;
@@ -314,7 +317,7 @@ export class Fetch {
         }
         useSwarm = false;
       } else {
-        const transfer = new HttpTransfer(this.#tools, this.facts, this.#pace);
+        const transfer = new HttpTransfer(this.#tools, this.facts, this.#httpPace);
         const outcome = await this.#with(transfer, () => transfer.run(signal));
         if (outcome.kind === "complete") return { by: "http", resumed: outcome.resumed };
         await cache.keepMetainfo(this.digest, outcome.info);
