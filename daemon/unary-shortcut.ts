@@ -56,7 +56,10 @@ function isPlainBinary({ headers }: Request): boolean {
 }
 
 /** The whole body, or undefined if there is too much of it; nobody is told of one that breaks off. */
-function receive(request: Readable, onEnd: (body: Uint8Array | undefined) => void): void {
+function receive(
+  request: Readable & { readonly aborted: boolean },
+  onEnd: (body: Uint8Array | undefined) => void,
+): void {
   const chunks: Buffer[] = [];
   let bytes = 0;
   const onData = (chunk: Buffer) => {
@@ -70,7 +73,10 @@ function receive(request: Readable, onEnd: (body: Uint8Array | undefined) => voi
     request.off("data", onData).off("end", onWhole).resume();
     onEnd(undefined);
   };
-  const onWhole = () => onEnd(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+  const onWhole = () => {
+    // An HTTP/2 stream that is reset, or whose connection has gone, ends like one that is whole.
+    if (!request.aborted) onEnd(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+  };
   request.on("data", onData).on("end", onWhole);
 }
 

@@ -1,8 +1,13 @@
+import { once } from "node:events";
+import { connect, createServer } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { ConnectError, createClient, type Transport } from "@connectrpc/connect";
 import { compressionGzip, createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { messageBytesMax } from "../../../daemon/listener.ts";
-import { InventoryService } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import { unaryShortcut } from "../../../daemon/unary-shortcut.ts";
+import { InventoryService, ReportRequestSchema } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
 import { startSeeder } from "../seeder/running-seeder.ts";
 
 const node = { id: "node-1", name: "web-1", version: "0.1.0", reportIntervalMs: 60_000 };
@@ -45,4 +50,25 @@ test("a body that is no message, or too long, is refused and the connection goes
   expect(await ask(new Uint8Array([255, 255]))).toMatchObject({ status: 400, code: "invalid_argument" });
   expect(await ask(new Uint8Array(messageBytesMax + 1))).toMatchObject({ status: 429, code: "resource_exhausted" });
   expect(await ask(new Uint8Array())).toMatchObject({ status: 400, code: "invalid_argument" });
+});
+
+test("a report that breaks off with its connection is not taken for a whole one", async () => {
+  const taken: string[] = [];
+  const shortcut = unaryShortcut(InventoryService.method.report, (request) => {
+    taken.push(request.node?.id ?? "");
+    return {};
+  });
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  const server = createServer((request, response) => {
+    expect(shortcut(request, response)).toBe(true);
+    request.on("end", end).once("data", () => client.destroy());
+  });
+  onTestFinished(() => void server.close());
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const client = connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`).on("error", () => {});
+  const path = `/${InventoryService.typeName}/${InventoryService.method.report.name}`;
+  const stream = client.request({ ":method": "POST", ":path": path, "content-type": "application/proto" });
+  stream.on("error", () => {}).write(toBinary(ReportRequestSchema, create(ReportRequestSchema, { node })));
+  await ended;
+  expect(taken).toEqual([]);
 });
