@@ -15,6 +15,8 @@ import {
 } from "kysely";
 import type { SqliteThread } from "./sqlite-thread.ts";
 
+const noTransaction = /no transaction is active/;
+
 export class SqliteThreadDialect implements Dialect {
   readonly #thread: SqliteThread;
 
@@ -76,7 +78,12 @@ class ThreadDriver implements Driver {
   }
 
   async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
-    await connection.executeQuery(CompiledQuery.raw("rollback"));
+    try {
+      await connection.executeQuery(CompiledQuery.raw("rollback"));
+    } catch (error) {
+      // A full or failing disk has rolled back by itself (sqlite.org/lang_transaction.html); what it said then is what matters.
+      if (!noTransaction.test((error as Error).message)) throw error;
+    }
   }
 
   destroy(): Promise<void> {

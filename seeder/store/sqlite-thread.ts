@@ -79,8 +79,9 @@ export class SqliteThread {
   #ask(request: SqliteRequest): Promise<SqliteResult> {
     return new Promise((resolve, reject) => {
       if (this.#ended) return reject(this.#ended);
-      this.#waiting.push({ resolve, reject });
+      // It throws at what cannot be sent, to which there will be no reply.
       this.#worker.postMessage(request);
+      this.#waiting.push({ resolve, reject });
     });
   }
 

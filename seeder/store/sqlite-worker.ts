@@ -7,6 +7,9 @@ import type { SqliteReply, SqliteRequest, SqliteResult } from "./sqlite-thread.t
 const port = parentPort;
 if (!port) throw new Error("sqlite-worker.ts runs as a worker thread only");
 
+/** SQLITE_FULL (sqlite.org/rescode.html). */
+const fullCode = 13;
+
 let file: SqliteFile | undefined;
 
 port.on("message", (request: SqliteRequest) => {
@@ -17,7 +20,10 @@ port.on("message", (request: SqliteRequest) => {
 function answer(request: SqliteRequest): SqliteReply {
   try {
     return { kind: "done", ...done(request) };
-  } catch (error) {
+  } catch (thrown) {
+    const error = isFull(thrown)
+      ? new Problem("exhausted", "the disk of the seeder's database is full; give it space", { cause: thrown })
+      : thrown;
     const problem = error instanceof Problem ? error.kind : undefined;
     return { kind: "failed", message: messageOf(error), code: systemCodeOf(error), problem };
   }
@@ -38,4 +44,8 @@ function done(request: SqliteRequest): SqliteResult {
       file = undefined;
       return { rows: [] };
   }
+}
+
+function isFull(error: unknown): boolean {
+  return (error as { errcode?: number } | undefined)?.errcode === fullCode;
 }

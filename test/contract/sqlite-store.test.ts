@@ -2,10 +2,13 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { Kysely, sql } from "kysely";
 import { expect, test } from "vitest";
 import { createLog } from "../../daemon/log.ts";
 import { retiredMax } from "../../seeder/store/limits.ts";
 import { openSqliteStore } from "../../seeder/store/sqlite.ts";
+import { SqliteThreadDialect } from "../../seeder/store/sqlite-dialect.ts";
+import { SqliteThread } from "../../seeder/store/sqlite-thread.ts";
 import { inventoryContract } from "./inventory-contract.ts";
 import { imageOf, type StorePlace, storeContract } from "./store-contract.ts";
 
@@ -40,6 +43,33 @@ test("a file that is deleted while it is in use is written again with all that w
   const another = await place.open();
   expect((await another.listImages()).map(({ names }) => names)).toEqual([["after"], ["before"]]);
   await Promise.all([store.close(), another.close()]);
+  await place.remove();
+});
+
+test("a full disk is said to be full, and leaves nothing of the transaction that met it", async () => {
+  const place = await makePlace();
+  const thread = await SqliteThread.open(join(place.directory, "seeder.sqlite"), log);
+  const database = new Kysely<unknown>({ dialect: new SqliteThreadDialect(thread) });
+  await sql`create table filled (text text)`.execute(database);
+  await sql`pragma max_page_count = 20`.execute(database);
+  const fill = database.transaction().execute(async (transaction) => {
+    for (let n = 0; n < 100; n++) await sql`insert into filled values (${"x".repeat(4_000)})`.execute(transaction);
+  });
+  await expect(fill).rejects.toMatchObject({ kind: "exhausted", message: expect.stringMatching(/disk .* is full/) });
+  expect((await sql`select * from filled`.execute(database)).rows).toEqual([]);
+  await database.destroy();
+  await place.remove();
+});
+
+test("a statement that cannot be sent to the database's thread does not mix up the answers to others", async () => {
+  const place = await makePlace();
+  const thread = await SqliteThread.open(join(place.directory, "seeder.sqlite"), log);
+  await expect(thread.run("select ?", [() => {}])).rejects.toThrow(/could not be cloned/);
+  expect(await Promise.all([1, 2].map((n) => thread.run("select ? as n", [n])))).toMatchObject([
+    { rows: [{ n: 1 }] },
+    { rows: [{ n: 2 }] },
+  ]);
+  await thread.close();
   await place.remove();
 });
 
