@@ -61,7 +61,8 @@ export class HostFinder {
   #look(host: string, nowMs: number): number {
     const [placed, ...others] = this.find(host, nowMs);
     const slot = placed === undefined ? notFound : others.length > 0 ? unclear : placed.slot;
-    const isCertain = slot >= 0 || this.#spellings?.asOf === this.#foundAsOf;
+    // Spellings of a while ago may name a node that is called otherwise by now, or has a namesake.
+    const isCertain = this.#inventory.record(host) !== undefined || this.#spellings?.asOf === this.#foundAsOf;
     if (isCertain) this.#found.add(host, slot);
     return slot;
   }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { NodeReport } from "../../../seeder/inventory/facts.ts";
 import { Inventory } from "../../../seeder/inventory/inventory.ts";
-import { HostFinder } from "../../../seeder/placement/host-finder.ts";
+import { HostFinder, notFound, unclear } from "../../../seeder/placement/host-finder.ts";
 
 /** Other spellings of names are believed for less than this. */
 const laterMs = 2_000;
@@ -15,7 +15,7 @@ function scene() {
     inventory.report(report as unknown as NodeReport, 0);
   };
   const idsOf = (host: string, nowMs = 0) => finder.find(host, nowMs).map(({ node }) => node.id);
-  return { inventory, tell, idsOf };
+  return { inventory, finder, tell, idsOf };
 }
 
 test("a host that was not known is found once its node reports, by its name at once and by other spellings soon", () => {
@@ -43,4 +43,16 @@ test("a host is no longer what it was found to be when its node is renamed, forg
   expect(idsOf("COMPUTE-2", 2 * laterMs)).toEqual([]);
   tell("3", "compute-9");
   expect(idsOf("compute-9", 3 * laterMs).sort()).toEqual(["1", "3"]);
+});
+
+test("a host that was found by spellings of a moment ago is looked for again once they are out of date", () => {
+  const { inventory, finder, tell } = scene();
+  tell("1", "web-1.example.org");
+  tell("2", "web-2.example.org");
+  const hosts = ["web-1", "web-2"];
+  expect([...finder.slotsOf(hosts, 0)]).toEqual([inventory.slotOf("1"), inventory.slotOf("2")]);
+  tell("3", "web-1.example.net");
+  tell("2", "db-1.example.org");
+  finder.slotsOf(hosts, laterMs / 4);
+  expect([...finder.slotsOf(hosts, laterMs)]).toEqual([unclear, notFound]);
 });
