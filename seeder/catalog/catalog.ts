@@ -270,6 +270,8 @@ export class Catalog implements Publisher {
       const names = "digest" in wanted ? [] : image.names.filter((name) => name !== wanted.name);
       const left: Image = { ...image, names };
       if ("name" in wanted && names.length > 0) {
+        // As with the whole image: a full disk may keep what is left of it from being written down.
+        await this.#parts.shelf.unnote(image);
         await this.#parts.store.removeName(wanted.name);
         await this.#parts.shelf.note(left);
         this.#tell({ kind: "changed", image: left });

@@ -13,7 +13,11 @@ const digest = z.string().regex(/^[0-9a-f]{64}$/);
 const cardSchema = z.object({
   version: z.literal(1),
   digest,
-  names: z.array(z.string().refine(isName)).min(1).max(1_000),
+  names: z
+    .array(z.string().refine(isName))
+    .min(1)
+    .max(1_000)
+    .refine((names) => new Set(names).size === names.length),
   sizeBytes: z.int().min(0),
   format: z.enum(["raw", "qcow2", "boot"]),
   virtualSizeBytes: z.int().min(0),

@@ -68,7 +68,10 @@ export class ImageShelf {
     const lost: Image[] = [];
     for (const entry of unknown) {
       if (retired.has(entry) || !(await this.#files.isConfirmed(entry))) continue;
-      const card = await this.#files.card(entry);
+      const card = await this.#files.card(entry).catch((error: unknown) => {
+        this.#log.warn({ digest: entry, error: messageOf(error) }, "cannot read what is written down beside an image");
+        return undefined;
+      });
       const image = card === undefined ? undefined : imageFromCard(card, entry);
       if (image && (await this.#files.dataSizeBytes(entry)) === image.sizeBytes) lost.push(image);
     }

@@ -467,6 +467,34 @@ describe("a restart", () => {
     expect(await (await get(third, "one/data")).text()).toBe("some bytes");
   });
 
+  test("without its database brings no name back that was retired while the disk was full", async () => {
+    const seeder = await startSeeder();
+    const { digest } = (await put(seeder, "one", "some bytes")).json as Required<Answer>;
+    await put(seeder, "two", "some bytes");
+    // Where what is written beside images comes into being.
+    await rm(join(seeder.dataDirectory, "tmp"), { recursive: true });
+    await seeder.catalog.retireImage({ image: "two" });
+    const again = await loseDatabase(seeder);
+    const { images } = await again.catalog.listImages({});
+    expect(images.flatMap(({ names }) => names)).not.toContain("two");
+    expect(await readFile(join(again.dataDirectory, "images", digest, "data"), "utf8")).toBe("some bytes");
+  });
+
+  test("without its database starts whatever has become of what was written beside its images", async () => {
+    const seeder = await startSeeder();
+    const digests: string[] = [];
+    for (const name of ["one", "two", "three"]) digests.push((await put(seeder, name, name)).json.digest as string);
+    const [unreadable, doubled] = digests.map((digest) => join(seeder.dataDirectory, "images", digest, "image.json"));
+    await rm(unreadable as string);
+    await mkdir(unreadable as string);
+    const card = JSON.parse(await readFile(doubled as string, "utf8")) as { names: string[] };
+    await writeFile(doubled as string, JSON.stringify({ ...card, names: ["two", "two"] }));
+    const again = await loseDatabase(seeder);
+    const { images } = await again.catalog.listImages({});
+    expect(images.map(({ names }) => names)).toEqual([["three"]]);
+    expect((await readdir(join(again.dataDirectory, "images"))).sort()).toEqual([...digests].sort());
+  });
+
   test("removes what a crash left of an image that was retired, or not in the catalog yet", async () => {
     const seeder = await startSeeder();
     const { digest } = (await put(seeder, "one", "some bytes")).json as Required<Answer>;
