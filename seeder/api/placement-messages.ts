@@ -91,6 +91,8 @@ export function launchReportFrom(request: RecordLaunchRequest): Omit<LaunchRepor
   if (request.launchId.length > launchIdCharactersMax) {
     throw new Problem("invalid", `launch_id: longer than ${launchIdCharactersMax} characters`);
   }
+  // PostgreSQL takes no text with it, and all launches of that second would be held up by one.
+  if (request.launchId.includes("\0")) throw new Problem("invalid", "launch_id: has a NUL character in it");
   const atMs = request.launchedAt && timestampMs(request.launchedAt);
   return { host: request.host, count, atMs, launchId: request.launchId };
 }

@@ -129,7 +129,8 @@ function reportedPrefetchFrom({ digest, prefetchId, state, error }: ReportedPref
   return {
     digest: checkedDigest("prefetches.digest", digest),
     prefetchId,
-    error: isFailed ? error.slice(0, textCharactersMax) : undefined,
+    // PostgreSQL takes no text with a NUL in it.
+    error: isFailed ? error.replaceAll("\0", "").slice(0, textCharactersMax) : undefined,
   };
 }
 

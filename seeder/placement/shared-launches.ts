@@ -29,7 +29,7 @@ export interface SharedLaunchesOptions {
 
 export class SharedLaunches implements Launches {
   readonly #options: SharedLaunchesOptions;
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   #unsaved: LaunchRecord[] = [];
   #mark = 0;
   #forgottenAtMs: number;
@@ -39,7 +39,6 @@ export class SharedLaunches implements Launches {
   private constructor(options: SharedLaunchesOptions) {
     this.#options = options;
     this.#forgottenAtMs = options.nowMs();
-    this.#timer = setInterval(() => this.#turn(), syncIntervalMs);
   }
 
   /** Takes in what was told lately, to whomever. */
@@ -48,6 +47,8 @@ export class SharedLaunches implements Launches {
     await store.forgetLaunches(nowMs() - launchIdsKeptMs, launchIdsMax);
     const launches = new SharedLaunches(options);
     await launches.#read();
+    // Not before: nothing is to be read twice, nor read on if the seeder cannot start.
+    launches.#timer = setInterval(() => launches.#turn(), syncIntervalMs);
     return launches;
   }
 

@@ -185,6 +185,7 @@ test("a launch that nobody can make sense of is refused with what is wrong", asy
   await expect(refused({ image: "c".repeat(64) })).rejects.toMatchObject({ code: Code.NotFound });
   await expect(refused({ count: 1_001 })).rejects.toMatchObject({ code: Code.InvalidArgument });
   await expect(refused({ launchId: "x".repeat(129) })).rejects.toMatchObject({ code: Code.InvalidArgument });
+  await expect(refused({ launchId: "vm-1\0" })).rejects.toMatchObject({ code: Code.InvalidArgument });
   const minute = 60_000;
   const at = (ms: number) => ({ launchedAt: timestampFromMs(Date.now() + ms) });
   await expect(refused(at(60 * minute))).rejects.toMatchObject({ message: expect.stringContaining("future") });

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { Problem } from "../../../daemon/problem.ts";
 import { FetchState } from "../../../proto/gen/bootswarm/agent/v1/fetch_pb.js";
 import { ReportRequestSchema } from "../../../proto/gen/bootswarm/seeder/v1/inventory_pb.js";
+import { NodePrefetchState } from "../../../proto/gen/bootswarm/seeder/v1/prefetch_pb.js";
 import { nodeReportFrom } from "../../../seeder/api/report-messages.ts";
 import { holdingsPerNodeMax } from "../../../seeder/inventory/limits.ts";
 
@@ -44,6 +45,11 @@ test("fetches that have ended are not in the inventory", () => {
 test("a fetch's long texts are cut, not refused", () => {
   const fetches = [{ digest, state: FetchState.ACTIVE, error: "x".repeat(100_000), activity: "y".repeat(100_000) }];
   expect(read({ fetches }).fetches[0]).toMatchObject({ error: "x".repeat(1_024), activity: "y".repeat(1_024) });
+});
+
+test("why a prefetch failed is text that every database takes", () => {
+  const prefetches = [{ digest, prefetchId: "p", state: NodePrefetchState.FAILED, error: "dis\0k" }];
+  expect(read({ prefetches }).prefetches).toMatchObject([{ error: "disk" }]);
 });
 
 test.each([

@@ -1,6 +1,6 @@
 /** Launches told to one of several seeders, with a real store. */
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { createLog } from "../../../daemon/log.ts";
 import { LaunchIds } from "../../../seeder/placement/launch-ids.ts";
 import { launchesUnsavedMax } from "../../../seeder/placement/limits.ts";
@@ -83,4 +83,25 @@ test("what a store that does not answer could not be told, it is told later, up 
   await b.shared.sync();
   expect(b.heat.launchesOn("n1", nowMs)).toBe(launchesUnsavedMax);
   expect([b.tell("vm-4"), b.tell("vm-5")]).toEqual([true, false]);
+});
+
+test("what takes long to read at the start is read once", async () => {
+  const store = await openLaunchStore();
+  const before = await openSeeder(store, "before");
+  before.tell("", "n1", 4);
+  await before.shared.close();
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  onTestFinished(() => void vi.useRealTimers());
+  const slow: LaunchStore = {
+    addLaunches: (...args) => store.addLaunches(...args),
+    readLaunches: async (...args) => {
+      const read = await store.readLaunches(...args);
+      vi.advanceTimersByTime(2_000);
+      return read;
+    },
+    forgetLaunches: (...args) => store.forgetLaunches(...args),
+  };
+  const after = await openSeeder(slow, "after");
+  await after.shared.close();
+  expect(after.heat.launchesOn("n1", nowMs)).toBe(4);
 });
