@@ -247,6 +247,8 @@ export class PlanKeeper {
       if (state === "lost" || this.#assigned.has(node.id)) continue;
       for (const { digest, prefetchId, error } of reports.of(node.id).prefetches.values()) {
         if (prefetchId !== "" || error !== undefined || this.isWithdrawn(node.id, digest)) continue;
+        // A node may tell of an image that has come a moment before it tells that nothing is under way any more.
+        if (inventory.partOf(node.id, digest, nowMs())?.holding) continue;
         const terms = { missesAverted: 0, bytesPerSecondMax: 0, plannedAtMs: nowMs() };
         this.#assigned.set(node.id, { digest, nodeId: node.id, zone: node.zone, ...terms });
         break;

@@ -141,3 +141,13 @@ test("what has come a moment ago is not brought again by who has not heard of it
   await b.plan.remake();
   expect(given(b)).toEqual([]);
 });
+
+test("a node that tells of an image and still of its prefetch is done with it, and plans go on", async () => {
+  const { a } = await pairOf({ choiceShare: 0.001, missesAvertedMin: 0.1 });
+  await a.plan.remake();
+  clock.nowMs += 500;
+  const holdings = [{ digest, allocatedBytes: GiB, pinned: false, lastUsedAtMs: undefined }];
+  a.report("a1", [], { holdings, prefetches: [{ digest, prefetchId: "", error: undefined }] });
+  await a.plan.remake();
+  expect(given(a)).toEqual(["a2"]);
+});
