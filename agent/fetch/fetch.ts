@@ -399,6 +399,8 @@ export class Fetch {
     }
     this.#fault = undefined;
     this.#error = "";
+    // It may have been ended in the same moment: nobody else would see to that.
+    if (this.#abort.signal.aborted) return this.#settle(this.#abort.signal.reason);
     this.#become("queued");
   }
 
