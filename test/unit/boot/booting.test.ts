@@ -44,6 +44,28 @@ describe("a VM boots", () => {
     expect(booting.isBooting(digest, 272_000)).toBe(false);
   });
 
+  test("once, also where what counts its reads begins anew", () => {
+    const booting = new Booting();
+    booting.note("vm", digest, reads(MiB), 0);
+    booting.note("vm", digest, reads(MiB), 21_000);
+    booting.note("vm", digest, reads(0), 22_000);
+    booting.note("vm", digest, reads(1), 23_000);
+    expect(booting.isBooting(digest, 23_000)).toBe(false);
+  });
+
+  test("but where one comes after the other, not for ever", () => {
+    const booting = new Booting();
+    const minutes: boolean[] = [];
+    for (let minute = 0; minute < 15; minute++) {
+      booting.begin(`vm-${minute}`, digest, minute * 60_000);
+      minutes.push(booting.isBooting(digest, minute * 60_000 + 10_000));
+      booting.forget(`vm-${minute}`);
+    }
+    expect(minutes.lastIndexOf(true)).toBe(9);
+    booting.begin("later", digest, 3_600_000);
+    expect(booting.isBooting(digest, 3_600_000)).toBe(true);
+  });
+
   test("until its disk is detached", () => {
     const booting = new Booting();
     booting.note("vm", digest, reads(1), 0);
