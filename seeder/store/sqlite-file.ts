@@ -11,6 +11,9 @@ import type { SqliteResult } from "./sqlite-thread.ts";
 /** Between attempts to write it again, if that fails. */
 const retryMs = 5_000;
 
+/** How long a statement waits for somebody who writes to the file with other tools. */
+const busyMs = 5_000;
+
 /** Told what an operator is to know of the file. */
 type Tell = (level: "warn" | "error", facts: object, text: string) => void;
 
@@ -31,7 +34,7 @@ export class SqliteFile {
   }
 
   close(): void {
-    this.#database.close();
+    if (this.#database.isOpen) this.#database.close();
   }
 
   /**
@@ -40,6 +43,7 @@ export class SqliteFile {
    * @throws Problem "conflict" if another file was put in its place.
    */
   run(sql: string, parameters: readonly SQLInputValue[]): SqliteResult {
+    if (!this.#database.isOpen) this.#openAgain();
     if (!this.#database.isTransaction) this.#check();
     const statement = this.#database.prepare(sql);
     if (statement.columns().length > 0) return { rows: statement.all(...parameters) };
@@ -49,12 +53,7 @@ export class SqliteFile {
   #check(): void {
     const there = statSync(this.#path, { throwIfNoEntry: false });
     if (there?.ino === this.#inode) return;
-    if (there) {
-      throw new Problem(
-        "conflict",
-        `another file was put in the place of ${this.#path} while the seeder runs; start the seeder anew to use it`,
-      );
-    }
+    if (there) throw replaced(this.#path);
     if (performance.now() < this.#retryAtMs) return;
     try {
       this.#writeAgain();
@@ -74,18 +73,32 @@ export class SqliteFile {
     rmSync(fresh, { force: true });
     this.#database.prepare("VACUUM INTO ?").run(fresh);
     sync(fresh);
-    // First: it removes its journal by name, and a journal of the old file must not be taken for one of the new.
-    this.#database.close();
+    // First: a journal of the old file must not be taken for one of the new. Until the new one has its name the old goes on.
     for (const suffix of ["-wal", "-shm"]) rmSync(this.#path + suffix, { force: true });
     renameSync(fresh, this.#path);
+    this.#inode = statSync(this.#path).ino;
+    // Before the new one has a journal: it removes its own by name.
+    this.#database.close();
     sync(dirname(this.#path));
     this.#database = opened(this.#path);
-    this.#inode = statSync(this.#path).ino;
+  }
+
+  /** What was written again could not be opened then: a full disk has no room for a journal. */
+  #openAgain(): void {
+    if (statSync(this.#path, { throwIfNoEntry: false })?.ino !== this.#inode) throw replaced(this.#path);
+    this.#database = opened(this.#path);
   }
 }
 
+function replaced(path: string): Problem {
+  return new Problem(
+    "conflict",
+    `another file was put in the place of ${path} while the seeder runs; start the seeder anew to use it`,
+  );
+}
+
 function opened(path: string): DatabaseSync {
-  const database = new DatabaseSync(path);
+  const database = new DatabaseSync(path, { timeout: busyMs });
   try {
     // FULL: what is published is durable when the upload is answered, through a loss of power too.
     database.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");

@@ -71,9 +71,8 @@ export class SqliteThread {
   /** Closes the file once all that was asked for is done, and ends the thread. */
   async close(): Promise<void> {
     if (this.#ended) return;
-    const exit = once(this.#worker, "exit");
-    await this.#ask({ kind: "close" });
-    await exit;
+    const [closed] = await Promise.allSettled([this.#ask({ kind: "close" }), once(this.#worker, "exit")]);
+    if (closed.status === "rejected") throw closed.reason;
   }
 
   #ask(request: SqliteRequest): Promise<SqliteResult> {

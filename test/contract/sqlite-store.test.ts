@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -43,6 +43,33 @@ test("a file that is deleted while it is in use is written again with all that w
   const another = await place.open();
   expect((await another.listImages()).map(({ names }) => names)).toEqual([["after"], ["before"]]);
   await Promise.all([store.close(), another.close()]);
+  await place.remove();
+});
+
+test("a file that is deleted and cannot be written again stays in use", async () => {
+  const place = await makePlace();
+  const store = await place.open();
+  await store.addImage(imageOf("a", "before"));
+  for (const file of await readdir(place.directory)) await rm(join(place.directory, file));
+  // It must go before the file has its name again, and does not.
+  await mkdir(join(place.directory, "seeder.sqlite-wal"));
+  await store.addImage(imageOf("b", "after"));
+  expect((await store.listImages()).map(({ names }) => names)).toEqual([["after"], ["before"]]);
+  await store.close();
+  await place.remove();
+});
+
+test("what somebody writes with another tool is waited for", async () => {
+  const place = await makePlace();
+  const store = await place.open();
+  const tool = new DatabaseSync(join(place.directory, "seeder.sqlite"));
+  tool.exec("begin immediate");
+  const added = store.addImage(imageOf("a", "image"));
+  setTimeout(() => tool.exec("commit"), 100);
+  await added;
+  expect(await store.listImages()).toHaveLength(1);
+  tool.close();
+  await store.close();
   await place.remove();
 });
 
