@@ -292,7 +292,12 @@ export class Catalog implements Publisher {
     // What would bring it back after a loss of the database goes before all else.
     await this.#parts.shelf.unnote(image);
     // Facts go first: files without facts are cleaned up at the next start, facts without files would be damage.
-    await this.#parts.store.removeImage(image.digest, this.#parts.nowMs());
+    try {
+      await this.#parts.store.removeImage(image.digest, this.#parts.nowMs());
+    } catch (error) {
+      await this.#parts.shelf.note(image);
+      throw error;
+    }
     this.#tell({ kind: "retired", image: { ...image, names: [] } });
     await this.#parts.others?.endCopy(image.digest);
     await this.#parts.shelf.remove(image);

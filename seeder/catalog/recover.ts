@@ -17,18 +17,18 @@ export async function recoverImages(
 ): Promise<Image[]> {
   const found = await shelf.lost(known, (digests) => store.removedAmong(digests));
   const taken = new Set(known.flatMap(({ names }) => names));
-  const recovered: string[] = [];
+  const recovered: string[][] = [];
   // A name that went from one image to another is the later one's.
   for (const image of found.sort((a, b) => b.createdAtMs - a.createdAtMs)) {
     const names = image.names.filter((name) => !taken.has(name));
     if (names.length === 0) continue;
     await store.addImage({ ...image, names });
     for (const name of names) taken.add(name);
-    recovered.push(image.digest);
+    recovered.push(names);
   }
   if (recovered.length === 0) return known;
   log.warn(
-    { images: recovered.length, names: [...taken].slice(0, 10) },
+    { images: recovered.length, names: recovered.flat().slice(0, 10) },
     "the database had lost images; they are in the catalog again, by what their directories say",
   );
   return store.listImages();

@@ -3,6 +3,7 @@ import { cp, mkdir, readdir, readFile, readlink, rename, rm, stat, truncate, wri
 import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { Code, ConnectError } from "@connectrpc/connect";
 import parseTorrent from "parse-torrent";
 import pino from "pino";
@@ -465,6 +466,37 @@ describe("a restart", () => {
     expect(await put(again, "one", "some bytes")).toMatchObject({ status: 201, json: { digest } });
     const third = await again.restart();
     expect(await (await get(third, "one/data")).text()).toBe("some bytes");
+  });
+
+  test("with an earlier copy of its database takes in what was published since, and says what", async () => {
+    const seeder = await startSeeder();
+    await put(seeder, "before", "some bytes");
+    await seeder.seeder.close();
+    const database = join(seeder.dataDirectory, "seeder.sqlite");
+    await cp(database, `${database}.copy`);
+    const second = await seeder.restart();
+    await put(second, "since", "other bytes");
+    await second.seeder.close();
+    await cp(`${database}.copy`, database);
+    const lines: string[] = [];
+    const log = pino({ level: "warn" }, { write: (line: string) => void lines.push(line) });
+    const third = await startSeeder({ dataDirectory: seeder.dataDirectory }, log);
+    const { images } = await third.catalog.listImages({});
+    expect(images.map(({ names }) => names)).toEqual([["before"], ["since"]]);
+    expect(JSON.parse(lines[0] as string)).toMatchObject({ images: 1, names: ["since"] });
+  });
+
+  test("without its database knows an image again whose retirement has failed", async () => {
+    const seeder = await startSeeder();
+    await put(seeder, "one", "some bytes");
+    await seeder.seeder.close();
+    const database = new DatabaseSync(join(seeder.dataDirectory, "seeder.sqlite"));
+    database.exec("create trigger faulty before delete on images begin select raise(abort, 'out of order'); end");
+    database.close();
+    const second = await seeder.restart();
+    await expect(second.catalog.retireImage({ image: "one" })).rejects.toThrow("out of order");
+    const again = await loseDatabase(second);
+    expect((await again.catalog.listImages({})).images).toMatchObject([{ names: ["one"] }]);
   });
 
   test("without its database brings no name back that was retired while the disk was full", async () => {
