@@ -70,8 +70,13 @@ function connectionPool(address: PostgresAddress, log: Log, limits: pg.PoolConfi
     ...limits,
   });
   // Of a connection that nobody uses at the time; whoever wants one next hears of it himself.
-  pool.on("error", (error) => log.debug({ error: messageOf(error) }, "a connection to the database has ended"));
-  pool.on("connect", (client) => tellProblems(client, address.shown));
+  const onEnd = (error: Error) => log.debug({ error: messageOf(error) }, "a connection to the database has ended");
+  pool.on("error", onEnd);
+  pool.on("connect", (client) => {
+    // The pool listens only while nobody has it. Within a transaction, whoever has it hears of it by his next statement.
+    client.on("error", onEnd);
+    tellProblems(client, address.shown);
+  });
   return {
     connect: async () => {
       try {

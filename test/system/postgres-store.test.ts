@@ -68,6 +68,22 @@ describe("a PostgreSQL store", () => {
     }
   });
 
+  test("that ends a seeder's connection while it plans does not end the seeder", async () => {
+    const url = await server.createDatabase();
+    const store = await open(url);
+    const others = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()";
+    const planned = store.prefetch.planAlone("a", new Set(["a"]), async () => {
+      await server.query(url, `select pg_terminate_backend(pid) ${others}`);
+      // Each round gives this process its turn to hear of it.
+      while ((await server.query(url, `select pid ${others}`)).length > 0);
+      await server.query(url, "select 1");
+      return [];
+    });
+    await expect(planned).rejects.toThrow(/does not answer; see that PostgreSQL runs/);
+    expect(await store.listImages()).toEqual([]);
+    await store.close();
+  });
+
   test("has a reader miss no node, however many seeders write at the same time", async () => {
     const url = await server.createDatabase();
     const [one, two, reader] = await Promise.all([open(url), open(url), open(url)]);
