@@ -17,13 +17,15 @@ const handMin = 1;
 const handMax = 64;
 const handSeconds = 0.5;
 /**
- * What was dealt to all hands together: so much at least, and what goes out in so many seconds. Where sixty takers had a piece each, all were
- * slow to become whole. Who has not got its piece by `freshMs` is slow itself, and is not waited for.
+ * All hands together: so much at least, and what goes out in so many seconds. Where sixty takers had a piece each, all were
+ * slow to become whole. Who has not got its piece by `freshMs` is slow itself, and is not waited for. What was asked for
+ * unbidden takes half of it at most: one that asks for much as it likes must not keep the others from their turns.
  */
 const handsBytesMin = 768 * 1024;
 const handsPiecesMin = 4;
 const handsSeconds = 0.15;
 const freshMs = 300;
+const unbiddenShare = 1 / 2;
 
 /** What is looked at of a peer. */
 export interface Taker {
@@ -131,7 +133,8 @@ export class Deal<Peer extends Taker> {
     for (const taker of this.#takers) bytesPerSecond += taker.up.bytesPerSecond(nowMs);
     const bytes = Math.max(handsBytesMin, bytesPerSecond * handsSeconds);
     const pieces = Math.max(handsPiecesMin, Math.floor(bytes / this.#options.pieceLengthBytes));
-    return pieces - this.#dealer.dealtSince(nowMs - freshMs);
+    const { dealt, unbidden } = this.#dealer.inHandsSince(nowMs - freshMs);
+    return pieces - dealt - Math.min(unbidden, Math.floor(pieces * unbiddenShare));
   }
 
   /** Of the takers with room in their hand the one with the fewest pieces; of several, who has waited longest. */

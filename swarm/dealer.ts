@@ -54,11 +54,13 @@ export class Dealer<Taker extends object> {
     return this.#hands.get(taker)?.counted ?? 0;
   }
 
-  /** Pieces in all hands together that were dealt there at a time or later: who asks as it likes takes nobody's turn. */
-  dealtSince(atMs: number): number {
-    let count = 0;
+  /** Pieces in all hands together that came there at a time or later: dealt, and asked for unbidden. */
+  inHandsSince(atMs: number): { dealt: number; unbidden: number } {
+    const count = { dealt: 0, unbidden: 0 };
     for (const { pieces } of this.#hands.values()) {
-      for (const { counts, wasDealt, sinceMs } of pieces.values()) if (counts && wasDealt && sinceMs >= atMs) count++;
+      for (const { counts, wasDealt, sinceMs } of pieces.values()) {
+        if (counts && sinceMs >= atMs) count[wasDealt ? "dealt" : "unbidden"]++;
+      }
     }
     return count;
   }
