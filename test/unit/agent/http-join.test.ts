@@ -121,7 +121,7 @@ describe("when HTTP joins peers that have nothing, and the seeder", () => {
   });
 
   test("does not answer, the activity says so, and so does the error in the end", async () => {
-    const settings = { "fetch.giveUpMs": 1_500 };
+    const settings = { "fetch.giveUpMs": 5_000 };
     const { peer, agent, warnings } = await startSituation(({ response }) => response.socket?.destroy(), settings);
     await fetchUntil(agent, "image", ({ activity }) => activity.includes("HTTP: the seeder does not answer: "));
     const end = fetchToEnd(agent, "image");
