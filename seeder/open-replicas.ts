@@ -77,6 +77,8 @@ export async function openReplicas(parts: ReplicasParts): Promise<Replicas> {
       copies = copiesInto(catalog, parts, roster, http);
       torrents = torrentsInto(catalog, roster, http, log);
       heart = beatingHeart(catalog, copies, torrents, parts, roster);
+      // Who reaches this seeder may ask others for what is here, and they are to know where it is.
+      await heart.begun;
     },
     close: async () => {
       await heart?.close();

@@ -24,6 +24,7 @@ export class Heart {
   readonly #options: HeartOptions;
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
+  readonly #begun = Promise.withResolvers<void>();
   #acting: Promise<void> | undefined;
   #images: readonly Image[] = [];
   #version = -1;
@@ -32,6 +33,11 @@ export class Heart {
   constructor(options: HeartOptions) {
     this.#options = options;
     this.#running = this.#run();
+  }
+
+  /** It has beaten once, or could not: what this seeder is, others can know from now on. */
+  get begun(): Promise<void> {
+    return this.#begun.promise;
   }
 
   async close(): Promise<void> {
@@ -56,6 +62,7 @@ export class Heart {
           this.#options.log.warn({ error: messageOf(error) }, "cannot see the other seeders; looking on");
         }
       }
+      this.#begun.resolve();
       await delay(beatIntervalMs, undefined, { signal }).catch(() => {});
     }
   }

@@ -64,7 +64,6 @@ export class Roster {
     const { store } = this.#options;
     await this.describe();
     await store.saveReplica(this.#self);
-    this.#see(await store.listReplicas());
     return await this.look();
   }
 
@@ -76,7 +75,7 @@ export class Roster {
   }
 
   /**
-   * Looks now who holds what, for what cannot wait for the next beat. The version of the catalog.
+   * Looks now who is there and holds what, for what cannot wait for the next beat. The version of the catalog.
    *
    * One look at a time: what an earlier one read must not take the place of what a later one did. Who asks while others look
    * has one that begins after that, together with all who ask meanwhile.
@@ -84,7 +83,7 @@ export class Roster {
   look(): Promise<number> {
     this.#lookToCome ??= this.#looking.then(() => {
       this.#lookToCome = undefined;
-      const looking = this.#lookAtCopies();
+      const looking = this.#lookAtAll();
       this.#looking = looking.catch(() => {});
       return looking;
     });
@@ -92,8 +91,9 @@ export class Roster {
   }
 
   /** The version of the catalog. */
-  async #lookAtCopies(): Promise<number> {
+  async #lookAtAll(): Promise<number> {
     const { store } = this.#options;
+    this.#see(await store.listReplicas());
     const { catalog, copies } = await store.versions();
     if (copies === this.#copiesVersion) return catalog;
     const byDigest = await store.listCopies();

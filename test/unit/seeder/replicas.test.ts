@@ -108,6 +108,22 @@ describe("the roster", () => {
     expect(roster.holders(digestOf("b")).map(({ id }) => id)).toEqual(["other"]);
   });
 
+  test("knows where a holder is as soon as that has said so, when it is asked to look", async () => {
+    const store = await newStore();
+    await store.addImage(imageOf("a"));
+    const { roster } = await seederOn(store, "self");
+    // It has started, and does not listen yet.
+    const starting = await seederOn(store, "other", undefined, "");
+    await starting.roster.beat();
+    await store.replicas.addCopy("other", digestOf("a"));
+    await roster.beat();
+    expect(roster.someHolder(digestOf("a"))).toBeUndefined();
+    const listening = await seederOn(store, "other", { nowMs: 0, timeMs: 1_000_001 });
+    await listening.roster.beat();
+    await roster.look();
+    expect(roster.someHolder(digestOf("a"))?.url).toBe("http://other");
+  });
+
   test("takes a seeder that was last seen long before the first look for lost", async () => {
     const store = await newStore();
     await (await seederOn(store, "two", { nowMs: 0, timeMs: 0 })).roster.beat();
