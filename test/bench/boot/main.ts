@@ -14,7 +14,7 @@ import { type BenchOptions, optionsFrom, quickCases, quickCasesOnce, quickLinkOn
 import { Report } from "./report.ts";
 import { type BootResult, linkText } from "./results.ts";
 import { type Link, makeScene, receivedBytes, type Scene } from "./scene.ts";
-import { type Accelerator, accelerator, bootToReady } from "./vm.ts";
+import { type Accelerator, accelerator, bootToReady, type VmOptions } from "./vm.ts";
 
 const cases: BootCase[] = [localFile, download, nbdkitCurl, nbdkitTorrent, cold, profile, bootImage];
 
@@ -79,18 +79,22 @@ async function measure(
   options: BenchOptions,
   accel: Accelerator,
 ): Promise<BootResult> {
+  const { nodes, processors } = options;
   await using scene = await makeScene(link, disk, options);
   await using started = await bootCase.start(scene, scene.lab.plan.nodes);
   const ticks = machineTicks();
   const requestsBefore = await started.linkRequests?.();
-  const boots = await Promise.all(scene.lab.plan.nodes.map((host) => bootOn(scene, started, host, accel)));
+  const boots = await Promise.all(
+    scene.lab.plan.nodes.map((host) => bootOn(scene, started, host, { processors, accel })),
+  );
   const machine = cpuBetween(ticks, machineTicks());
   const requests = await started.linkRequests?.();
   return {
     case: bootCase.name,
     ...(started.served ? { agentSettings: options.agentSettings } : {}),
     link,
-    nodes: options.nodes,
+    nodes,
+    processors,
     seconds: boots.map((boot) => boot.seconds),
     attachSeconds: boots.map((boot) => boot.attachSeconds),
     receivedBytes: boots.map((boot) => boot.receivedBytes),
@@ -104,7 +108,12 @@ async function measure(
   };
 }
 
-async function bootOn(scene: Scene, started: StartedCase, host: LabHost, accel: Accelerator) {
+async function bootOn(
+  scene: Scene,
+  started: StartedCase,
+  host: LabHost,
+  machine: Pick<VmOptions, "processors" | "accel">,
+) {
   const receivedBefore = receivedBytes(host);
   const cpuBefore = started.daemonsCpu?.(host);
   const startMs = performance.now();
@@ -114,7 +123,7 @@ async function bootOn(scene: Scene, started: StartedCase, host: LabHost, accel: 
   let received = Number.NaN;
   let daemonsCpu: DaemonsCpu | undefined;
   const { directory, disk } = scene;
-  const options = { directory, sizeBytes: disk.sizeBytes, accel };
+  const options = { directory, sizeBytes: disk.sizeBytes, ...machine };
   const figures = await bootToReady(`vm-${host.name}`, backing, options, () => {
     seconds = (performance.now() - startMs) / 1_000;
     received = receivedBytes(host) - receivedBefore;

@@ -14,6 +14,7 @@ is there, so that a long measurement can be made in parts.
   --cases LIST       of local, download, nbdkit-curl, nbdkit-torrent, cold, profile, boot-image (all)
   --links LIST       Mbit/s each way, and after a + the milliseconds added to every answer (20,50,200,50+20)
   --rounds N         (3)
+  --processors N     of the VM (2). One leaves a core of two to the daemons, as a hypervisor with cores to spare does
   --nodes N          VMs that start at the same time, each on a node of its own; the seeder's link is shared (1)
   --disk DIR         where the disk is kept from one run to the next (${join(tmpdir(), "bootswarm-bench-boot")})
   --directory DIR    where the nodes' files are for as long as the bench runs (${tmpdir()})
@@ -42,6 +43,7 @@ export function optionsFrom(args: string[]) {
       links: { type: "string" },
       rounds: { type: "string" },
       nodes: text("1"),
+      processors: text("2"),
       disk: text(join(tmpdir(), "bootswarm-bench-boot")),
       directory: text(tmpdir()),
       set: { type: "string", multiple: true, default: [] },
@@ -59,6 +61,7 @@ export function optionsFrom(args: string[]) {
     links: (values.links ?? (values.quick ? quickLinks : "20,50,200,50+20")).split(",").map(linkFrom),
     rounds: numberFrom("rounds", values.rounds ?? (values.quick ? "1" : "3")),
     nodes: numberFrom("nodes", values.nodes),
+    processors: numberFrom("processors", values.processors),
     diskDirectory: values.disk,
     directory: values.directory,
     agentSettings: values.set,

@@ -22,7 +22,9 @@ const labels: Record<string, string> = {
 
 /** SVG text. */
 export function bootPlot({ summary, accelerator, disk }: ReportFile): string {
-  const charts = [...Map.groupBy(summary, ({ nodes, link }) => `${nodes} ${link}`).values()].map(chartOf);
+  const charts = [
+    ...Map.groupBy(summary, ({ nodes, processors, link }) => `${nodes} ${processors} ${link}`).values(),
+  ].map(chartOf);
   const rowsMax = Math.max(...charts.map(({ rows }) => rows.length));
   const { grids, heightPx } = gridsOf(charts.length, topPx, rowsMax * barPx + 10, widthPx);
   // The bars' names stand to the left of them.
@@ -72,9 +74,10 @@ function labelOf(row: Summary): string {
 function chartOf(group: Summary[]) {
   const order = Object.keys(labels);
   const rows = group.toSorted((one, other) => order.indexOf(one.case) - order.indexOf(other.case));
-  const [{ nodes, link }] = rows as [Summary];
+  const [{ nodes, processors, link }] = rows as [Summary];
+  const guest = processors === 1 ? "1 processor" : `${processors} processors`;
   return {
-    title: nodes === 1 ? link : `${nodes} nodes at once, the seeder's link ${link}`,
+    title: nodes === 1 ? `${link}, ${guest}` : `${nodes} nodes at once, ${guest}, the seeder's link ${link}`,
     rows,
     localSeconds: rows.find((row) => row.case === "local")?.seconds,
   };

@@ -44,7 +44,9 @@ export class Report {
     this.#file.runs.push(result);
     this.#file.summary = summariesOf(this.#file.runs);
     const [summary] = summariesOf([result]) as [Summary];
-    console.log(`${summary.link} ${summary.case}: ${summary.seconds} s, ${summary.receivedMegabytes} MB a node`);
+    console.log(
+      `${summary.link} ${summary.case}, ${summary.processors} processors: ${summary.seconds} s, ${summary.receivedMegabytes} MB a node`,
+    );
     if (this.#path === undefined) return;
     const { runs, summary: all, ...rest } = this.#file;
     const lines = (list: object[]) => list.map((each) => `    ${JSON.stringify(each)}`).join(",\n");

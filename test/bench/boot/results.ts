@@ -10,6 +10,8 @@ export interface BootResult {
   link: Link;
   /** Nodes that booted at the same time. */
   nodes: number;
+  /** Of each VM; two where it is not said. */
+  processors?: number;
   /** For each node: from the wish for a VM to its READY line, and the part of it before QEMU's start. */
   seconds: number[];
   attachSeconds: number[];
@@ -35,11 +37,15 @@ export interface Summary {
   agentSettings: string[];
   link: string;
   nodes: number;
+  processors: number;
   rounds: number;
   /** Of the slowest node in each round: the median over the rounds, the least and the most. */
   seconds: number;
   secondsRange: [number, number];
-  /** Median over the local file's, of as many nodes, whatever the link; 0 where that was not measured. */
+  /**
+   * Median over the rounds of a boot's time over that of the boot from the local file nearest to it in the run: the machine's
+   * own speed drifts by half and more within minutes. 0 where no local file was measured.
+   */
   overLocal: number;
   attachSeconds: number;
   receivedMegabytes: number;
@@ -58,11 +64,11 @@ export function linkText({ megabitsPerSecond, delayMs }: Link): string {
   return `${megabitsPerSecond} Mbit/s${delayMs > 0 ? ` + ${delayMs} ms` : ""}`;
 }
 
-/** One for each case, link and number of nodes, in the order in which they first came. */
+/** One for each case, link and number of nodes and processors, in the order in which they first came. */
 export function summariesOf(results: readonly BootResult[]): Summary[] {
   const groups = Map.groupBy(
     results,
-    (each) => `${each.nodes} ${linkText(each.link)} ${each.case} ${each.agentSettings}`,
+    (each) => `${machinesOf(each)} ${linkText(each.link)} ${each.case} ${each.agentSettings}`,
   );
   return [...groups.values()].map((group) => summaryOf(group, results));
 }
@@ -72,8 +78,10 @@ function summaryOf(group: BootResult[], all: readonly BootResult[]): Summary {
   const slowest = (each: BootResult) => Math.max(...each.seconds);
   const seconds = group.map(slowest);
   const medianOf = (figure: (each: BootResult) => number) => rounded(median(group.map(figure)));
-  const locals = all.filter((each) => each.case === "local" && each.nodes === first.nodes);
-  const local = locals.map(slowest);
+  const locals = all.filter((each) => each.case === "local" && machinesOf(each) === machinesOf(first));
+  const distance = (one: BootResult, other: BootResult) => Math.abs(all.indexOf(one) - all.indexOf(other));
+  const nearest = (each: BootResult) =>
+    locals.reduce((best, local) => (distance(local, each) < distance(best, each) ? local : best));
   // Runs of long ago have not noted it.
   const vmCpu = (runs: readonly BootResult[]) => runs.flatMap(({ vmCpuSeconds = [] }) => vmCpuSeconds);
   const [ownCpu, localCpu] = [vmCpu(group), vmCpu(locals)];
@@ -86,10 +94,11 @@ function summaryOf(group: BootResult[], all: readonly BootResult[]): Summary {
     agentSettings: first.agentSettings ?? [],
     link: linkText(first.link),
     nodes: first.nodes,
+    processors: processorsOf(first),
     rounds: group.length,
     seconds: rounded(median(seconds)),
     secondsRange: [rounded(Math.min(...seconds)), rounded(Math.max(...seconds))],
-    overLocal: local.length === 0 ? 0 : rounded(median(seconds) / median(local)),
+    overLocal: locals.length === 0 ? 0 : rounded(median(group.map((each) => slowest(each) / slowest(nearest(each))))),
     attachSeconds: medianOf((each) => Math.max(...each.attachSeconds)),
     receivedMegabytes: medianOf((each) => sum(each.receivedBytes) / each.nodes / 1e6),
     guestReads: medianOf((each) => sum(each.guestReads) / each.nodes),
@@ -101,6 +110,15 @@ function summaryOf(group: BootResult[], all: readonly BootResult[]): Summary {
     linkRequests: first.linkRequests === undefined ? undefined : medianOf((each) => each.linkRequests as number),
     machineIdlePercent: medianOf((each) => each.machineIdlePercent),
   };
+}
+
+/** What boots must have in common to be compared, whatever lies below their disks. */
+function machinesOf(result: BootResult): string {
+  return `${result.nodes} nodes, ${processorsOf(result)} processors`;
+}
+
+function processorsOf({ processors = 2 }: BootResult): number {
+  return processors;
 }
 
 function sum(values: readonly number[]): number {

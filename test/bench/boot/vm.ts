@@ -19,6 +19,8 @@ export interface VmOptions {
   directory: string;
   /** The disk's size. */
   sizeBytes: number;
+  /** Of the guest. */
+  processors: number;
   accel: Accelerator;
 }
 
@@ -50,7 +52,7 @@ export function accelerator(): Accelerator {
 export async function bootToReady(
   name: string,
   backing: Backing,
-  { directory, sizeBytes, accel }: VmOptions,
+  { directory, sizeBytes, processors, accel }: VmOptions,
   onReady: () => void,
 ): Promise<BootFigures> {
   const overlay = join(directory, `${name}.overlay.qcow2`);
@@ -60,7 +62,7 @@ export async function bootToReady(
   await run("qemu-img", ["create", "-q", "-f", "qcow2", ...below, overlay, String(sizeBytes)]);
   const processor = accel === "kvm" ? ["kvm", "-cpu", "host"] : ["tcg,thread=multi,tb-size=256", "-cpu", "qemu64"];
   const machine = new LabProcess(name, [
-    ...["qemu-system-x86_64", "-accel", ...processor, "-smp", "2", "-m", "1024"],
+    ...["qemu-system-x86_64", "-accel", ...processor, "-smp", String(processors), "-m", "1024"],
     ...["-drive", `file=${overlay},format=qcow2,if=virtio`, "-qmp", `unix:${qmpPath},server=on,wait=off`],
     ...["-nographic", "-monitor", "none", "-nic", "none", "-no-reboot"],
   ]);

@@ -26,7 +26,8 @@ export async function recordBoot(rawPath: string, parent: string, accel: Acceler
     ]);
     const sizeBytes = statSync(rawPath).size;
     try {
-      await bootToReady("recorded", { uri, format: "raw" }, { directory, sizeBytes, accel }, () => {});
+      const machine = { processors: 2, accel };
+      await bootToReady("recorded", { uri, format: "raw" }, { directory, sizeBytes, ...machine }, () => {});
     } finally {
       await process.kill();
     }
