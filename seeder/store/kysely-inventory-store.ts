@@ -9,6 +9,7 @@ import type { HoldingFacts, HoldingsChange } from "../inventory/facts.ts";
 import type { InventoryStore, NodeChange, NodeRemoval, NodesRead, NodesSaved, StoreMark } from "./inventory-store.ts";
 import { type Engine, jsonRows } from "./json-rows.ts";
 import { type HoldingRow, holdingFrom, holdingRow, nodeFrom, nodeRow } from "./node-rows.ts";
+import { batchesOf } from "./row-batches.ts";
 import type { Database } from "./schema.ts";
 import { unsynced } from "./unsynced.ts";
 
@@ -132,11 +133,8 @@ export class KyselyInventoryStore implements InventoryStore {
       .filter((row) => row.holdings_change > from)
       .map((row) => ({ id: row.id, since: isReadWhole(row, from) ? -1 : from }));
     const byNode = new Map<string, HoldingFacts[]>();
-    for (let start = 0; start < wanted.length; start += nodesPerReadMax) {
-      const rows = jsonRows(this.#engine, wanted.slice(start, start + nodesPerReadMax), {
-        id: "text",
-        since: "bigint",
-      });
+    for (const batch of batchesOf(wanted, nodesPerReadMax)) {
+      const rows = jsonRows(this.#engine, batch, { id: "text", since: "bigint" });
       const query = sql<HoldingRow>`select h.node_id, h.digest, h.allocated_bytes, h.pinned, h.last_used_at_ms
         from ${rows} join holdings h on h.node_id = r.id where h.change > r.since`;
       for (const row of (await query.execute(reading)).rows) {

@@ -2,10 +2,9 @@ import type { Kysely, Selectable } from "kysely";
 import type { Engine } from "./json-rows.ts";
 import { count } from "./kysely-replica-store.ts";
 import type { LaunchRecord, LaunchStore } from "./launch-store.ts";
+import { batchesOf } from "./row-batches.ts";
 import type { Database } from "./schema.ts";
 import { unsynced } from "./unsynced.ts";
-
-const rowsPerStatementMax = 1_000;
 
 /** The contract of launches in Kysely's words. */
 export class KyselyLaunchStore implements LaunchStore {
@@ -22,12 +21,7 @@ export class KyselyLaunchStore implements LaunchStore {
       const last = await count(transaction, "launches", launches.length);
       const first = last - launches.length + 1;
       const rows = launches.map((launch, index) => launchRow(first + index, seederId, launch));
-      for (let start = 0; start < rows.length; start += rowsPerStatementMax) {
-        await transaction
-          .insertInto("launches")
-          .values(rows.slice(start, start + rowsPerStatementMax))
-          .execute();
-      }
+      for (const batch of batchesOf(rows)) await transaction.insertInto("launches").values(batch).execute();
     });
   }
 

@@ -6,10 +6,9 @@ import { compareText } from "./compare-text.ts";
 import type { Engine } from "./json-rows.ts";
 import { count } from "./kysely-replica-store.ts";
 import type { PrefetchStore } from "./prefetch-store.ts";
+import { batchesOf } from "./row-batches.ts";
 import type { Database } from "./schema.ts";
 import { unsynced } from "./unsynced.ts";
-
-const rowsPerStatementMax = 1_000;
 
 export class KyselyPrefetchStore implements PrefetchStore {
   readonly #database: Kysely<Database>;
@@ -30,10 +29,10 @@ export class KyselyPrefetchStore implements PrefetchStore {
     const decayed = (score: string, at: typeof known) =>
       sql`${sql.ref(score)} * power(0.5, (${latest} - ${at}) / ${sql.lit(halfLifeMs)}.0)`;
     await unsynced(this.#database, this.#engine, async (transaction) => {
-      for (let start = 0; start < rows.length; start += rowsPerStatementMax) {
+      for (const batch of batchesOf(rows)) {
         await transaction
           .insertInto("popularity")
-          .values(rows.slice(start, start + rowsPerStatementMax))
+          .values(batch)
           .onConflict((conflict) =>
             conflict.columns(["zone", "digest"]).doUpdateSet({
               score: sql`${decayed("popularity.score", known)} + ${decayed("excluded.score", told)}`,
@@ -95,11 +94,11 @@ export class KyselyPrefetchStore implements PrefetchStore {
         }),
       );
       await transaction.deleteFrom("planned_copies").where("seeder_id", "=", seederId).execute();
-      for (let start = 0; start < planned.length; start += rowsPerStatementMax) {
+      for (const batch of batchesOf(planned)) {
         await transaction
           .insertInto("planned_copies")
           .values(
-            planned.slice(start, start + rowsPerStatementMax).map(({ nodeId, zone, digest, plannedAtMs }) => {
+            batch.map(({ nodeId, zone, digest, plannedAtMs }) => {
               return { seeder_id: seederId, node_id: nodeId, zone, digest, planned_at_ms: Math.round(plannedAtMs) };
             }),
           )
@@ -147,10 +146,10 @@ export class KyselyPrefetchStore implements PrefetchStore {
         .onConflict((conflict) => conflict.column("id").doUpdateSet(ended).where("prefetches.state", "=", "running"))
         .execute();
       const rows = [...targets].sort(([a], [b]) => compareText(a, b)).map(targetRow(prefetch.id));
-      for (let start = 0; start < rows.length; start += rowsPerStatementMax) {
+      for (const batch of batchesOf(rows)) {
         await transaction
           .insertInto("prefetch_nodes")
-          .values(rows.slice(start, start + rowsPerStatementMax))
+          .values(batch)
           .onConflict((conflict) =>
             conflict
               .columns(["prefetch_id", "node_id"])

@@ -1,10 +1,9 @@
 import { type Kysely, type Selectable, sql, type Transaction } from "kysely";
 import { z } from "zod";
 import type { CopyProgress, RecordingClaim, ReplicaRecord, ReplicaStore, SharedVersions } from "./replica-store.ts";
+import { batchesOf } from "./row-batches.ts";
 import type { Database } from "./schema.ts";
 
-/** Rows in one statement, as in KyselyStore. */
-const rowsPerStatementMax = 1_000;
 /** Claims at once: each is a boot that somebody records now. */
 const claimsMax = 10_000;
 
@@ -47,8 +46,7 @@ export class KyselyReplicaStore implements ReplicaStore {
   async setCopies(replicaId: string, digests: readonly string[]): Promise<void> {
     await this.#database.transaction().execute(async (transaction) => {
       await transaction.deleteFrom("replica_images").where("replica_id", "=", replicaId).execute();
-      for (let start = 0; start < digests.length; start += rowsPerStatementMax) {
-        const some = digests.slice(start, start + rowsPerStatementMax);
+      for (const some of batchesOf(digests)) {
         const known = await transaction.selectFrom("images").select("digest").where("digest", "in", some).execute();
         const rows = known.map(({ digest }) => ({ replica_id: replicaId, digest }));
         if (rows.length > 0) await transaction.insertInto("replica_images").values(rows).execute();

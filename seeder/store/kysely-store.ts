@@ -12,11 +12,9 @@ import type { LaunchStore } from "./launch-store.ts";
 import { retiredKeptMs, retiredMax } from "./limits.ts";
 import type { PrefetchStore } from "./prefetch-store.ts";
 import type { ReplicaStore } from "./replica-store.ts";
+import { batchesOf } from "./row-batches.ts";
 import type { Database } from "./schema.ts";
 import type { Store } from "./store.ts";
-
-/** Digests asked for in one statement. */
-const digestsPerStatementMax = 1_000;
 
 export class KyselyStore implements Store {
   readonly inventory: InventoryStore;
@@ -127,10 +125,8 @@ export class KyselyStore implements Store {
   }
 
   async removedAmong(digests: Iterable<string>): Promise<Set<string>> {
-    const asked = [...digests];
     const removed = new Set<string>();
-    for (let start = 0; start < asked.length; start += digestsPerStatementMax) {
-      const some = asked.slice(start, start + digestsPerStatementMax);
+    for (const some of batchesOf([...digests])) {
       const rows = await this.#database
         .selectFrom("retired_images")
         .select("digest")
