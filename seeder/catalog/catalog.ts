@@ -13,15 +13,12 @@ import { ChangeFeed, type ImageChange } from "./changes.ts";
 import type { Image, ImageTorrent } from "./image.ts";
 import { diskProblem } from "./image-files.ts";
 import { KnownImages } from "./known-images.ts";
-import { checkedDigest, checkedName, type ImageRef, imageRefFrom, textOf } from "./names.ts";
+import { checkedDigest, checkedName, type ImageRef, imageRefFrom, namesPerImageMax, textOf } from "./names.ts";
 import type { Others } from "./others.ts";
 import type { Published, Publisher, PublishRequest } from "./publish.ts";
 import { type Received, type ReceiveParts, receive } from "./receive.ts";
 import { recoverImages } from "./recover.ts";
 import { torrentFromFile } from "./torrent.ts";
-
-/** Names of one image: each is in every answer that speaks of it. */
-const namesPerImageMax = 1_000;
 
 export interface CatalogParts extends ReceiveParts {
   store: CatalogStore & Pick<Store, "replicas">;
@@ -141,8 +138,9 @@ export class Catalog implements Publisher {
           // What the database had lost may be known again.
           if (!shelf.holds(image)) await shelf.open(image, true);
         }
-        if (before && !isDeepStrictEqual(before, image)) this.#tell({ kind: "changed", image });
-        if (!before || !isDeepStrictEqual(before, image)) await shelf.note(image);
+        const changed = !isDeepStrictEqual(before, image);
+        if (before && changed) this.#tell({ kind: "changed", image });
+        if (changed) await shelf.note(image);
         if (before && before.torrent?.infohash !== image.torrent?.infohash) await shelf.unseed(before);
       }
       return images;

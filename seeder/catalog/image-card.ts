@@ -4,9 +4,9 @@
  */
 import { z } from "zod";
 import type { Image } from "./image.ts";
-import { checkedName } from "./names.ts";
+import { checkedName, namesPerImageMax } from "./names.ts";
 
-/** A thousand names of the longest kind, and some. */
+/** All names that an image may have, each of the longest kind, and some. */
 export const cardBytesMax = 1024 * 1024;
 
 const digest = z.string().regex(/^[0-9a-f]{64}$/);
@@ -16,7 +16,7 @@ const cardSchema = z.object({
   names: z
     .array(z.string().refine(isName))
     .min(1)
-    .max(1_000)
+    .max(namesPerImageMax)
     .refine((names) => new Set(names).size === names.length),
   sizeBytes: z.int().min(0),
   format: z.enum(["raw", "qcow2", "boot"]),

@@ -4,6 +4,8 @@ import { Problem } from "../../daemon/problem.ts";
 const namePattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const digestPattern = /^[0-9a-fA-F]{64}$/;
 
+/** Names of one image: each is in every answer that speaks of it. */
+export const namesPerImageMax = 1_000;
 /** How much of a bad name is repeated in an error. */
 const shownCharactersMax = 80;
 
