@@ -110,7 +110,7 @@ export class Dealer<Taker extends object> {
   deal(taker: Taker, has: Bitfield, nowMs: number): number | undefined {
     const index = this.#rarest(has, this.#hands.get(taker)?.pieces);
     if (index === undefined) return undefined;
-    this.#take(taker, index, nowMs, true).wasDealt = true;
+    this.#take(taker, index, nowMs, true);
     return index;
   }
 
@@ -123,7 +123,7 @@ export class Dealer<Taker extends object> {
     }
   }
 
-  #take(taker: Taker, index: number, nowMs: number, wasDealt: boolean): Hand {
+  #take(taker: Taker, index: number, nowMs: number, wasDealt: boolean): void {
     let hand = this.#hands.get(taker);
     if (!hand) {
       hand = { pieces: new Map(), counted: 0, wasDealt: false };
@@ -131,8 +131,8 @@ export class Dealer<Taker extends object> {
     }
     hand.pieces.set(index, { sinceMs: nowMs, counts: true, wasDealt });
     hand.counted++;
+    hand.wasDealt ||= wasDealt;
     this.#copies[index]!++;
-    return hand;
   }
 
   #uncount(hand: Hand, index: number, inHand: InHand): void {
