@@ -10,18 +10,18 @@ export interface Steady {
   cpuMicrosecondsPerReport: number;
   residentMib: number;
   /** As an idle process sees them. */
-  reportMsP50: number;
-  reportMsP99: number;
-  reportMsMax: number;
+  reportMsP50: number | null;
+  reportMsP99: number | null;
+  reportMsMax: number | null;
   /** As the processes of the crowd see them, which are busy themselves. */
-  crowdReportMsP50: number;
-  crowdReportMsP99: number;
+  crowdReportMsP50: number | null;
+  crowdReportMsP99: number | null;
   /** Of 10,000 hosts, or of all if there are fewer. */
-  weighHostsMsP50: number;
-  weighHostsMsP99: number;
+  weighHostsMsP50: number | null;
+  weighHostsMsP99: number | null;
   /** The longest that the seeder's main thread stood still in a second: of the seconds, the middle one and the worst. */
-  standstillMsP50: number;
-  standstillMsMax: number;
+  standstillMsP50: number | null;
+  standstillMsMax: number | null;
 }
 
 /** One second of a run. */
@@ -58,8 +58,8 @@ export interface Recovery {
   answered: number;
   full: number;
   failed: number;
-  reportMsP50: number;
-  reportMsP99: number;
+  reportMsP50: number | null;
+  reportMsP99: number | null;
   peakMib: number;
   cpuSeconds: number;
 }
