@@ -1,22 +1,12 @@
 /** Boot images on their way to one of several seeders, over real sockets; real seeders take part in test/system/replicas. */
 import { writeFile } from "node:fs/promises";
-import { createServer, type RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { RequestListener } from "node:http";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, test } from "vitest";
 import type { MadeBootImage } from "../../../agent/boot/make-boot-image.ts";
 import { uploadBootImage } from "../../../agent/boot/upload-boot-image.ts";
+import { serveHttp } from "../../fixtures/http-server.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
-
-async function serve(listener: RequestListener): Promise<string> {
-  const server = createServer(listener);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
 
 /** Sends uploads on to one place after the other, as a seeder does that finds some holder each time. */
 function sendingOn(urls: string[]): RequestListener {
@@ -46,16 +36,16 @@ async function upload(url: string): Promise<{ failed: string[]; outcome: Promise
 }
 
 test("it is the seeder sent on to that is told of as failed if it dies in the middle, and another is found by asking again", async () => {
-  const dead = await serve(dying);
-  const sender = await serve(sendingOn([dead, await serve(taking)]));
+  const dead = await serveHttp(dying);
+  const sender = await serveHttp(sendingOn([dead, await serveHttp(taking)]));
   const { failed, outcome } = await upload(sender);
   await outcome;
   expect(failed).toEqual([dead]);
 });
 
 test("an upload is given up where it is sent on to the same dead seeder again", async () => {
-  const dead = await serve(dying);
-  const { failed, outcome } = await upload(await serve(sendingOn([dead])));
+  const dead = await serveHttp(dying);
+  const { failed, outcome } = await upload(await serveHttp(sendingOn([dead])));
   await expect(outcome).rejects.toThrow(`the seeder does not take the boot image`);
   expect(failed).toEqual([dead, dead]);
 });

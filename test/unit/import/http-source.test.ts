@@ -1,26 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { openHttpSource, readHttp } from "../../../seeder/import/http-source.ts";
+import { serveHttp } from "../../fixtures/http-server.ts";
 
 const data = randomBytes(300_000);
 const options = { signal: new AbortController().signal, retryDelayMs: 1, stallTimeoutMs: 2_000 };
-const closers: (() => void)[] = [];
 
-afterEach(() => {
-  for (const close of closers.splice(0)) close();
-});
-
-async function serve(listener: RequestListener): Promise<string> {
-  const server = createServer(listener);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  closers.push(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/disk`;
-}
+const serve = async (listener: RequestListener) => `${await serveHttp(listener)}/disk`;
 
 async function readAll(url: string): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
@@ -159,7 +147,7 @@ test("a server that goes away after it has begun is waited for, and comes back",
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  closers.push(() => void server.close());
+  onTestFinished(() => void server.close());
   let refusals = 0;
   const onRetry = (error: unknown) => {
     if ((error as NodeJS.ErrnoException).code !== "ECONNREFUSED") return;

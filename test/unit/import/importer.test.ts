@@ -1,8 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
-import { createServer, type RequestListener } from "node:http";
-import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import pino from "pino";
 import { expect, onTestFinished, test } from "vitest";
@@ -12,6 +11,7 @@ import type { Importer, ImportRequest } from "../../../seeder/catalog/importer.t
 import type { Publisher } from "../../../seeder/catalog/publish.ts";
 import { importConfigSchema } from "../../../seeder/import/config.ts";
 import { createImporter } from "../../../seeder/import/importer.ts";
+import { serveHttp } from "../../fixtures/http-server.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 import { makeTorrent, seedWithSwarm } from "../../fixtures/torrents.ts";
 import { startTracker } from "../../fixtures/tracker.ts";
@@ -75,20 +75,10 @@ async function until(importer: Importer, id: string, fits: (now: Import) => bool
   throw new Error("the import ended before");
 }
 
-async function serve(listener: RequestListener): Promise<string> {
-  const server = createServer(listener);
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-const serveData = () => serve((_, response) => response.end(data));
+const serveData = () => serveHttp((_, response) => response.end(data));
 /** Sends half of the data and then nothing more. */
 const serveHalf = () =>
-  serve((_, response) => {
+  serveHttp((_, response) => {
     response.writeHead(200, { "content-length": data.length, etag: '"1"' });
     response.write(data.subarray(0, data.length / 2));
   });
@@ -149,7 +139,7 @@ test("a URL where nobody is fails the import soon, and gives the name free; the 
 
 test("a name that is taken is refused before anything is asked of the network", async () => {
   let requests = 0;
-  const url = await serve((_, response) => response.end(String(requests++)));
+  const url = await serveHttp((_, response) => response.end(String(requests++)));
   const { importer } = await open(await temporaryDirectory());
   await expect(importer.start(asked({ source: url, name: "taken" }))).rejects.toThrow("the name is taken");
   expect(requests).toBe(0);
@@ -206,7 +196,7 @@ test("the wanted file of a torrent of several is read, not a byte around it, and
 
 test("a torrent behind a URL is read, and one that is none is refused", async () => {
   const torrent = makeTorrent([{ path: "disk.raw", data }], { pieceLengthBytes: 262_144 });
-  const url = await serve((request, response) =>
+  const url = await serveHttp((request, response) =>
     response.end(request.url === "/a.torrent" ? torrent.metainfo : "junk"),
   );
   const { importer } = await open(await temporaryDirectory(), { idleTimeoutMs: 1_500 });
@@ -217,7 +207,7 @@ test("a torrent behind a URL is read, and one that is none is refused", async ()
 });
 
 test("a torrent file made to keep its reader busy for ever is refused", async () => {
-  const url = await serve((_request, response) => response.end("d4:infol-3:"));
+  const url = await serveHttp((_request, response) => response.end("d4:infol-3:"));
   const { importer } = await open(await temporaryDirectory());
   const { id } = await importer.start(asked({ source: `${url}/a.torrent` }));
   expect((await ended(importer, id)).error).toMatch(/no torrent that can be read \(malformed bencode at byte 8/);
@@ -241,7 +231,7 @@ test("a peer that announces an endless message is hung up on, and memory stays b
   const torrent = makeTorrent([{ path: "disk.raw", data: randomBytes(100_000) }]);
   const floodBytes = 300 * 1024 * 1024;
   let sentBytes = 0;
-  const peer = createTcpServer((socket) => {
+  const peer = createServer((socket) => {
     socket.on("error", () => {});
     socket.once("data", () => {
       const reserved = Buffer.alloc(8);
@@ -317,7 +307,7 @@ test("two imports of one name at once are refused", async () => {
 test("an import is started over by the next seeder on the directory, and counted", async () => {
   const directory = await temporaryDirectory();
   let stalling = true;
-  const url = await serve((_, response) => {
+  const url = await serveHttp((_, response) => {
     response.writeHead(200, { "content-length": data.length });
     if (stalling) response.write(data.subarray(0, 1_000_000));
     else response.end(data);

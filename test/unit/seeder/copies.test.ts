@@ -1,8 +1,6 @@
 /** Copies of images between seeders, where there is no torrent, and where there is no room. */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { createLog } from "../../../daemon/log.ts";
@@ -11,6 +9,7 @@ import { Copies } from "../../../seeder/replicas/copies.ts";
 import { type CopyParts, fetchCopy } from "../../../seeder/replicas/copy.ts";
 import { ReplicaHttp } from "../../../seeder/replicas/replica-http.ts";
 import type { Swarm } from "../../../swarm/swarm.ts";
+import { serveHttp } from "../../fixtures/http-server.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 
 const log = createLog({ level: "silent", name: "test" });
@@ -29,7 +28,7 @@ const image: Image = {
 /** Another seeder's HTTP, which has some bytes, and hangs up after a part of them if told so. */
 async function startSource(content: Buffer, cutAfterBytes = Number.POSITIVE_INFINITY) {
   const ranges: string[] = [];
-  const server = createServer((request, response) => {
+  const url = await serveHttp((request, response) => {
     const range = String(request.headers.range);
     ranges.push(range);
     const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(range) as RegExpExecArray;
@@ -41,12 +40,7 @@ async function startSource(content: Buffer, cutAfterBytes = Number.POSITIVE_INFI
     if (cutAfterBytes >= part.length) response.end(part);
     else response.write(part.subarray(0, cutAfterBytes), () => response.socket?.end());
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  onTestFinished(() => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, ranges };
+  return { url, ranges };
 }
 
 async function copyFrom(url: string, directory: string): Promise<void> {
