@@ -8,8 +8,6 @@ import type { Client } from "bittorrent-dht";
 import { createDhtClient } from "./dht-client.ts";
 import type { Clock, Endpoint, SwarmLog } from "./types.ts";
 
-/** A peer's announcement is forgotten if it is not repeated within this time. */
-const announcementMaxAgeMs = 30 * 60 * 1_000;
 /** How often an empty routing table is filled from the bootstrap nodes again. */
 const rejoinIntervalMs = 5_000;
 /** Nodes that are remembered for the next start. */
@@ -22,6 +20,8 @@ export interface DhtOptions {
   port: number;
   bootstrap: readonly Endpoint[];
   clock: Clock;
+  /** Uniform in [0, 1). */
+  random: () => number;
   log: SwarmLog;
   /** A peer was found for an infohash, 40 hex digits. */
   onPeer: (infohash: string, peer: Endpoint) => void;
@@ -35,6 +35,8 @@ export class Dht {
   readonly #client: Client;
   readonly #clock: Clock;
   readonly #bootstrap: Endpoint[] = [];
+  /** Infohashes that are being announced, and what is to be done after, where it was asked for again meanwhile. */
+  readonly #announcing = new Map<string, (() => void) | undefined>();
   #cancelRejoin: () => void = () => {};
   #closed = false;
 
@@ -54,8 +56,7 @@ export class Dht {
   /** @throws Error with `code` EADDRINUSE or the like if the UDP port cannot be had. */
   static async open(options: DhtOptions): Promise<Dht> {
     // The host is the address under which this node answers for its own torrents.
-    const library = { bootstrap: [], host: ownAddress(options.host), maxAge: announcementMaxAgeMs };
-    const client = createDhtClient(library, options.log, options.socket);
+    const client = createDhtClient({ bootstrap: [], host: ownAddress(options.host) }, options);
     await new Promise<void>((resolve, reject) => {
       client.once("error", reject);
       client.listen(options.port, options.host, () => {
@@ -97,15 +98,25 @@ export class Dht {
 
   /**
    * Looks for peers of an infohash, then announces that we are one. Peers come through `onPeer`; `onFailed` is called if
-   * no node took the announcement, as when there is no other node yet.
+   * no node took the announcement, as when there is no other node yet. While it is under way, no other of the infohash
+   * begins: what asks for one, and nodes that do not answer, would pile them up.
    */
   announce(infohash: string, peerPort: number, onFailed: () => void = () => {}): void {
     if (this.#closed) return;
+    if (this.#announcing.has(infohash)) {
+      this.#announcing.set(infohash, () => this.announce(infohash, peerPort, onFailed));
+      return;
+    }
+    this.#announcing.set(infohash, undefined);
     // An announcement goes to the nodes that the last look-up found, and makes none of its own while it has any.
     this.#client.lookup(infohash, () => {
       if (this.#closed) return;
       this.#client.announce(infohash, peerPort, (error) => {
-        if (error && !this.#closed) onFailed();
+        if (this.#closed) return;
+        const again = this.#announcing.get(infohash);
+        this.#announcing.delete(infohash);
+        if (again) again();
+        else if (error) onFailed();
       });
     });
   }

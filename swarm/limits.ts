@@ -198,3 +198,24 @@ export const hearsayPeersMax = 1_000;
 
 /** Suggestions of one peer that are remembered; what it suggests beyond is passed over. */
 export const suggestedMax = 256;
+
+/** An announcement in the DHT is forgotten if it is not repeated within this time; ours are every ten minutes at least. */
+export const announcementMaxAgeMs = 30 * 60 * 1_000;
+
+/** Announcements that a DHT node remembers for others: some 20 MiB. A few thousand nodes with some images each have less. */
+export const announcementsMax = 32_768;
+
+/**
+ * Those of one host, loopback aside: a seeder with thousands of images announces each. Beyond it the oldest goes, which
+ * is also the one that is the least likely to be repeated.
+ */
+export const announcementsPerHostMax = 4_096;
+
+/** Those of one host for one torrent, as many as are taken from there: an agent, perhaps a seeder, and other clients. */
+export const announcementsPerHostAndTorrentMax: number = knownPeersPerHostMax;
+
+/** DHT nodes of one host in the routing table, loopback aside: an agent, perhaps a seeder, and what they were before. */
+export const dhtNodesPerHostMax = 8;
+
+/** Nodes that one look-up in the DHT asks: among ten thousand it takes less than a hundred. */
+export const dhtQueriesPerLookupMax = 256;

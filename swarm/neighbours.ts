@@ -127,7 +127,8 @@ export class Neighbours {
 
   /** Sees to it that there is a place for one at `host` that dialled us; false if there is none. */
   makePlace(host: string): boolean {
-    if (this.#peers.size < connectionsPerTorrentMax) return true;
+    // Attempts under way count: each may become a neighbour without being asked whether there is a place.
+    if (this.count < connectionsPerTorrentMax) return true;
     const crowd = crowdOf(this.#peers, ({ endpoint }) => endpoint.host);
     const sameHost = [...this.#peers].filter(({ endpoint }) => endpoint.host === host).length;
     // Nodes have an address each: one host must not take the places of many.

@@ -124,6 +124,7 @@ export class Swarm {
         port: options.dhtPort,
         bootstrap: options.bootstrap ?? [],
         clock,
+        random: options.random ?? Math.random,
         log: options.log ?? silentLog,
         onPeer: (infohash, peer) => swarm?.get(infohash)?.addPeer(peer),
         onNode: () => swarm?.reannounceSoon(),

@@ -14,15 +14,21 @@ declare module "bencode" {
 declare module "bittorrent-dht" {
   import { EventEmitter } from "node:events";
 
+  export interface DhtNode {
+    id: Uint8Array;
+    host: string;
+    port: number;
+  }
+
+  export type OnAnswer = (error: Error | null, answer: object | null, node: DhtNode) => void;
+
   export interface DhtOptions {
     bootstrap: readonly string[] | false;
     nodeId?: Uint8Array | string;
     host?: string | false;
     concurrency?: number;
     timeBucketOutdated?: number;
-    maxAge?: number;
     maxTables?: number;
-    maxPeers?: number;
     /** In place of a dgram socket of its own. */
     socket?: EventEmitter;
   }
@@ -31,12 +37,19 @@ declare module "bittorrent-dht" {
     constructor(options: DhtOptions);
     readonly destroyed: boolean;
     /** The routing table. */
-    readonly nodes: {
+    readonly nodes: EventEmitter<{ added: [DhtNode]; removed: [DhtNode] }> & {
       count(): number;
       closest(id: Uint8Array, count?: number): unknown[];
+      add(node: DhtNode): void;
+      remove(id: Uint8Array): void;
     };
     /** Announced peers by infohash, 40 hex digits. */
-    readonly _peers: { get(infohash: string, count?: number): Uint8Array[] };
+    _peers: {
+      add(infohash: string, peer: Uint8Array): void;
+      get(infohash: string, count?: number): Buffer[];
+      destroy(): void;
+    };
+    readonly _rpc: { socket: { query(node: DhtNode, message: object, onAnswer?: OnAnswer): void } };
     listen(port: number, address: string, onListening?: () => void): void;
     address(): { address: string; port: number };
     addNode(node: { host: string; port: number }): void;

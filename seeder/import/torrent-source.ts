@@ -11,6 +11,7 @@ import torrentStream, { type Engine, type TorrentFile, type Wire } from "torrent
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import { decodeBencodeHead } from "../../swarm/bencode.ts";
 import { createDhtClient } from "../../swarm/dht-client.ts";
+import { systemClock } from "../../swarm/system-clock.ts";
 import type { ByteSource } from "./child-protocol.ts";
 import { namedPeersMax, peerMessageBytesMax, peersMax, torrentValuesMax } from "./limits.ts";
 import { checkShape, wantedFile } from "./torrent-file.ts";
@@ -135,7 +136,7 @@ const silentLog = { debug() {}, info() {}, warn() {} };
 /** Returns what ends it. */
 function joinDht(engine: Engine, infohash: string, bootstrap: readonly string[]): () => void {
   if (bootstrap.length === 0) return () => {};
-  const dht = createDhtClient({ bootstrap }, silentLog);
+  const dht = createDhtClient({ bootstrap }, { log: silentLog, clock: systemClock, random: Math.random });
   dht.on("error", () => {});
   dht.on("warning", () => {});
   dht.on("peer", (peer: { host: string; port: number }) => connectTo(engine, `${peer.host}:${peer.port}`));

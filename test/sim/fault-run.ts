@@ -118,6 +118,7 @@ class FaultRun {
         const { node, plan } = this.#participants[machine.number - 1]!;
         return plan.conduct === "honest" ? node?.storage.have : undefined;
       },
+      connectionsOf: (machine) => this.#participants[machine.number - 1]!.node?.torrent.connections ?? 0,
       onViolation: (what) => this.#violate(what),
     });
     this.#network.observer = this.#tap;

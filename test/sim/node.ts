@@ -40,7 +40,7 @@ export class SimNode {
   readonly storage: PieceStorage;
   readonly #options: SimNodeOptions;
   readonly #lastDemand = { atMs: Number.NEGATIVE_INFINITY };
-  /** The most connections that it had at once, and how many it dialled. */
+  /** The most connections that its torrent had at once, attempts among them, and how many it dialled. */
   connectionsPeak = 0;
   dials = 0;
   wastedBytes = 0;
@@ -61,7 +61,10 @@ export class SimNode {
       downloadLimit: new DownloadLimit(0, clock, this.#lastDemand),
       lastDemand: this.#lastDemand,
       dial: (endpoint) => this.#dial(endpoint),
-      torrentOf: (infohash) => (infohash === this.torrent.infohash ? this.torrent : undefined),
+      torrentOf: (infohash) => {
+        this.#countConnections();
+        return infohash === this.torrent.infohash ? this.torrent : undefined;
+      },
       torrents: () => [this.torrent],
     });
     this.connections.noteOwn(this.endpoint);
@@ -111,7 +114,10 @@ export class SimNode {
       random: () => random.next(),
       peerId: Buffer.concat([Buffer.from("-BW0100-"), random.bytes(12)]),
       openStorage: async () => storage,
-      connect: (endpoint, owner) => connections.connect(endpoint, owner),
+      connect: (endpoint, owner) => {
+        this.#countConnections();
+        return connections.connect(endpoint, owner);
+      },
       announce: (_infohash, onFailed) => {
         this.announces++;
         const whileAlive = (act: () => void) => () => (this.#isDead ? undefined : act());
@@ -151,16 +157,17 @@ export class SimNode {
     const cancelTimer = this.#clock.after(connectTimeoutMs, () => socket.destroy());
     const socket = this.#options.network.dial(this.machine, endpoint, cancelTimer);
     socket.on("close", cancelTimer);
-    this.#countConnections();
     return socket;
   }
 
   #accept(socket: SimSocket, from: Endpoint): void {
     this.connections.accept(socket, from);
-    this.#countConnections();
   }
 
+  /** At the end of the turn, in which one may come and another go. */
   #countConnections(): void {
-    this.connectionsPeak = Math.max(this.connectionsPeak, this.machine.sockets.size);
+    queueMicrotask(() => {
+      this.connectionsPeak = Math.max(this.connectionsPeak, this.torrent.connections);
+    });
   }
 }

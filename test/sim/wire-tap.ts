@@ -23,6 +23,8 @@ export interface TapOptions {
   content: Content;
   /** What a machine's node has verified; undefined for a node that is not honest. */
   haveOf: (machine: Machine) => Bitfield | undefined;
+  /** Connections that a machine's node has for the torrent. */
+  connectionsOf: (machine: Machine) => number;
   onViolation: (what: string) => void;
 }
 
@@ -67,6 +69,9 @@ export class WireTap implements NetworkObserver {
   #checkBounds(from: SimSocket): void {
     if (!this.#options.haveOf(from.machine)) return;
     if (from.writableLength > unsentBytesMax + unsentSlackBytes) this.#tell(from, "has too much unsent");
+    const connections = this.#options.connectionsOf(from.machine);
+    if (connections > connectionsPerTorrentMax) this.#tell(from, `has ${connections} connections for one torrent`);
+    // Those, and others that have not said yet what they are about.
     if (from.machine.sockets.size > connectionsPerTorrentMax + handshakesMax) {
       this.#tell(from, `has ${from.machine.sockets.size} connections`);
     }

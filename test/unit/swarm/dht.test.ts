@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { createSocket, type RemoteInfo, type Socket } from "node:dgram";
 import { once } from "node:events";
 import bencode, { type Bencodable } from "bencode";
@@ -6,11 +7,14 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type BencodeDictionary, decodeBencode } from "../../../swarm/bencode.ts";
 import { Dht } from "../../../swarm/dht.ts";
 import { createDhtClient } from "../../../swarm/dht-client.ts";
+import { dhtNodesPerHostMax, dhtQueriesPerLookupMax } from "../../../swarm/limits.ts";
 import { systemClock } from "../../../swarm/system-clock.ts";
 import type { Endpoint } from "../../../swarm/types.ts";
 
 const id = Buffer.alloc(20, 7);
 const infohash = "ab".repeat(20);
+
+const clientOptions = { log: { debug() {}, info() {}, warn() {} }, clock: systemClock, random: Math.random };
 
 /** Everything that our nodes sent and warned of; both are looked at after every test. */
 let sentTo: string[];
@@ -48,6 +52,7 @@ async function openNode(bootstrap: readonly Endpoint[] = []): Promise<Node> {
     port: 0,
     bootstrap,
     clock: systemClock,
+    random: Math.random,
     log: { debug() {}, info() {}, warn: (fields) => void warnings.push(fields) },
     onPeer: (_infohash, peer) => void found.push(peer),
     onNode: () => {},
@@ -304,12 +309,74 @@ test("a client that only looks up, as imports use it, finds what a node by that 
   const node = await openNode();
   node.announce(infohash, 1_111);
   await expect.poll(() => node.found.length || node.announce(infohash, 1_111)).toBeGreaterThan(0);
-  const silent = { debug() {}, info() {}, warn() {} };
-  const client = createDhtClient({ bootstrap: [`localhost:${node.port}`] }, silent);
+  const client = createDhtClient({ bootstrap: [`localhost:${node.port}`] }, clientOptions);
   try {
     const found = once(client, "peer");
     client.once("ready", () => client.lookup(infohash));
     expect(await found).toMatchObject([{ host: "127.0.0.1", port: 1_111 }, expect.anything(), expect.anything()]);
+  } finally {
+    await new Promise<void>((resolve) => client.destroy(resolve));
+  }
+});
+
+test("a look-up ends although everybody asked names nodes that are closer still", async () => {
+  const strangers = await Promise.all(Array.from({ length: dhtQueriesPerLookupMax + 100 }, () => Stranger.open()));
+  /** Twenty share one bit more with what is looked for than the twenty before them, which is what a bucket holds. */
+  const idOf = (number: number) => {
+    const close = Buffer.from(infohash, "hex");
+    const bit = Math.floor(number / 20);
+    close[bit >> 3]! ^= 0x80 >> (bit & 7);
+    close[19]! ^= number % 20;
+    return close;
+  };
+  const nodeOf = (number: number) => {
+    const { port } = strangers[number]!.endpoint;
+    return Buffer.concat([idOf(number), Buffer.from([127, 0, 0, 1, port >> 8, port & 255])]);
+  };
+  let asked = 0;
+  strangers.forEach((stranger, number) => {
+    stranger.onQuery = (t, from) => {
+      asked++;
+      const last = Math.min(number + 20, strangers.length - 1);
+      const nodes = Array.from({ length: last - number }, (_, each) => nodeOf(number + 1 + each));
+      const fields = { id: idOf(number), token: "token", nodes: Buffer.concat(nodes) };
+      void stranger.send(bencode.encode({ t, y: "r", r: fields }), from.port);
+    };
+  });
+  const client = createDhtClient({ bootstrap: [] }, clientOptions);
+  try {
+    await new Promise<void>((resolve) => client.listen(0, "127.0.0.1", resolve));
+    await strangers[0]!.ask(client.address().port, "ping", { id: idOf(0) });
+    await new Promise<void>((resolve) => client.lookup(infohash, () => resolve()));
+    expect(asked).toBe(dhtQueriesPerLookupMax);
+  } finally {
+    await new Promise<void>((resolve) => client.destroy(resolve));
+  }
+});
+
+test("a node is announced once at a time, however often that is asked for while nobody answers", async () => {
+  const silent = await Stranger.open();
+  const node = await openNode();
+  let asked = 0;
+  silent.onQuery = () => void asked++;
+  await silent.ask(node.port, "ping");
+  for (let count = 0; count < 100; count++) node.announce(infohash, 1_111);
+  await expect.poll(() => asked).toBe(1);
+  await silent.ask(node.port, "ping");
+  expect(asked).toBe(1);
+});
+
+test("one host has few places in the routing table, the newest of its nodes, and those of others stay", async () => {
+  const client = createDhtClient({ bootstrap: [] }, clientOptions);
+  const idOf = (number: number) => createHash("sha1").update(String(number)).digest();
+  const add = (host: string, port: number) => client.nodes.add({ id: idOf(port), host, port });
+  try {
+    for (let port = 1; port <= 10; port++) add(`10.0.0.${port}`, port);
+    for (let port = 100; port < 1_000; port++) add("10.0.1.1", port);
+    const ports = client.toJSON().nodes.map(({ port }) => port);
+    expect(ports.filter((port) => port <= 10)).toHaveLength(10);
+    const newest = Array.from({ length: dhtNodesPerHostMax }, (_, number) => 999 - number);
+    expect(ports.filter((port) => port > 10).toSorted((a, b) => b - a)).toEqual(newest);
   } finally {
     await new Promise<void>((resolve) => client.destroy(resolve));
   }

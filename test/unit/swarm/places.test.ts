@@ -2,11 +2,11 @@
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { connectionsPerTorrentMax, neighboursWanted } from "../../../swarm/limits.ts";
+import { connectionsPerTorrentMax, connectsPerTorrentMax, neighboursWanted } from "../../../swarm/limits.ts";
 import { Swarm } from "../../../swarm/swarm.ts";
 import type { Torrent } from "../../../swarm/torrent.ts";
 import type { Endpoint, SwarmOptions } from "../../../swarm/types.ts";
@@ -73,6 +73,26 @@ test("a torrent dials no more than it wants, and leaves the other places to thos
   expect(torrent.status().peers).toBe(neighboursWanted);
   await dialMany(connectionsPerTorrentMax, swarm, torrent);
   expect(torrent.status().peers).toBe(connectionsPerTorrentMax);
+});
+
+test("attempts under way take places, so that no torrent has more connections than it may when they are answered", async () => {
+  const swarm = await openSwarm();
+  const torrent = leech(swarm);
+  const dialled: Socket[] = [];
+  closers.push(() => dialled.forEach((socket) => void socket.destroy()));
+  for (let count = 0; count < connectsPerTorrentMax; count++) {
+    const server = createServer((socket) => void dialled.push(socket.on("error", () => {})));
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    closers.push(() => server.close());
+    torrent.addPeer({ host: "127.0.0.1", port: (server.address() as AddressInfo).port });
+  }
+  await clock.advanceUntil(() => dialled.length === connectsPerTorrentMax, 5_000);
+  await dialMany(connectionsPerTorrentMax, swarm, torrent);
+  expect(torrent.connections).toBe(connectionsPerTorrentMax);
+  for (const socket of dialled) socket.write(encodeHandshake(torrent.infohash, randomBytes(20)));
+  await until(() => torrent.status().peers === connectionsPerTorrentMax);
+  expect(torrent.connections).toBe(connectionsPerTorrentMax);
 });
 
 test("where all places are taken, a newcomer gets that of a neighbour of no use, one in a second", async () => {
