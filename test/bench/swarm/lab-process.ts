@@ -74,7 +74,8 @@ export class LabProcess {
   }
 
   failure(what: string): Error {
-    return new Error(`${this.name} ${what}; its last lines:\n${this.lastLines.join("\n")}`);
+    const how = this.ended ? ` (${this.child.signalCode ?? `status ${this.child.exitCode}`})` : "";
+    return new Error(`${this.name} ${what}${how}; its last lines:\n${this.lastLines.join("\n")}`);
   }
 
   /** Waits for the end. */

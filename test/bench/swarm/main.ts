@@ -11,7 +11,7 @@ import { startLibtorrent } from "./libtorrent.ts";
 import { singleStreamShare } from "./link-check.ts";
 import { type BenchOptions, optionsFrom, type Scenario, usage } from "./options.ts";
 import { printSummaries } from "./print.ts";
-import { reportOf, writeReport } from "./report.ts";
+import { reportOf, runsBefore, writeReport } from "./report.ts";
 import type { RunResult } from "./results.ts";
 import { run } from "./run.ts";
 import { groupsOf, summaryOf } from "./summary.ts";
@@ -47,6 +47,7 @@ async function bench(options: BenchOptions): Promise<void> {
   for (const name of options.contenders) {
     if (!contenders[name]) throw new Error(`there is no contender ${name}; there are ${Object.keys(contenders)}`);
   }
+  const results = runsBefore(options);
   // Every process of the bench inherits it.
   setPriority(options.nice);
   // Listeners run in the order in which they were added: the lab's processes end before their files go.
@@ -67,7 +68,6 @@ async function bench(options: BenchOptions): Promise<void> {
   };
   if (options.zones > 1 && !agents.knowZones)
     console.log('these agents have no setting "zone"; they will not know theirs');
-  const results: RunResult[] = [];
   for (const scenario of options.scenarios) {
     await runScenario({ options, lab, directory, agents }, scenario, (result) => {
       results.push(result);

@@ -32,6 +32,7 @@ Images from one seeder to many nodes, each in a network namespace with a link of
   --directory DIR     where the nodes' files are for as long as the bench runs (${tmpdir()})
   --keep-logs DIR     keep what every process says
   --out FILE          write the results as JSON, and plots beside it
+  --append            add to FILE's results, which are of the same lab: other contenders, more rounds
 `;
 
 export interface Scenario {
@@ -70,6 +71,7 @@ export function optionsFrom(args: string[]) {
       directory: text(tmpdir()),
       "keep-logs": { type: "string" },
       out: { type: "string" },
+      append: { type: "boolean", default: false },
       help: { type: "boolean", short: "h" },
     },
   });
@@ -95,6 +97,7 @@ export function optionsFrom(args: string[]) {
     directory: values.directory,
     logDirectory: values["keep-logs"],
     out: values.out,
+    append: values.append,
   };
 }
 

@@ -1,5 +1,6 @@
 /** What is written of a whole bench: JSON, and plots beside it. `node report.ts FILE.json...` draws the plots anew. */
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
 import { runFacts } from "../machine.ts";
 import type { BenchOptions } from "./options.ts";
 import { plotsOf } from "./plots.ts";
@@ -25,27 +26,44 @@ export interface Report {
   runs: RunResult[];
 }
 
+/** What runs must have in common to stand in one report. */
+const labKeys = [
+  "linkBitsPerSecond",
+  "zones",
+  "zoneLinkBitsPerSecond",
+  "agentSettings",
+  "seederSettings",
+  "noDht",
+  "warmUpBytes",
+  "sysctls",
+] as const satisfies (keyof BenchOptions & keyof Report)[];
+
+type LabFacts = Pick<Report, (typeof labKeys)[number]>;
+
+function labOf(options: LabFacts): LabFacts {
+  return Object.fromEntries(labKeys.map((key) => [key, options[key]])) as unknown as LabFacts;
+}
+
 export function reportOf(
   options: BenchOptions,
   link: Pick<Report, "singleStreamShare" | "congestionControl">,
   runs: RunResult[],
 ): Report {
-  const { linkBitsPerSecond, zones, zoneLinkBitsPerSecond, agentSettings, seederSettings, noDht, warmUpBytes } =
-    options;
-  return {
-    ...runFacts(),
-    linkBitsPerSecond,
-    zones,
-    zoneLinkBitsPerSecond,
-    agentSettings,
-    seederSettings,
-    noDht,
-    warmUpBytes,
-    ...link,
-    sysctls: options.sysctls,
-    summary: groupsOf(runs).map(summaryOf),
-    runs,
-  };
+  return { ...runFacts(), ...labOf(options), ...link, summary: groupsOf(runs).map(summaryOf), runs };
+}
+
+/**
+ * The runs that new ones are added to: none, without --append.
+ *
+ * @throws Error if they are of another lab.
+ */
+export function runsBefore(options: BenchOptions): RunResult[] {
+  const { out, append } = options;
+  if (out === undefined || !append || !existsSync(out)) return [];
+  const before = JSON.parse(readFileSync(out, "utf8")) as Report;
+  if (!isDeepStrictEqual(labOf(before), labOf(options)))
+    throw new Error(`${out} has the results of other links, zones or settings: write to another file`);
+  return before.runs;
 }
 
 /** Writes FILE.json, and FILE-NAME.svg for each plot. */
