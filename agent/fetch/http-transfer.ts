@@ -9,6 +9,7 @@ import { type ImagePaths, imagePaths } from "../cache/layout.ts";
 import type { ImageFacts } from "../cache/records.ts";
 import { wait } from "../clock.ts";
 import { findTorrentInfo } from "../seeding/metadata-probe.ts";
+import { gathered } from "./gather.ts";
 import type { WaitingPace } from "./pace.ts";
 import { OriginBusy } from "./range-answer.ts";
 import { quietMsMax } from "./source-policy.ts";
@@ -152,7 +153,7 @@ export class HttpTransfer implements Transfer {
       this.#doneBytes = 0;
     }
     this.#trouble = "";
-    for await (const chunk of chunks) {
+    for await (const chunk of gathered(chunks, this.#tools.clock)) {
       if (this.#doneBytes + chunk.length > sizeBytes) {
         throw new Problem(
           "data-loss",
