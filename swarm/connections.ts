@@ -82,6 +82,11 @@ export class Connections {
     this.#strikes.strike({ id: peer.id, address: peer.listens ?? peer.endpoint }, this.#options.clock.now());
   }
 
+  /** Notes a bad piece of the peer; how many those of its address have sent by now. */
+  blame(peer: Peer): number {
+    return this.#strikes.blame({ id: peer.id, address: peer.listens ?? peer.endpoint }, this.#options.clock.now());
+  }
+
   /** Connects on behalf of `owner`; undefined if there is no place. */
   connect(endpoint: Endpoint, owner: PeerOwner & Adopter): Peer | undefined {
     if (this.#closed || !this.#makePlaceFor(owner, 1)) return undefined;

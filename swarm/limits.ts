@@ -130,7 +130,10 @@ export const demandBytesMax = 16 * 1024 * 1024;
 /** Bytes of pieces being assembled in memory, over all torrents, unless a single piece is larger. */
 export const assemblyBytesMax = 64 * 1024 * 1024;
 
-/** Pieces that a peer alone sent and that failed their hash, before it is struck off: a disk may have one bad sector. */
+/**
+ * Pieces that a peer alone sent and that failed their hash, over all its connections and torrents, before it is struck off:
+ * a disk may have one bad sector.
+ */
 export const badPiecesMax = 3;
 
 /** Senders of pieces that failed their hash whose number is kept, to name them when a fetch fails. */
@@ -145,7 +148,7 @@ export const unaskedBytesMax = 8 * 1024 * 1024;
 /** How long a struck-off address stays so: faults of memory and disks get mended, and addresses change hands. */
 export const strikeOffMs = 10 * 60 * 1_000;
 
-/** Addresses struck off at once; beyond it the oldest is let in again. */
+/** Addresses struck off at once, and those remembered for a bad piece; beyond it the oldest is let in again. */
 export const struckOffMax = 10_000;
 
 /**

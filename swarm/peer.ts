@@ -99,8 +99,6 @@ export class Peer {
   choking = true;
   interested = false;
   chokeChangedAtMs: number;
-  /** Pieces that it alone sent and that failed their hash. */
-  badPieces = 0;
   /** Messages that answer no data. */
   readonly signals: FloodGuard;
   /** How often it has taken back that it has pieces. */

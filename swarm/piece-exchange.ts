@@ -44,6 +44,8 @@ export interface PieceExchangeOptions {
   locality: Locality<Peer> | undefined;
   /** The peer lies or breaks the rules: away with it. */
   strike: (peer: Peer, reason: string) => void;
+  /** Notes a bad piece of the peer; how many those of its address have sent by now. */
+  blame: (peer: Peer) => number;
   /** Blocks came in. */
   onProgress: (bytes: number, from: "peer" | "source") => void;
   /** A piece failed its hash; `from`: who sent parts of it, as addresses and names of sources. */
@@ -568,8 +570,8 @@ export class PieceExchange implements FeedTarget {
     this.#reportBadPiece(index, from);
     const [author] = contributors;
     if (!isProven || author === undefined || author instanceof SourceFeed) return;
-    author.badPieces++;
-    if (author.badPieces >= badPiecesMax) this.#options.strike(author, "it sent pieces that failed their hash");
+    if (this.#options.blame(author) >= badPiecesMax)
+      this.#options.strike(author, "it sent pieces that failed their hash");
     else this.#withoutPiece(author, index);
   }
 

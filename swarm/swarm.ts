@@ -234,6 +234,7 @@ export class Swarm {
       connect: (endpoint, owner) => this.#connections.connect(endpoint, owner),
       announce: (infohash, onFailed) => this.#dht.announce(infohash, this.peerPort, onFailed),
       strike: (peer, reason) => this.#connections.strike(peer, reason),
+      blame: (peer) => this.#connections.blame(peer),
       isOwn: (endpoint) => this.#connections.isOwn(endpoint),
       noteOwn: (endpoint) => this.#connections.noteOwn(endpoint),
       isStruck: (endpoint) => this.#connections.isStruck(endpoint),

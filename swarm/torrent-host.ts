@@ -25,6 +25,8 @@ export interface TorrentHost {
   /** Looks up peers in the DHT and announces the torrent; `onFailed` is called if that reached nobody. */
   announce(infohash: string, onFailed: () => void): void;
   strike(peer: Peer, reason: string): void;
+  /** Notes a bad piece of the peer; how many those of its address have sent by now, over all torrents. */
+  blame(peer: Peer): number;
   isStruck(endpoint: Endpoint): boolean;
   /** Whether the address is this very node's. */
   isOwn(endpoint: Endpoint): boolean;

@@ -340,6 +340,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       peers: this.#neighbours.peers,
       locality: this.#locality(info),
       strike: (peer, reason) => this.#strike(peer, reason),
+      blame: (peer) => this.#host.blame(peer),
       onProgress: (bytes, from) => this.#countReceived(bytes, from),
       onVerifyFailure: (from) => {
         this.#verifyFailures++;

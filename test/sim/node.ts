@@ -132,6 +132,7 @@ export class SimNode {
         onStrike?.(peer.endpoint, reason);
         connections.strike(peer, reason);
       },
+      blame: (peer) => connections.blame(peer),
       isStruck: (endpoint) => connections.isStruck(endpoint),
       isOwn: (endpoint) => connections.isOwn(endpoint),
       noteOwn: (endpoint) => connections.noteOwn(endpoint),

@@ -90,6 +90,7 @@ export class PieceSwarm {
       connect: () => undefined,
       announce: () => {},
       strike: () => {},
+      blame: () => 0,
       isStruck: () => false,
       isOwn: () => false,
       noteOwn: () => {},

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import parseTorrent from "parse-torrent";
 import { describe, expect, test } from "vitest";
 import { chooseUnchoked, type Served } from "../../../swarm/choker.ts";
-import { infoBytesMax } from "../../../swarm/limits.ts";
+import { infoBytesMax, strikeOffMs } from "../../../swarm/limits.ts";
 import {
   answerMetadataRequest,
   encodeMetadataMessage,
@@ -278,6 +278,19 @@ describe("the book of peers", () => {
 });
 
 describe("strikes", () => {
+  test("what is forgiven a few times is counted by address over connections, and forgotten after a while", () => {
+    const strikes = new Strikes();
+    const peer = (id: string, host: string, port: number) => ({ id, address: { host, port } });
+    expect(strikes.blame(peer("a", "10.0.0.1", 1), 0)).toBe(1);
+    expect(strikes.blame(peer("b", "10.0.0.1", 2), 1)).toBe(2);
+    expect(strikes.blame(peer("b", "10.0.0.2", 2), 1)).toBe(1);
+    expect(strikes.blame(peer("a", "127.0.0.1", 1), 1)).toBe(1);
+    expect(strikes.blame(peer("b", "127.0.0.1", 2), 1)).toBe(1);
+    expect(strikes.blame(peer("a", "127.0.0.1", 3), 1)).toBe(2);
+    expect(strikes.blame(peer("c", "10.0.0.1", 3), strikeOffMs)).toBe(3);
+    expect(strikes.blame(peer("c", "10.0.0.1", 3), 3 * strikeOffMs)).toBe(1);
+  });
+
   test("count by address, but by address and port where many share a loopback address", () => {
     const strikes = new Strikes();
     strikes.strike({ id: "x", address: { host: "10.0.0.1", port: 1 } }, 0);

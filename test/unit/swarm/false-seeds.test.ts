@@ -2,9 +2,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
-import { createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
+import { badPiecesMax } from "../../../swarm/limits.ts";
 import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
 import { Swarm } from "../../../swarm/swarm.ts";
 import type { Torrent } from "../../../swarm/torrent.ts";
@@ -188,3 +189,44 @@ test("nodes that are complete part from each other", async () => {
   await expectWhole({ torrent, dataPath });
   await eventually(() => torrent.status().peers + one.torrent.status().peers === 0 || undefined, "both have parted");
 });
+
+test("a peer that leaves after each bad piece and comes back is struck off at the third all the same", async () => {
+  const leecher = await leech([]);
+  const peerId = randomBytes(20);
+  let isTurnedAway = false;
+  while (!isTurnedAway) isTurnedAway = !(await sendsBadPiece(leecher.swarm.peerPort, peerId));
+  expect(leecher.torrent.status().verifyFailures).toBe(badPiecesMax);
+  leecher.torrent.addPeer(await honestSeed());
+  await expectWhole(leecher);
+});
+
+/** Comes as a seed, answers all requests for the first piece asked for with zeros, and leaves; false if it is not let in. */
+function sendsBadPiece(port: number, peerId: Uint8Array): Promise<boolean> {
+  return new Promise((resolve) => {
+    let isGreeted = false;
+    let sentBytes = 0;
+    const socket = connect(port, "127.0.0.1");
+    const decoder = new WireDecoder(
+      {
+        onHandshake: () => {
+          isGreeted = true;
+          socket.write(Buffer.concat([encodeSignal("haveAll"), encodeSignal("unchoke")]));
+        },
+        onMessage: (message: WireMessage) => {
+          if (message.type !== "request" || sentBytes === pieceLengthBytes) return;
+          sentBytes += message.length;
+          const bytes = pieceMessage(message, Buffer.alloc(message.length));
+          if (sentBytes === pieceLengthBytes) socket.end(bytes);
+          else socket.write(bytes);
+        },
+        onBlockStart: () => undefined,
+        onBlockEnd: () => {},
+      },
+      { bitfieldBytesMax: 100 },
+    );
+    socket.on("error", () => {});
+    socket.on("data", (chunk) => decoder.push(chunk));
+    socket.on("close", () => resolve(isGreeted));
+    socket.write(encodeHandshake(info.infohash, peerId));
+  });
+}
