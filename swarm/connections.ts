@@ -6,7 +6,13 @@ import { overShare, type Sharer } from "./connection-shares.ts";
 import type { LastDemand } from "./demand.ts";
 import type { DownloadLimit } from "./download-limit.ts";
 import { crowdOf, keyOf } from "./endpoint.ts";
-import { handshakesMax, handshakeTimeoutMs, ownEndpointsMax } from "./limits.ts";
+import {
+  handshakesMax,
+  handshakeTimeoutMs,
+  ownEndpointsMax,
+  sendMemoryBytesMax,
+  sendMemoryBytesTotal,
+} from "./limits.ts";
 import { Peer, type PeerOwner } from "./peer.ts";
 import type { RateLimit } from "./rate.ts";
 import { SharedTimers } from "./shared-timers.ts";
@@ -157,12 +163,14 @@ export class Connections {
 
   #newPeer(socket: PeerSocket, endpoint: Endpoint, direction: "inbound" | "outbound", owner: PeerOwner): Peer {
     const { clock, uploadLimit, downloadLimit, lastDemand } = this.#options;
-    const rests = this.#rests;
-    const peer = new Peer({ socket, endpoint, direction, clock, uploadLimit, downloadLimit, lastDemand, rests }, owner);
+    const own = { socket, endpoint, direction, sendMemoryBytesMax: this.#sendMemoryBytesMax, rests: this.#rests };
+    const peer = new Peer({ ...own, clock, uploadLimit, downloadLimit, lastDemand }, owner);
     this.#peers.add(peer);
     socket.on("close", () => this.#forget(peer));
     return peer;
   }
+
+  readonly #sendMemoryBytesMax = () => Math.min(sendMemoryBytesMax, sendMemoryBytesTotal / this.#peers.size);
 
   #forget(peer: Peer): void {
     this.#peers.delete(peer);

@@ -62,14 +62,26 @@ export const ownEndpointsMax = 64;
 /** Blocks that one peer may have asked for and not yet got; beyond it the peer is not playing by the rules. */
 export const peerRequestsMax = 2_048;
 
-/** Bytes written to a socket and not yet taken by the kernel, beyond which no more blocks are read for that peer. */
-export const sendBufferBytesMax = 1024 * 1024;
+/**
+ * Memory of blocks that a socket has been given and the kernel has not taken yet, beyond which no more are read for that
+ * peer: two full batches, one to send and one to follow, and the kernel has as much again.
+ */
+export const sendMemoryBytesMax = 576 * 1024;
 
-/** Batches of blocks among them: each holds a slab of memory, however few bytes it has. */
-export const writesPendingMax = 8;
+/**
+ * The same of all peers of a node together: each has its share, but one batch at the least. A thousand peers that do not
+ * read hold a quarter of a GiB.
+ */
+export const sendMemoryBytesTotal = 64 * 1024 * 1024;
 
-/** The same with everything else that waits to be sent, beyond which a peer does not read and is dropped. */
-export const unsentBytesMax = 8 * 1024 * 1024;
+/**
+ * Everything else that waits to be sent to a peer, beyond which it does not read and is dropped: the most that a client
+ * asks for at once is an info dictionary, and ours have a third of a MiB at the most.
+ */
+export const unsentBytesMax = 1024 * 1024;
+
+/** Beyond this, requests for parts of the info dictionary are refused: the peer asks again. */
+export const metadataUnsentBytesMax = unsentBytesMax / 2;
 
 /**
  * Times that a peer may take back that it has pieces. BEP 3 has one bitfield a connection, but aria2 sends further ones in

@@ -13,6 +13,7 @@ import {
   metadataRestMsMax,
   metadataRestMsMin,
   metadataTimeoutMs,
+  metadataUnsentBytesMax,
 } from "./limits.ts";
 import {
   answerMetadataRequest,
@@ -77,7 +78,8 @@ export class MetadataExchange {
     if (message?.type === "request") {
       // A peer that has not said how to answer it cannot be answered.
       if (peer.extensions.metadataId === 0) return;
-      const answer = answerMetadataRequest(this.#infoBytes, message.part);
+      const infoBytes = peer.unsentBytes > metadataUnsentBytesMax ? undefined : this.#infoBytes;
+      const answer = answerMetadataRequest(infoBytes, message.part);
       peer.send(encodeExtended(peer.extensions.metadataId, encodeMetadataMessage(answer)));
       return;
     }

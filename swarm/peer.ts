@@ -54,6 +54,8 @@ export interface PeerOptions {
   direction: "inbound" | "outbound";
   clock: Clock;
   uploadLimit: RateLimit;
+  /** Memory that blocks may hold which this peer's socket has not taken. */
+  sendMemoryBytesMax: () => number;
   downloadLimit: DownloadLimit;
   lastDemand: LastDemand;
   /** When to go on with connections that are left unread for a moment: all of them together. */
@@ -126,6 +128,8 @@ export class Peer {
   /** Messages of this turn, and their length. */
   #outbox: Uint8Array[] = [];
   #outboxBytes = 0;
+  /** Of what the socket has been given and not taken, the blocks and what went with them. */
+  #blockBytesUnsent = 0;
   #takeHaves: (countMax: number) => readonly number[] = () => [];
   #closed = false;
   #cancelTimers: (() => void)[] = [];
@@ -161,6 +165,7 @@ export class Peer {
       socket: options.socket,
       clock: options.clock,
       limit: options.uploadLimit,
+      memoryBytesMax: options.sendMemoryBytesMax,
       after: (delayMs, run) => this.#after(delayMs, run),
       write: (slab, end, taken) => this.#writeBlocks(slab, end, taken),
       onSent: (bytes) => this.#noteSent(bytes),
@@ -189,10 +194,15 @@ export class Peer {
     this.#decoder.bitfieldBytesMax = bytes;
   }
 
+  /** What waits to be sent to it, but for blocks. */
+  get unsentBytes(): number {
+    return this.#socket.writableLength + this.#outboxBytes - this.#blockBytesUnsent;
+  }
+
   /** Sends a message, with all others of this turn in one write. */
   send(bytes: Uint8Array): void {
     if (this.#closed) return;
-    if (this.#socket.writableLength + this.#outboxBytes > unsentBytesMax) {
+    if (this.unsentBytes > unsentBytesMax) {
       this.close(new Error("it asks for more than it reads"));
       return;
     }
@@ -252,7 +262,12 @@ export class Peer {
     this.#flush();
     const tail = this.#tail(havesAtOnce);
     if (tail) slab.set(tail, end);
-    this.#socket.write(slab.subarray(0, end + (tail?.length ?? 0)), taken);
+    const bytes = end + (tail?.length ?? 0);
+    this.#blockBytesUnsent += bytes;
+    this.#socket.write(slab.subarray(0, bytes), () => {
+      this.#blockBytesUnsent -= bytes;
+      taken();
+    });
   }
 
   setChoking(choking: boolean): void {

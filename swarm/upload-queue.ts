@@ -2,9 +2,9 @@
  * The blocks that one peer has asked for and not yet got. They are sent in batches of neighbours: one read from the
  * disk and one write to the socket each, from memory that is used again.
  */
-import { peerRequestsMax, sendBufferBytesMax, writesPendingMax } from "./limits.ts";
+import { peerRequestsMax, sendMemoryBytesMax } from "./limits.ts";
 import type { RateLimit } from "./rate.ts";
-import { batchBytesMax, giveSlab, takeSlab } from "./send-slabs.ts";
+import { batchBytesMax, giveSlab, slabBytesFor, takeSlab } from "./send-slabs.ts";
 import type { Clock, PeerSocket } from "./types.ts";
 import { type Block, pieceHeadBytes, writePieceHead } from "./wire.ts";
 
@@ -18,6 +18,8 @@ export interface UploadQueueOptions {
   socket: PeerSocket;
   clock: Clock;
   limit: RateLimit;
+  /** Memory that blocks may hold which the socket has not taken; one batch may in any case. */
+  memoryBytesMax: () => number;
   /** Calls `run` after a while, unless the connection is over by then. */
   after: (delayMs: number, run: () => void) => void;
   /**
@@ -37,8 +39,10 @@ export class UploadQueue {
   #readBlocks: ReadBlocks | undefined;
   #serving = false;
   #closed = false;
-  /** Batches given to the socket that it has not taken yet. */
-  #writesPending = 0;
+  /** Memory of the batches given to the socket that it has not taken yet. */
+  #memoryBytes = 0;
+  /** Blocks wait for some of it. */
+  #isShort = false;
 
   constructor(options: UploadQueueOptions) {
     this.#options = options;
@@ -86,26 +90,26 @@ export class UploadQueue {
   async #serveBatches(readBlocks: ReadBlocks): Promise<void> {
     const { socket, clock, limit, after } = this.#options;
     this.#serving = true;
-    while (this.#blocks.length > 0 && !this.#closed && socket.writableLength < sendBufferBytesMax) {
-      // A batch may be a few bytes long, and takes a slab all the same.
-      if (this.#writesPending >= writesPendingMax) break;
+    while (this.#blocks.length > 0 && !this.#closed && socket.writableLength < sendMemoryBytesMax) {
       const nowMs = clock.now();
       const waitMs = limit.waitMs(nowMs);
       if (waitMs > 0) {
         after(waitMs, () => this.serve());
         break;
       }
-      const batch = takeBatch(this.#blocks, Math.min(batchBytesMax, limit.burstBytes));
+      const { count, bytes } = nextBatch(this.#blocks, Math.min(batchBytesMax, limit.burstBytes));
+      this.#isShort = this.#memoryBytes > 0 && this.#memoryBytes + slabBytesFor(bytes) > this.#options.memoryBytesMax();
+      if (this.#isShort) break;
+      const batch = this.#blocks.splice(0, count);
       // Before the read, so that other peers' batches see it.
       limit.take(bytesOf(batch), nowMs);
-      await this.#send(batch, readBlocks);
+      await this.#send(batch, takeSlab(bytes), readBlocks);
     }
     // In the same turn as the last look at the queue: what comes after it finds nobody serving.
     this.#serving = false;
   }
 
-  async #send(batch: readonly Block[], readBlocks: ReadBlocks): Promise<void> {
-    const slab = takeSlab();
+  async #send(batch: readonly Block[], slab: Buffer, readBlocks: ReadBlocks): Promise<void> {
     const buffers: Uint8Array[] = [];
     let end = 0;
     for (const block of batch) {
@@ -126,28 +130,30 @@ export class UploadQueue {
       giveSlab(slab);
       return;
     }
-    this.#writesPending++;
+    this.#memoryBytes += slab.length;
     this.#options.write(slab, end, () => {
       giveSlab(slab);
-      if (this.#writesPending-- >= writesPendingMax) this.serve();
+      this.#memoryBytes -= slab.length;
+      if (this.#isShort) this.serve();
     });
     this.#options.onSent(bytesOf(batch));
   }
 }
 
-/** Takes the first block and those that follow it at once in the same piece, as many as fit into `bytesMax` with their heads. */
-function takeBatch(blocks: Block[], bytesMax: number): Block[] {
+/** The first block and those that follow it at once in the same piece, as many as fit into `bytesMax` with their heads. */
+function nextBatch(blocks: readonly Block[], bytesMax: number): { count: number; bytes: number } {
   let count = 0;
   let bytes = 0;
   let last: Block | undefined;
   for (const block of blocks) {
     if (last && (block.index !== last.index || block.begin !== last.begin + last.length)) break;
-    bytes += pieceHeadBytes + block.length;
-    if (last && bytes > bytesMax) break;
+    const more = pieceHeadBytes + block.length;
+    if (last && bytes + more > bytesMax) break;
+    bytes += more;
     last = block;
     count++;
   }
-  return blocks.splice(0, count);
+  return { count, bytes };
 }
 
 function bytesOf(blocks: readonly Block[]): number {

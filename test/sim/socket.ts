@@ -1,5 +1,4 @@
 /** One end of a simulated TCP connection, as a Peer needs it. */
-import { sendBufferBytesMax, writesPendingMax } from "../../swarm/limits.ts";
 import type { PeerSocket } from "../../swarm/types.ts";
 import { type Links, packetPayloadBytes, quantumBytes, Transfer } from "./link.ts";
 import type { Machine, Network } from "./network.ts";
@@ -23,8 +22,6 @@ export class SimSocket implements PeerSocket {
   /** The other end has to be told that this one is closed. */
   #owesEnd = false;
   readonly #outbox = new Outbox();
-  /** Writes whose memory was given back before they were sent. */
-  #writesPending = 0;
   #owesDrain = false;
   #holdup: Holdup = "none";
   /** Bytes that the other end has sent and this one has not read. */
@@ -63,8 +60,6 @@ export class SimSocket implements PeerSocket {
   setNoDelay(): void {}
 
   get writableLength(): number {
-    // The memory of these is free already, but their number bounds their owner all the same.
-    if (this.#writesPending >= writesPendingMax) return Math.max(this.#outbox.bytes, sendBufferBytesMax);
     return this.#outbox.bytes;
   }
 
@@ -84,13 +79,7 @@ export class SimSocket implements PeerSocket {
   }
 
   #writeLight(chunks: Buffer[], taken: () => void): void {
-    const last = chunks.pop() as Buffer;
     for (const chunk of chunks) this.#outbox.push(chunk, undefined);
-    this.#writesPending++;
-    this.#outbox.push(last, () => {
-      // Whoever waits for a place among the writes is told by "drain".
-      if (this.#writesPending-- >= writesPendingMax) this.#tellDrain();
-    });
     // After the owner's own turn, as in Node.
     queueMicrotask(taken);
   }

@@ -1,8 +1,8 @@
 import { EventEmitter } from "node:events";
 import { expect, test } from "vitest";
-import { peerRequestsMax, writesPendingMax } from "../../../swarm/limits.ts";
+import { blockBytes, peerRequestsMax, sendMemoryBytesMax } from "../../../swarm/limits.ts";
 import { RateLimit } from "../../../swarm/rate.ts";
-import { slabBytes } from "../../../swarm/send-slabs.ts";
+import { batchBytesMax, slabBytesFor } from "../../../swarm/send-slabs.ts";
 import type { PeerSocket } from "../../../swarm/types.ts";
 import { UploadQueue } from "../../../swarm/upload-queue.ts";
 import { ManualClock } from "./manual-clock.ts";
@@ -26,33 +26,52 @@ class UnreadSocket extends EventEmitter {
   }
 }
 
-test("requests for single bytes hold no more memory than others while the peer does not read, and all are answered", async () => {
-  const socket = new UnreadSocket();
-  const clock = new ManualClock();
-  const queue = new UploadQueue({
-    socket: socket as unknown as PeerSocket,
-    clock,
-    limit: new RateLimit(0, clock.now()),
-    after: (delayMs, run) => void clock.after(delayMs, run),
-    write: (slab, end, taken) => socket.write(slab.subarray(0, end), taken),
-    onSent: () => {},
-    onReadError: (_blocks, error) => {
-      throw error;
-    },
-  });
-  queue.readBlocks = async () => {};
-  // Every other byte, so that no two are sent together.
-  for (let count = 0; count < peerRequestsMax; count++) queue.push({ index: 0, begin: 2 * count, length: 1 });
-  const settled = () => new Promise((resolve) => setImmediate(resolve));
-  await settled();
-  const held = new Set(socket.waiting.map(({ bytes }) => bytes.buffer));
-  expect([...held].reduce((sum, { byteLength }) => sum + byteLength, 0)).toBeLessThanOrEqual(
-    writesPendingMax * slabBytes,
-  );
-  while (socket.written < peerRequestsMax) {
-    const { written } = socket;
-    socket.readAll();
+/** Requests of which no two are sent together. */
+const scattered = (length: number) =>
+  Array.from({ length: peerRequestsMax }, (_, count) => ({ index: count, begin: 0, length }));
+/** Requests that are sent sixteen at a time. */
+const neighbours = Array.from({ length: peerRequestsMax }, (_, count) => ({
+  ...{ index: Math.floor(count / 16), begin: (count % 16) * blockBytes, length: blockBytes },
+}));
+
+test.each([
+  ["single bytes", scattered(1), sendMemoryBytesMax],
+  ["scattered blocks", scattered(blockBytes), sendMemoryBytesMax],
+  ["what just does not fit into a small slab", scattered(blockBytes + 1), sendMemoryBytesMax],
+  ["whole pieces", neighbours, sendMemoryBytesMax],
+  ["whole pieces, one of a thousand peers", neighbours, slabBytesFor(batchBytesMax)],
+])(
+  "a peer that asks for %s and does not read holds little memory, and all is answered once it reads",
+  async (_name, blocks, memoryBytesMax) => {
+    const socket = new UnreadSocket();
+    const clock = new ManualClock();
+    let sentBytes = 0;
+    const queue = new UploadQueue({
+      socket: socket as unknown as PeerSocket,
+      clock,
+      limit: new RateLimit(0, clock.now()),
+      memoryBytesMax: () => memoryBytesMax,
+      after: (delayMs, run) => void clock.after(delayMs, run),
+      write: (slab, end, taken) => socket.write(slab.subarray(0, end), taken),
+      onSent: (bytes) => {
+        sentBytes += bytes;
+      },
+      onReadError: (_blocks, error) => {
+        throw error;
+      },
+    });
+    queue.readBlocks = async () => {};
+    for (const block of blocks) queue.push(block);
+    const settled = () => new Promise((resolve) => setImmediate(resolve));
     await settled();
-    expect(socket.written).toBeGreaterThan(written);
-  }
-});
+    const held = new Set(socket.waiting.map(({ bytes }) => bytes.buffer));
+    expect([...held].reduce((sum, { byteLength }) => sum + byteLength, 0)).toBeLessThanOrEqual(memoryBytesMax);
+    const wantedBytes = blocks.reduce((sum, { length }) => sum + length, 0);
+    while (sentBytes < wantedBytes) {
+      const { written } = socket;
+      socket.readAll();
+      await settled();
+      expect(socket.written).toBeGreaterThan(written);
+    }
+  },
+);
