@@ -1,34 +1,39 @@
 /**
- * npm run bench:agent [-- --images 100 --image-mib 8 --seconds 60 --fetch-mib 512 --rounds 3 --from sources,packed
- * --node-flags FLAGS --out FILE]: what an agent costs its node. Memory and CPU of one that seeds its images and is otherwise
- * idle, and of one with three active fetches, run from sources and as packed and installed.
+ * npm run bench:agent: what an agent costs its node. Memory and CPU of one that seeds its images and is otherwise idle, and
+ * of one with three active fetches, run from sources and as packed and installed.
  */
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
-import { parseArgs } from "node:util";
 import { request } from "undici";
 import { launcherFromSources, startDaemon } from "../child.ts";
+import { commandLine } from "../command-line.ts";
 import { runFacts } from "../machine.ts";
 import { medians, rounded } from "../statistics.ts";
 import { installedLauncher } from "./installed.ts";
 import { ensure, type Fetching, type Idle, measureFetches, measureIdle, startAgent } from "./phases.ts";
 
-const { values } = parseArgs({
-  options: {
-    images: { type: "string", default: "100" },
-    "image-mib": { type: "string", default: "8" },
-    seconds: { type: "string", default: "60" },
-    "fetch-mib": { type: "string", default: "512" },
-    rounds: { type: "string", default: "3" },
-    from: { type: "string", default: "sources,packed" },
-    "node-flags": { type: "string", default: "" },
-    out: { type: "string" },
+const values = commandLine(
+  "bench:agent",
+  "what an agent costs its node: memory and CPU, with three active fetches and idle",
+  {
+    images: { default: 100, means: "images that the idle agent seeds" },
+    "image-mib": { default: 8, means: "size of each, in MiB" },
+    seconds: { default: 60, means: "how long it is looked at" },
+    "fetch-mib": { default: 512, means: "size of what is fetched, in MiB" },
+    rounds: { default: 3, means: "fetches, so many times" },
+    from: {
+      value: "LIST",
+      default: "sources,packed",
+      means: "what is run: the sources, or what npm pack makes, installed",
+    },
+    "node-flags": { value: "FLAGS", default: "", means: "options of node itself" },
+    out: { value: "FILE", means: "write the results as JSON" },
   },
-});
-const images = Number(values.images);
+);
+const images = values.images;
 /** As many as an agent has active at once. */
 const fetches = 3;
 const mib = 1024 * 1024;
@@ -38,7 +43,7 @@ try {
   const seeder = await startDaemon("seeder", { dataDirectory: join(folder, "seeder") });
   await using _process = seeder.process;
   const fetched = Array.from({ length: fetches }, (_, index) => `large-${index}`);
-  for (const name of fetched) await publish(seeder.url, name, Number(values["fetch-mib"]));
+  for (const name of fetched) await publish(seeder.url, name, values["fetch-mib"]);
   const fetching = await measureAllFetches();
   const idle = await measureAllIdle();
   console.log(`${fetches} fetches of ${values["fetch-mib"]} MiB at once, medians`);
@@ -54,11 +59,11 @@ try {
 
   async function measureAllFetches() {
     const rounds: Record<string, Fetching[]> = Object.fromEntries([...launchers.keys()].map((from) => [from, []]));
-    for (let round = 1; round <= Number(values.rounds); round++) {
+    for (let round = 1; round <= values.rounds; round++) {
       for (const [from, launcher] of launchers) {
         const stateDirectory = mkdtempSync(join(folder, "state-"));
         const agent = { launcher, seederUrl: seeder.url, stateDirectory };
-        const measured = await measureFetches(agent, fetched, Number(values["fetch-mib"]) * mib);
+        const measured = await measureFetches(agent, fetched, values["fetch-mib"] * mib);
         rmSync(stateDirectory, { recursive: true });
         rounds[from]?.push(measured);
         const rate = `${measured.mbPerSecond.toFixed(0)} MB/s, CPU s/GB ${measured.cpuSecondsPerGb.toFixed(2)}`;
@@ -74,14 +79,14 @@ try {
     const stateDirectory = join(folder, "idle");
     const filling = await startAgent({ launcher: launcherFromSources, seederUrl: seeder.url, stateDirectory });
     for (let index = 0; index < images; index++) {
-      await publish(seeder.url, `small-${index}`, Number(values["image-mib"]));
+      await publish(seeder.url, `small-${index}`, values["image-mib"]);
       await ensure(filling.service, `small-${index}`);
     }
     await filling.process.end("SIGTERM");
     const measured: Record<string, Idle> = {};
     for (const [from, launcher] of launchers) {
       const agent = { launcher, seederUrl: seeder.url, stateDirectory };
-      const once = await measureIdle(agent, images, Number(values.seconds));
+      const once = await measureIdle(agent, images, values.seconds);
       const figures = Object.entries(once).map(([figure, value]) => [figure, rounded(value)]);
       measured[from] = Object.fromEntries(figures) as Idle;
     }

@@ -1,11 +1,10 @@
 /**
- * npm run bench:eviction [-- --seeds 5 --launches 12000 --out test/bench/results]: how often an image is there when a VM is
- * launched from it, under the agent's eviction and under others', at equal space. Launches follow Zipf's law. Writes
- * eviction-<date>.json and .svg. `--plot FILE.json` only draws the plot of a report.
+ * npm run bench:eviction: how often an image is there when a VM is launched from it, under the agent's eviction and under
+ * others', at equal space. Launches follow Zipf's law. Writes eviction-<date>.json and .svg.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { commandLine } from "../command-line.ts";
 import { runFacts } from "../machine.ts";
 import { mean, rounded } from "../statistics.ts";
 import { type EvictionReport, evictionPlot, type Figures } from "./plot.ts";
@@ -15,22 +14,24 @@ import { traceOf, type Workload } from "./trace.ts";
 /** Cache sizes, as shares of the bytes of all images. */
 const shares = [0.025, 0.05, 0.1, 0.2, 0.4];
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "5" },
-    launches: { type: "string", default: "12000" },
-    out: { type: "string", default: join(import.meta.dirname, "../results") },
-    plot: { type: "string" },
+const values = commandLine(
+  "bench:eviction",
+  "how often an image is there when a VM is launched from it, by eviction policy, at equal space",
+  {
+    seeds: { default: 5, means: "traces of launches" },
+    launches: { default: 12000, means: "launches of each" },
+    out: { value: "DIR", default: join(import.meta.dirname, "../results"), means: "where the report and its plot go" },
+    plot: { value: "FILE.json", means: "only draw the plot of a report" },
   },
-});
+);
 
 if (values.plot) {
   const report = JSON.parse(readFileSync(values.plot, "utf8")) as EvictionReport;
   writeFileSync(values.plot.replace(/\.json$/, ".svg"), evictionPlot(report));
 } else {
   const facts = runFacts();
-  const report: EvictionReport = { ...facts, seeds: Number(values.seeds), workloads: [] };
-  const common = { images: 300, launches: Number(values.launches), launchesPerHour: 4, skew: 0.9 };
+  const report: EvictionReport = { ...facts, seeds: values.seeds, workloads: [] };
+  const common = { images: 300, launches: values.launches, launchesPerHour: 4, skew: 0.9 };
   for (const workload of [
     { ...common, name: "popularity stays", launchesPerRelease: 0 },
     { ...common, name: "images are superseded", launchesPerRelease: 20 },
@@ -43,7 +44,7 @@ if (values.plot) {
 }
 
 function measure(workload: Workload): EvictionReport["workloads"][number]["runs"] {
-  const seeds = Array.from({ length: Number(values.seeds) }, (_, index) => index + 1);
+  const seeds = Array.from({ length: values.seeds }, (_, index) => index + 1);
   const traces = seeds.map((seed) => traceOf(workload, seed));
   const warmUp = Math.floor(workload.launches / 4);
   const runs = shares.map((share) => {

@@ -1,7 +1,6 @@
 /**
- * npm run bench:hostile [-- --mib 256 --seconds 5 --attacks NAME,NAME --out FILE]: one node under attack while an honest
- * leecher fetches from it, attack by attack. Prints and writes the node's memory and CPU, and the leecher's rate; results
- * that FILE has of other attacks are kept.
+ * npm run bench:hostile: one node under attack while an honest leecher fetches from it, attack by attack. Prints and writes
+ * the node's memory and CPU, and the leecher's rate.
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { hash, randomFillSync } from "node:crypto";
@@ -12,21 +11,23 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { infoBytesOf, metainfoOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
+import { commandLine } from "../command-line.ts";
 import { runFacts } from "../machine.ts";
 import { connectionAttacks, dhtFloods } from "./attacks.ts";
 import type { AttackCounts, Fetched, Target, Usage } from "./messages.ts";
 
-const { values } = parseArgs({
-  options: {
-    mib: { type: "string", default: "256" },
-    seconds: { type: "string", default: "5" },
-    attacks: { type: "string", default: [...Object.keys(connectionAttacks), dhtFloods].join(",") },
-    out: { type: "string" },
+const values = commandLine(
+  "bench:hostile",
+  "one node under attack while an honest leecher fetches from it, attack by attack",
+  {
+    mib: { default: 256, means: "size of what the leecher fetches, in MiB" },
+    seconds: { default: 5, means: "how long an attack lasts at the least" },
+    attacks: { value: "LIST", default: [...Object.keys(connectionAttacks), dhtFloods].join(","), means: "attacks" },
+    out: { value: "FILE", means: "write the results as JSON; those that FILE has of other attacks are kept" },
   },
-});
-const bytes = Number(values.mib) * 2 ** 20;
+);
+const bytes = values.mib * 2 ** 20;
 const pieceLengthBytes = 2 ** 20;
 /** The attack is under way by then. */
 const warmUpMs = 1_500;
@@ -101,7 +102,7 @@ async function measure(kind: string): Promise<Measurement> {
   const startedAtMs = performance.now();
   await sleep(warmUpMs);
   const attacked = await fetch(target, directory);
-  await sleep(Math.max(0, Number(values.seconds) * 1_000 - (performance.now() - startedAtMs)));
+  await sleep(Math.max(0, values.seconds * 1_000 - (performance.now() - startedAtMs)));
   watch.isOver = true;
   await watching;
   const seconds = (performance.now() - startedAtMs) / 1_000;

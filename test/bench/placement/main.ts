@@ -1,16 +1,14 @@
 /**
- * npm run bench:placement [-- --nodes 10000 --images 50 --calls 200 --reports 1000 --out FILE]: WeighHosts on a seeder whose
- * inventory has so many nodes with so many images each, while so many reports a minute come: the time to weigh them, the
- * handler's, which looks the image up in the database before, as the seeder tells both, and the whole call's over HTTP by
- * gRPC and by Connect's JSON, one call after the other from another process, with encoding and decoding at both ends. What
- * the server's part of that takes, to read the request and to write the answer, is told besides: as measured here, with the
- * same library on the same messages.
+ * npm run bench:placement: WeighHosts on a seeder whose inventory has so many nodes with so many images each, while so
+ * many reports a minute come: the time to weigh them, the handler's, which looks the image up in the database before,
+ * as the seeder tells both, and the whole call's over HTTP by gRPC and by Connect's JSON, one call after the other from
+ * another process, with encoding and decoding at both ends. What the server's part of that takes, to read the request
+ * and to write the answer, is told besides: as measured here, with the same library on the same messages.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import {
   create,
   fromBinary,
@@ -30,24 +28,23 @@ import {
   WeighHostsResponseSchema,
 } from "../../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
 import { launcherFromSources, startDaemon } from "../child.ts";
+import { commandLine } from "../command-line.ts";
 import { runFacts } from "../machine.ts";
 import { usageOf } from "../process-usage.ts";
 import { quantile, rounded } from "../statistics.ts";
 
 type Protocol = "gRPC" | "JSON";
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: "string", default: "10000" },
-    images: { type: "string", default: "50" },
-    calls: { type: "string", default: "200" },
-    reports: { type: "string", default: "1000" },
-    out: { type: "string" },
-  },
+const values = commandLine("bench:placement", "WeighHosts on a seeder with a large inventory while reports come in", {
+  nodes: { default: 10000, means: "nodes in the inventory" },
+  images: { default: 50, means: "images of each" },
+  calls: { default: 200, means: "calls of each kind" },
+  reports: { default: 1000, means: "reports a minute meanwhile" },
+  out: { value: "FILE", means: "write the results as JSON" },
 });
-const nodes = Number(values.nodes);
-const imagesEach = Number(values.images);
-const reportsPerMinute = Number(values.reports);
+const nodes = values.nodes;
+const imagesEach = values.images;
+const reportsPerMinute = values.reports;
 /** Different images that there are: each is on a tenth of the nodes. */
 const imagesAll = imagesEach * 10;
 const warmUpCalls = 30;
@@ -191,7 +188,7 @@ async function measure(
   const placement = createClient(PlacementService, transport);
   const request = create(WeighHostsRequestSchema, { image: "launched", ...hosts });
   const times = { weigh: [] as number[], handler: [] as number[], call: [] as number[], messages: [] as number[] };
-  for (let call = -warmUpCalls; call < Number(values.calls); call++) {
+  for (let call = -warmUpCalls; call < values.calls; call++) {
     const startMs = performance.now();
     let timing = "";
     const answer = await placement.weighHosts(request, {

@@ -1,11 +1,10 @@
 /**
- * npm run bench:prefetch [-- --seeds 3 --launches 6000 --out test/bench/results]: how many launches find their image on the
- * node that placement chooses, with and without prefetching by popularity. Writes prefetch-<date>.json and .svg.
- * `--plot FILE.json` only draws the plot of a report.
+ * npm run bench:prefetch: how many launches find their image on the node that placement chooses, with and without
+ * prefetching by popularity. Writes prefetch-<date>.json and .svg.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { commandLine } from "../command-line.ts";
 import { traceOf } from "../eviction/trace.ts";
 import { runFacts } from "../machine.ts";
 import { mean } from "../statistics.ts";
@@ -15,27 +14,29 @@ import { type Figures, replay } from "./replay.ts";
 const skews = [0.7, 0.8, 0.9, 1, 1.1, 1.2];
 const hourMs = 3_600_000;
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "3" },
-    launches: { type: "string", default: "6000" },
-    out: { type: "string", default: join(import.meta.dirname, "../results") },
-    plot: { type: "string" },
+const values = commandLine(
+  "bench:prefetch",
+  "how many launches find their image on the chosen node, with and without prefetching",
+  {
+    seeds: { default: 3, means: "traces of launches" },
+    launches: { default: 6000, means: "launches of each" },
+    out: { value: "DIR", default: join(import.meta.dirname, "../results"), means: "where the report and its plot go" },
+    plot: { value: "FILE.json", means: "only draw the plot of a report" },
   },
-});
+);
 
 if (values.plot) {
   const report = JSON.parse(readFileSync(values.plot, "utf8")) as PrefetchReport;
   writeFileSync(values.plot.replace(/\.json$/, ".svg"), prefetchPlot(report));
 } else {
   const facts = runFacts();
-  const shape = { nodes: 200, images: 200, launches: Number(values.launches), launchesPerHour: 300 };
+  const shape = { nodes: 200, images: 200, launches: values.launches, launchesPerHour: 300 };
   const setting = {
     ...shape,
     cacheShare: 0.05,
     launchesPerRelease: 100,
     halfLifeHours: 6,
-    seeds: Number(values.seeds),
+    seeds: values.seeds,
   };
   const report: PrefetchReport = { ...facts, setting, runs: skews.map((skew) => measure(skew, setting)) };
   console.table(

@@ -1,40 +1,45 @@
 /**
- * npm run bench:restart [-- --images 200 --size-gib 1 --rounds 5 --from sources,packed --out FILE]: how soon an agent
- * serves again after a start, its cache full of complete images. From the process's start until the API answers, until a
- * block of one image has come from it, and until a block of each has.
+ * npm run bench:restart: how soon an agent serves again after a start, its cache full of complete images. From the process's
+ * start until the API answers, until a block of one image has come from it, and until a block of each has.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { request } from "undici";
 import { freePort } from "../../fixtures/torrents.ts";
 import { installedLauncher } from "../agent/installed.ts";
 import { launcherFromSources, startDaemon } from "../child.ts";
+import { commandLine } from "../command-line.ts";
 import { runFacts } from "../machine.ts";
 import { medians, rounded } from "../statistics.ts";
 import { firstBlock } from "./first-block.ts";
 import { fillStateDirectory } from "./state-directory.ts";
 
-const { values } = parseArgs({
-  options: {
-    images: { type: "string", default: "200" },
-    "size-gib": { type: "string", default: "1" },
-    rounds: { type: "string", default: "5" },
-    from: { type: "string", default: "sources,packed" },
-    out: { type: "string" },
+const values = commandLine(
+  "bench:restart",
+  "how soon an agent serves again after a start, its cache full of complete images",
+  {
+    images: { default: 200, means: "images in the cache" },
+    "size-gib": { default: 1, means: "size of each, in GiB; the files are sparse" },
+    rounds: { default: 5, means: "starts" },
+    from: {
+      value: "LIST",
+      default: "sources,packed",
+      means: "what is run: the sources, or what npm pack makes, installed",
+    },
+    out: { value: "FILE", means: "write the results as JSON" },
   },
-});
+);
 const retryMs = 2;
 /** Connections that ask at the same time. */
 const askersMax = 8;
 
 const folder = mkdtempSync(join(tmpdir(), "bootswarm-bench-"));
 try {
-  const images = Number(values.images);
+  const images = values.images;
   const full = join(folder, "full");
-  const infohashes = fillStateDirectory(full, images, Number(values["size-gib"]) * 2 ** 30);
+  const infohashes = fillStateDirectory(full, images, values["size-gib"] * 2 ** 30);
   const empty = join(folder, "empty");
   fillStateDirectory(empty, 0, 0);
   const runs = [];
@@ -42,7 +47,7 @@ try {
     const launcher = from === "packed" ? await installedLauncher(folder) : launcherFromSources;
     const rounds = [];
     // The first start reads everything from the disk.
-    for (let round = 0; round <= Number(values.rounds); round++) {
+    for (let round = 0; round <= values.rounds; round++) {
       const measured = {
         ...(await measure(launcher, full, infohashes)),
         emptyApiMs: (await measure(launcher, empty, [])).apiMs,

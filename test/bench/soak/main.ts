@@ -1,18 +1,20 @@
 /**
- * npm run soak -- --kills 200: an agent as a process is killed with SIGKILL at so many random moments of a fetch loop.
- * What it lost is printed, and added to the runs in --out.
+ * npm run soak: an agent as a process is killed with SIGKILL at so many random moments of a fetch loop. What it lost is
+ * printed, and added to the runs in --out.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { parseArgs } from "node:util";
 import { makeTemporaryDirectory } from "../../fixtures/temporary-directory.ts";
 import { withinTest } from "../../fixtures/test-hooks.ts";
 import { imageMiB, type KillReport, killAgain } from "../../system/kill-loop.ts";
+import { commandLine } from "../command-line.ts";
 import { runFacts } from "../machine.ts";
 
-const { values } = parseArgs({
-  options: {
-    kills: { type: "string", default: "200" },
-    out: { type: "string", default: `test/bench/results/soak-${new Date().toISOString().slice(0, 10)}.json` },
+const values = commandLine("soak", "an agent as a process is killed with SIGKILL at random moments of a fetch loop", {
+  kills: { default: 200, means: "how often" },
+  out: {
+    value: "FILE",
+    default: `test/bench/results/soak-${new Date().toISOString().slice(0, 10)}.json`,
+    means: "the run is added to those in it; empty: not",
   },
 });
 
@@ -28,7 +30,7 @@ try {
 }
 
 async function soak(): Promise<void> {
-  const report = await killAgain(path, Number(values.kills), ({ kills, images, faults, piecesLost }) => {
+  const report = await killAgain(path, values.kills, ({ kills, images, faults, piecesLost }) => {
     if (kills % 10 === 0)
       console.log(`${kills} kills, ${images} images, ${faults.length} faults, ${piecesLost} pieces lost`);
   });

@@ -1,31 +1,33 @@
 /**
- * npm run bench:store [-- --nodes 10000 --images 50 --rounds 3 --engines sqlite,postgres --out FILE]: what it takes to write an
- * inventory to its store, in changes of the size that a seeder makes, and to read what another seeder wrote.
+ * npm run bench:store: what it takes to write an inventory to its store, in changes of the size that a seeder makes, and to
+ * read what another seeder wrote.
  */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { createLog } from "../../../daemon/log.ts";
 import type { HoldingFacts, HoldingsChange } from "../../../seeder/inventory/facts.ts";
 import { holdingsPerSaveMax, nodesPerSaveMax } from "../../../seeder/inventory/store-sync.ts";
 import type { InventoryStore, NodeChange } from "../../../seeder/store/inventory-store.ts";
 import { openStore } from "../../../seeder/store/open-store.ts";
 import { startPostgres } from "../../fixtures/postgres.ts";
+import { commandLine } from "../command-line.ts";
 import { runFacts } from "../machine.ts";
 import { medians, rounded } from "../statistics.ts";
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: "string", default: "10000" },
-    images: { type: "string", default: "50" },
-    rounds: { type: "string", default: "3" },
-    engines: { type: "string", default: "sqlite,postgres" },
-    out: { type: "string" },
+const values = commandLine(
+  "bench:store",
+  "what it takes to write an inventory to its store, and to read what another seeder wrote",
+  {
+    nodes: { default: 10000, means: "nodes" },
+    images: { default: 50, means: "images of each" },
+    rounds: { default: 3, means: "everything in turn, so many times" },
+    engines: { value: "LIST", default: "sqlite,postgres", means: "stores" },
+    out: { value: "FILE", means: "write the results as JSON" },
   },
-});
-const nodeCount = Number(values.nodes);
-const imageCount = Number(values.images);
+);
+const nodeCount = values.nodes;
+const imageCount = values.images;
 /** Nodes that report within a second, each every ten. */
 const reportingCount = Math.ceil(nodeCount / 10);
 const log = createLog({ level: "error", name: "bench" });
@@ -37,7 +39,7 @@ try {
   const runs = [];
   for (const engine of values.engines.split(",")) {
     const rounds = [];
-    for (let round = 0; round < Number(values.rounds); round++) {
+    for (let round = 0; round < values.rounds; round++) {
       const dataDirectory = mkdtempSync(join(folder, "data-"));
       const url = engine === "postgres" ? await postgres!.createDatabase() : "";
       rounds.push(await measured(url, dataDirectory));

@@ -1,19 +1,18 @@
 /**
- * npm run bench:torrent [-- --mib 64,256,1024 --rounds 5 --out FILE]: what it costs to publish an image with its torrent.
- * For each size, interleaved: sha256sum of the file; an upload by HTTP PUT to a seeder's process, which answers with the
- * magnet link once all is hashed and on disk; the same by `bootswarm publish`. `--seeder-cpu-profile FOLDER` profiles the
- * seeder.
+ * npm run bench:torrent: what it costs to publish an image with its torrent. For each size, interleaved: sha256sum of the
+ * file; an upload by HTTP PUT to a seeder's process, which answers with the magnet link once all is hashed and on disk; the
+ * same by `bootswarm publish`.
  */
 import { execFileSync } from "node:child_process";
 import { randomFillSync } from "node:crypto";
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { CatalogService } from "../../../proto/gen/bootswarm/seeder/v1/catalog_pb.js";
 import { BenchChild, launcherFromSources, startDaemon } from "../child.ts";
+import { commandLine } from "../command-line.ts";
 import { runFacts } from "../machine.ts";
 import { usageOf } from "../process-usage.ts";
 import { median, medians, rounded, spread } from "../statistics.ts";
@@ -31,14 +30,16 @@ interface Round extends Record<string, number> {
   writeAndSyncMbPerSecond: number;
 }
 
-const { values } = parseArgs({
-  options: {
-    mib: { type: "string", default: "64,256,1024" },
-    rounds: { type: "string", default: "5" },
-    out: { type: "string" },
-    "seeder-cpu-profile": { type: "string" },
+const values = commandLine(
+  "bench:torrent",
+  "what it costs to publish an image with its torrent, beside sha256sum of the same file",
+  {
+    mib: { value: "LIST", default: "64,256,1024", means: "sizes of images, in MiB" },
+    rounds: { default: 5, means: "everything in turn, so many times" },
+    out: { value: "FILE", means: "write the results as JSON" },
+    "seeder-cpu-profile": { value: "DIR", means: "profile the seeder, and keep that there" },
   },
-});
+);
 const folder = mkdtempSync(join(tmpdir(), "bootswarm-bench-"));
 const profile = values["seeder-cpu-profile"];
 const profiling = profile ? ["--cpu-prof", `--cpu-prof-dir=${profile}`] : [];
@@ -53,7 +54,7 @@ try {
     const rounds: Round[] = [];
     results[`${mib} MiB`] = rounds;
     // The first round warms the seeder up, and is thrown away: a daemon is started once.
-    for (let round = 0; round <= Number(values.rounds); round++) {
+    for (let round = 0; round <= values.rounds; round++) {
       const measured = await measure(path, mib * 1024 * 1024);
       if (round === 0) continue;
       rounds.push(measured);

@@ -1,7 +1,6 @@
 /**
- * npm run bench:wire [-- --mib 1024 --rounds 5 --engines bootswarm,libtorrent --out FILE]: one seed to one receiver over
- * loopback, contender against contender, interleaved. Prints and writes, per contender, MB/s (median, spread), CPU seconds
- * per GB and peak memory of both ends, and all of it over libtorrent's.
+ * npm run bench:wire: one seed to one receiver over loopback, contender against contender, interleaved. Prints and writes,
+ * per contender, MB/s (median, spread), CPU seconds per GB and peak memory of both ends, and all of it over libtorrent's.
  */
 import { createHash, hash, randomFillSync } from "node:crypto";
 import { createReadStream, createWriteStream, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -9,8 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { parseArgs } from "node:util";
 import { infoBytesOf, metainfoOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
+import { commandLine } from "../command-line.ts";
 import { runFacts } from "../machine.ts";
 import { medians, rounded, spread } from "../statistics.ts";
 import { aria2 } from "./aria2.ts";
@@ -28,15 +27,17 @@ const contenders: Record<string, Contender> = {
 };
 const pieceLengthBytes = 1024 * 1024;
 
-const { values } = parseArgs({
-  options: {
-    mib: { type: "string", default: "1024" },
-    rounds: { type: "string", default: "5" },
-    engines: { type: "string", default: Object.keys(contenders).join(",") },
-    out: { type: "string" },
+const values = commandLine(
+  "bench:wire",
+  "one seed to one receiver over loopback, contender against contender, interleaved",
+  {
+    mib: { default: 1024, means: "size of what is sent, in MiB" },
+    rounds: { default: 5, means: "each contender in turn, so many times" },
+    engines: { value: "LIST", default: Object.keys(contenders).join(","), means: "contenders" },
+    out: { value: "FILE", means: "write the results as JSON" },
   },
-});
-const bytes = Number(values.mib) * 1024 * 1024;
+);
+const bytes = values.mib * 1024 * 1024;
 const names = values.engines.split(",");
 const unknown = names.filter((name) => !(name in contenders));
 if (unknown.length > 0) throw new Error(`no such engine: ${unknown}; there are ${Object.keys(contenders)}`);
@@ -51,7 +52,7 @@ try {
     transfers.set(name, await (contenders[name] as Contender).prepare({ ...data, folder: own }, opened));
   }
   const results = new Map<string, Measurement[]>(names.map((name) => [name, []]));
-  for (let round = 1; round <= Number(values.rounds); round++) {
+  for (let round = 1; round <= values.rounds; round++) {
     for (const [name, transfer] of transfers) {
       const measured = await measureOnce(name, transfer, data.dataPath);
       results.get(name)?.push(measured);
