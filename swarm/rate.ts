@@ -44,43 +44,59 @@ export class RateMeter {
 }
 
 /**
- * A token bucket: a tenth of a second's bytes may come at once. What is taken beyond goes into debt, so that whole blocks
- * can be counted after the fact.
+ * A token bucket whose rate may change. What is taken beyond goes into debt, so that whole blocks can be counted after the
+ * fact.
  */
 export class RateLimit {
-  readonly #bytesPerSecond: number;
+  readonly #rate: () => number;
+  readonly #burstSeconds: number;
   #allowance: number;
   #filledAtMs: number;
 
-  /** `bytesPerSecond` 0 is no limit. */
-  constructor(bytesPerSecond: number, nowMs: number) {
-    this.#bytesPerSecond = bytesPerSecond;
+  /**
+   * @param rate bytes per second, as they are or as of now; 0 is no limit
+   * @param burstSeconds how many seconds' bytes may come at once
+   */
+  constructor(rate: number | (() => number), nowMs: number, burstSeconds = 0.1) {
+    this.#rate = typeof rate === "number" ? () => rate : rate;
+    this.#burstSeconds = burstSeconds;
     this.#allowance = this.burstBytes;
     this.#filledAtMs = nowMs;
   }
 
-  /** What may come at once: a tenth of a second's bytes. */
+  /** What may come at once. */
   get burstBytes(): number {
-    return this.#bytesPerSecond === 0 ? Number.POSITIVE_INFINITY : this.#bytesPerSecond / 10;
+    return this.#burstOf(this.#rate());
+  }
+
+  /** Bytes that may be taken now without debt. */
+  roomBytes(nowMs: number): number {
+    this.#fill(nowMs);
+    return Math.max(0, this.#allowance);
   }
 
   /** @param debtBytesMax what these bytes may bring the debt to, at the most */
   take(bytes: number, nowMs: number, debtBytesMax = Number.POSITIVE_INFINITY): void {
-    if (this.#bytesPerSecond === 0) return;
     this.#fill(nowMs);
     this.#allowance = Math.max(this.#allowance - bytes, Math.min(this.#allowance, -debtBytesMax));
   }
 
   /** Milliseconds until something may be taken again; 0 if now. */
   waitMs(nowMs: number): number {
-    if (this.#bytesPerSecond === 0) return 0;
-    this.#fill(nowMs);
-    return this.#allowance > 0 ? 0 : Math.ceil((-this.#allowance * 1_000) / this.#bytesPerSecond) + 1;
+    const rate = this.#fill(nowMs);
+    return this.#allowance > 0 ? 0 : Math.ceil((-this.#allowance * 1_000) / rate) + 1;
   }
 
-  #fill(nowMs: number): void {
-    const earned = ((nowMs - this.#filledAtMs) * this.#bytesPerSecond) / 1_000;
-    this.#allowance = Math.min(this.#allowance + earned, this.burstBytes);
+  /** Without a limit everything may be taken, and leaves no debt for when there is one. */
+  #fill(nowMs: number): number {
+    const rate = this.#rate();
+    const earned = rate === 0 ? Number.POSITIVE_INFINITY : ((nowMs - this.#filledAtMs) * rate) / 1_000;
     this.#filledAtMs = nowMs;
+    this.#allowance = Math.min(this.#allowance + earned, this.#burstOf(rate));
+    return rate;
+  }
+
+  #burstOf(rate: number): number {
+    return rate === 0 ? Number.POSITIVE_INFINITY : rate * this.#burstSeconds;
   }
 }

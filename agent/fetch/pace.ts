@@ -3,6 +3,7 @@
  * nothing better to do, and at next to nothing while somebody waits for another image; so does the rest of an image while a
  * VM boots from its boot image. The connections stay, so that it goes on at once.
  */
+import { RateLimit } from "../../swarm/rate.ts";
 import type { Clock, Pace } from "../../swarm/types.ts";
 
 /**
@@ -13,42 +14,27 @@ export const trickleBytesPerSecond = 128 * 1024;
 /** What may come at once, in seconds: torrents look for what to ask for four times a second. */
 const burstSeconds = 0.5;
 
-/** A bucket of bytes that fills at a rate which may change. */
-export class RatePace implements Pace {
+/** A limit on a rate which may change, as a pace. */
+export class RatePace implements WaitingPace {
   readonly #clock: Clock;
-  readonly #bytesPerSecond: () => number;
-  #allowance = 0;
-  #filledAtMs: number;
+  readonly #limit: RateLimit;
 
   /** @param bytesPerSecond as of now; 0 is no limit */
   constructor(clock: Clock, bytesPerSecond: () => number) {
     this.#clock = clock;
-    this.#bytesPerSecond = bytesPerSecond;
-    this.#filledAtMs = clock.now();
+    this.#limit = new RateLimit(bytesPerSecond, clock.now(), burstSeconds);
   }
 
   roomBytes(): number {
-    const rate = this.#fill();
-    return rate === 0 ? Number.POSITIVE_INFINITY : Math.max(0, this.#allowance);
+    return this.#limit.roomBytes(this.#clock.now());
   }
 
   took(bytes: number): void {
-    if (this.#fill() !== 0) this.#allowance -= bytes;
+    this.#limit.take(bytes, this.#clock.now());
   }
 
-  /** Milliseconds until anything may be asked for; 0 if now. */
   waitMs(): number {
-    const rate = this.#fill();
-    return rate === 0 || this.#allowance > 0 ? 0 : Math.ceil((-this.#allowance * 1_000) / rate) + 1;
-  }
-
-  #fill(): number {
-    const rate = this.#bytesPerSecond();
-    const nowMs = this.#clock.now();
-    const earned = ((nowMs - this.#filledAtMs) * rate) / 1_000;
-    this.#filledAtMs = nowMs;
-    this.#allowance = rate === 0 ? 0 : Math.min(this.#allowance + earned, rate * burstSeconds);
-    return rate;
+    return this.#limit.waitMs(this.#clock.now());
   }
 }
 
