@@ -18,6 +18,7 @@ import { groupsOf, summaryOf } from "./summary.ts";
 
 const contenders: Record<string, Contender> = {
   bootswarm: (options) => startAgents(options, true),
+  unzoned: (options) => startAgents({ ...options, agents: { ...options.agents, knowZones: false } }, true),
   http: (options) => startAgents(options, false),
   libtorrent: startLibtorrent,
 };

@@ -18,7 +18,7 @@ Images from one seeder to many nodes, each in a network namespace with a link of
   --zone-link-mbit N  rate of that link, each way (40)
   --sysctl KEY=VALUE  a kernel setting of every namespace, below net.ipv4; may be repeated: tcp_congestion_control=reno,
                       tcp_min_tso_segs=16 (fewer, larger segments: less work for the kernel)
-  --contenders LIST   of bootswarm, http, libtorrent (bootswarm,http,libtorrent)
+  --contenders LIST   of bootswarm, unzoned (the same, told of no zones), http, libtorrent (bootswarm,http,libtorrent)
   --rounds N          each contender in turn, so many times (1)
   --set KEY=VALUE     a setting for every agent; may be repeated
   --seeder-set KEY=VALUE  the same for the seeder: origin.fallbackBytesPerSecond=2500000

@@ -7,7 +7,7 @@ import { type RunResult, scenarioOf } from "./results.ts";
 import { groupsOf, summaryOf, typicalOf } from "./summary.ts";
 
 /** From the front to the back; others after. */
-const order = ["bootswarm", "libtorrent", "http"];
+const order = ["bootswarm", "unzoned", "libtorrent", "http"];
 
 function inOrder(runs: RunResult[]): RunResult[] {
   const place = ({ contender }: RunResult) => (order.includes(contender) ? order.indexOf(contender) : order.length);

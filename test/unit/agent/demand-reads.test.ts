@@ -41,7 +41,7 @@ async function metric({ url }: RunningAgent, line: string): Promise<number> {
 test("reads anywhere in an image are served while most of it has yet to come", async () => {
   const bytes = randomBytes(12 * MiB);
   bytes.fill(0, 6 * MiB, 7 * MiB);
-  const seeder = await startSeeder({ "swarm.uploadBytesPerSecondMax": MiB });
+  const seeder = await startSeeder({ "swarm.uploadBytesPerSecondMax": MiB / 4 });
   await fetch(`${seeder.url}/images/image`, { method: "PUT", body: bytes });
   const agent = await startAgent(seeder.url, { "fetch.fallback": "off" });
   const client = await attach(agent);

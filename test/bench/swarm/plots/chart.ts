@@ -17,7 +17,12 @@ use([
 ]);
 
 /** Told apart by people who see fewer colours too (Okabe and Ito). */
-const colours: Record<string, string> = { bootswarm: "#0072b2", libtorrent: "#e69f00", http: "#8a8a8a" };
+const colours: Record<string, string> = {
+  bootswarm: "#0072b2",
+  unzoned: "#56b4e9",
+  libtorrent: "#e69f00",
+  http: "#8a8a8a",
+};
 export const limitColour = "#c0392b";
 export const textColour = "#222222";
 const otherColour = "#009e73";
