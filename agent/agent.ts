@@ -2,6 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
+import type { Registry } from "prom-client";
 import { httpUrlOf, isLoopback, type ListenAddress, listenAddressFrom } from "../daemon/listen-address.ts";
 import { openListener } from "../daemon/listener.ts";
 import type { Log } from "../daemon/log.ts";
@@ -15,6 +16,7 @@ import type { Swarm } from "../swarm/swarm.ts";
 import { systemClock } from "../swarm/system-clock.ts";
 import type { Clock } from "../swarm/types.ts";
 import { serveAgent } from "./api/agent-service.ts";
+import { observeBoots } from "./boot/metrics.ts";
 import type { ImageCache } from "./cache/image-cache.ts";
 import { InUse } from "./cache/in-use.ts";
 import { stateLayout } from "./cache/layout.ts";
@@ -24,17 +26,20 @@ import type { AgentConfig } from "./config.ts";
 import { keepSavingDhtNodes, loadDhtNodes, saveDhtNodes } from "./dht-nodes.ts";
 import { Demand } from "./disk/demand.ts";
 import { type Disks, openDisks } from "./disk/disks.ts";
+import { createDiskMetrics, observeDisks } from "./disk/metrics.ts";
 import type { Fetch } from "./fetch/fetch.ts";
 import { Fetches } from "./fetch/fetches.ts";
 import { Images } from "./images.ts";
 import { Leases } from "./leases.ts";
-import { type AgentMetrics, createAgentMetrics } from "./metrics.ts";
+import { type AgentMetrics, createAgentMetrics, observeAgent } from "./metrics.ts";
 import { openState } from "./open-state.ts";
 import { openSwarm } from "./open-swarm.ts";
+import { createPrefetchMetrics, observePrefetches } from "./prefetch/metrics.ts";
 import { Prefetcher } from "./prefetch/prefetcher.ts";
 import { Reporter } from "./report/reporter.ts";
 import { type NodeIdentity, nodeSnapshot } from "./report/snapshot.ts";
 import { nameImagePeers, SwarmEntry } from "./report/swarm-entry.ts";
+import { createScrubMetrics } from "./scrub/metrics.ts";
 import { Repairs } from "./scrub/repairs.ts";
 import { Scrubber } from "./scrub/scrubber.ts";
 import { connectSeeder, type SeederConnection } from "./seeder-connection.ts";
@@ -84,7 +89,7 @@ export async function openAgent(config: AgentConfig, log: Log, disk: Disk = syst
   const address = listenAddressFrom(config.listen);
   const registry = createMetrics();
   await using opened = new AsyncDisposableStack();
-  const parts = await openParts(config, log, disk, createAgentMetrics(registry), opened);
+  const parts = await openParts(config, log, disk, registry, opened);
   const { seeder, swarm, fetches, images, leases, seeding, identity, clock } = parts;
   const { seeders } = seeder;
   const startedMs = clock.now();
@@ -127,7 +132,7 @@ async function openParts(
   config: AgentConfig,
   log: Log,
   disk: Disk,
-  metrics: AgentMetrics,
+  registry: Registry,
   opened: AsyncDisposableStack,
 ): Promise<AgentParts> {
   const clock = systemClock;
@@ -148,7 +153,10 @@ async function openParts(
   const seeding = new Seeding({ cache, swarm, seederPeers, clock, log });
   opened.defer(() => seeding.close());
   const inUse = new InUse();
-  const { evicted: onEvicted, prefetchUsed: onPrefetchUsed } = metrics;
+  const metrics = createAgentMetrics(registry);
+  const prefetchMetrics = createPrefetchMetrics(registry);
+  const { evicted: onEvicted } = metrics;
+  const { used: onPrefetchUsed } = prefetchMetrics;
   const space = new Space({ cache, inUse, rules: config.cache, seeding, onEvicted, onPrefetchUsed, clock, now, log });
   const changing = new Serial();
   let imageCame = (_digest: string) => {};
@@ -165,7 +173,7 @@ async function openParts(
     whenFull: config.cache.whenFull,
     space,
     changing,
-    onYielded: metrics.prefetchYielded,
+    onYielded: prefetchMetrics.yielded,
     isBooting: (digest) => isBooting(digest),
     onEnded: (fetch) => {
       metrics.fetchEnded(fetch);
@@ -177,9 +185,10 @@ async function openParts(
   });
   opened.defer(() => fetches.close());
   const leases = new Leases({ cache, inUse, clock, now, log });
-  metrics.observe({ cache, fetches, swarm, origin, leases, seeders });
-  const repairs = new Repairs({ cache, fetches, seeding, changing, ...metrics.scrub, now, log });
-  const { onBytes } = metrics.scrub;
+  observeAgent(registry, { cache, fetches, swarm, origin, leases, seeders });
+  const scrubMetrics = createScrubMetrics(registry);
+  const repairs = new Repairs({ cache, fetches, seeding, changing, ...scrubMetrics, now, log });
+  const { onBytes } = scrubMetrics;
   const scrubber = new Scrubber({ cache, repairs, rules: config.scrub, onBytes, clock, now, log });
   swarm.onReadFailed = (infohash, piece, error) => repairs.pieceUnreadable(infohash, piece, error);
   const images = new Images({
@@ -189,10 +198,10 @@ async function openParts(
   const prefetcher = new Prefetcher({
     ...{ cache, fetches, images, clock, log },
     rules: { ...config.cache, isEnabled, share, bytesPerSecondMax },
-    onEnded: metrics.prefetchEnded,
+    onEnded: prefetchMetrics.ended,
   });
   prefetchEnded = (fetch) => prefetcher.fetchEnded(fetch);
-  metrics.observePrefetches(prefetcher);
+  observePrefetches(registry, prefetcher);
   const boot = {
     config: config.boot,
     seeders,
@@ -205,7 +214,7 @@ async function openParts(
   const disks = await openDisks({
     config: config.disk,
     demand,
-    metrics: metrics.disks,
+    metrics: createDiskMetrics(registry),
     boot,
     cache,
     images,
@@ -218,8 +227,8 @@ async function openParts(
   opened.defer(() => disks.close());
   imageCame = (digest) => disks.boots.images.imageCame(digest);
   isBooting = (digest) => disks.boots.isBooting(digest);
-  metrics.observeDisks(disks);
-  metrics.observeBoots(disks.boots);
+  observeDisks(registry, disks);
+  observeBoots(registry, disks.boots);
   const { zone, name } = config;
   // Peers on loopback are of use to nodes of this machine only, of which the seeder is told as well.
   const isApart = isLoopbackHost(config.swarm.host) && !config.seeder.url.every(isLoopbackUrl);

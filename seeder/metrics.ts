@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
-import { gaugesOf } from "../daemon/metrics.ts";
+import { scrapedMetrics } from "../daemon/metrics.ts";
 import type { Swarm } from "../swarm/swarm.ts";
 import type { Catalog } from "./catalog/catalog.ts";
 import type { Image } from "./catalog/image.ts";
@@ -144,17 +144,7 @@ export function observeSeeder(registry: Registry, sources: MetricSources): void 
   catalogGauge("bootswarm_seeder_images_bytes", "Bytes of all images and boot images in the catalog", (images) =>
     images.reduce((sum, image) => sum + image.sizeBytes, 0),
   );
-  const gauge = gaugesOf(registry);
-  const counter = (name: string, help: string, read: () => number) =>
-    new Counter({
-      name,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(read());
-      },
-    });
+  const { gauge, counter, gaugeBy } = scrapedMetrics(registry);
   counter("bootswarm_seeder_sent_bytes_total", "Image bytes sent to peers", () => swarm.status().sentBytes);
   gauge("bootswarm_seeder_peers", "Connected peers", () => swarm.status().peers);
   gauge("bootswarm_seeder_dht_nodes", "Nodes in the DHT's routing table", () => swarm.status().dhtNodes);
@@ -173,24 +163,15 @@ export function observeSeeder(registry: Registry, sources: MetricSources): void 
   );
   gauge("bootswarm_seeder_torrents", "Images served to peers", () => swarm.status().torrents);
   gauge("bootswarm_seeder_images_missing", "Images of the catalog that are to be copied from others", missingImages);
-  new Gauge({
-    name: "bootswarm_seeder_replicas",
-    help: "Seeders that share the catalog, by state: up (this one among them) or lost",
-    labelNames: ["state"],
-    registers,
-    collect() {
-      for (const [state, count] of Object.entries(replicaCounts())) this.set({ state }, count);
-    },
-  });
-  new Gauge({
-    name: "bootswarm_seeder_nodes",
-    help: "Nodes that have reported, by state: up or lost",
-    labelNames: ["state"],
-    registers,
-    collect() {
-      for (const [state, count] of Object.entries(nodeCounts())) this.set({ state }, count);
-    },
-  });
+  gaugeBy(
+    "state",
+    "bootswarm_seeder_replicas",
+    "Seeders that share the catalog, by state: up (this one among them) or lost",
+    () => Object.entries(replicaCounts()),
+  );
+  gaugeBy("state", "bootswarm_seeder_nodes", "Nodes that have reported, by state: up or lost", () =>
+    Object.entries(nodeCounts()),
+  );
 }
 
 function bootImages(images: readonly Image[]): number {

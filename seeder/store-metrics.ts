@@ -1,6 +1,6 @@
 /** Metrics of the inventory's store: what is written and read, what fails, and how far it lags behind. */
 import { Counter, Histogram, type Registry } from "prom-client";
-import { gaugesOf } from "../daemon/metrics.ts";
+import { scrapedMetrics } from "../daemon/metrics.ts";
 import type { InventoryKeeper } from "./inventory/inventory-keeper.ts";
 import type { StoreObserver } from "./inventory/store-sync.ts";
 
@@ -40,7 +40,7 @@ export function createStoreMetrics(registry: Registry): StoreObserver {
 
 /** Makes what is read from the inventory's keeper when metrics are asked for. */
 export function observeStore(registry: Registry, saving: InventoryKeeper["saving"]): void {
-  const gauge = gaugesOf(registry);
+  const { gauge } = scrapedMetrics(registry);
   gauge(
     "bootswarm_seeder_store_unsaved_nodes",
     "Nodes with changes that are not yet in the store",

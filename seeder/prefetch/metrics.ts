@@ -1,5 +1,5 @@
 import { Counter, Histogram, type Registry } from "prom-client";
-import { gaugesOf } from "../../daemon/metrics.ts";
+import { scrapedMetrics } from "../../daemon/metrics.ts";
 import type { NodeDirective } from "./directives.ts";
 import type { Prefetches } from "./prefetches.ts";
 
@@ -32,7 +32,7 @@ export function createPrefetchMetrics(registry: Registry): PrefetchMetrics {
     buckets: [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3],
     registers,
   });
-  const gauge = gaugesOf(registry);
+  const { gauge } = scrapedMetrics(registry);
   return {
     directed: (kind) => directives.inc({ kind }),
     used: () => used.inc(),
