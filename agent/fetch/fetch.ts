@@ -1,17 +1,16 @@
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import { type DiskFault, diskFaultOf } from "../cache/disk-fault.ts";
 import { diskProblem } from "../cache/disk-space.ts";
-import { imagePaths } from "../cache/layout.ts";
 import type { AheadTerms, FetchPriority, ImageFacts } from "../cache/records.ts";
-import { sha256OfFile } from "../hash-file.ts";
+import { activityOf } from "./activity.ts";
+import { Delivery } from "./delivery.ts";
 import { untilDiskTakesMore } from "./disk-recovery.ts";
 import { etaSeconds, type FetchState, type FetchView, hasEnded } from "./fetch-view.ts";
-import { HttpTransfer } from "./http-transfer.ts";
+import { keepLeftovers } from "./leftovers.ts";
 import { FetchPace, RatePace, trickleBytesPerSecond, type WaitingPace } from "./pace.ts";
 import { higherPriority } from "./queue.ts";
 import { RateMeter } from "./rate-meter.ts";
-import { SwarmTransfer } from "./swarm-transfer.ts";
-import type { FetchTools, Transfer } from "./transfer.ts";
+import type { FetchTools } from "./transfer.ts";
 
 /** Why a fetch is made to end before its time, or to wait for its turn again. */
 type Interruption = "cancelled" | "suspended" | "yielded";
@@ -48,16 +47,11 @@ export class Fetch {
   /** Resolves when nothing more will happen. Never rejects. */
   readonly ended: Promise<void>;
   readonly #tools: FetchTools;
-  readonly #onState: () => void;
-  readonly #lacksRoom: () => Promise<Problem | undefined>;
+  readonly #options: FetchOptions;
   readonly #abort = new AbortController();
   /** Ends when it gives its place to others; new with each start. */
   #turn = new AbortController();
-  readonly #pace: WaitingPace;
-  /** What comes in order, and can be read only once all of it is here, is not held back while a read waits. */
-  readonly #httpPace: WaitingPace;
-  readonly #isHeldBack: () => boolean;
-  readonly #isBooting: () => boolean;
+  readonly #delivery: Delivery;
   #ahead: AheadTerms | undefined;
   readonly #rate = new RateMeter();
   readonly #httpRate = new RateMeter();
@@ -74,12 +68,6 @@ export class Fetch {
   #waitingFor = "";
   /** How often it was paused without a byte having been written between, and how far it was then. */
   #stuck = { times: 0, doneBytes: -1 };
-  #transfer: Transfer | undefined;
-  /** Bytes by transfers that have ended; doneBytes stays as the last one left it. */
-  #past = { doneBytes: 0, swarmBytes: 0, httpBytes: 0, zeroBytes: 0 };
-  #verifiedBytes = 0;
-  /** Closes the torrent that brought all bytes and stayed in the swarm; nothing if there is none. */
-  #closeTorrent = async (): Promise<void> => {};
 
   constructor(tools: FetchTools, asked: FetchOptions) {
     this.#tools = tools;
@@ -87,16 +75,19 @@ export class Fetch {
     this.name = asked.name;
     this.requestedAt = asked.requestedAt;
     this.#priority = asked.priority;
-    this.#onState = asked.onState;
-    this.#lacksRoom = asked.lacksRoom;
+    this.#options = asked;
     this.#ahead = asked.ahead;
-    this.#isHeldBack = asked.isHeldBack;
-    this.#isBooting = asked.isBooting;
     const own = new RatePace(tools.clock, () => this.#ahead?.bytesPerSecondMax ?? 0);
     const ahead = new FetchPace([asked.pace, own], () => this.#priority === "prefetch");
-    const boot = new RatePace(tools.clock, () => (this.#isBooting() ? trickleBytesPerSecond : 0));
-    this.#pace = new FetchPace([ahead, boot], () => true);
-    this.#httpPace = new FetchPace([this.#pace], () => tools.readers?.waitingSinceMs(this.digest) === undefined);
+    const boot = new RatePace(tools.clock, () => (asked.isBooting() ? trickleBytesPerSecond : 0));
+    const pace = new FetchPace([ahead, boot], () => true);
+    this.#delivery = new Delivery(tools, asked.facts, {
+      pace,
+      // What comes in order, and can be read only once all of it is here, is not held back while a read waits.
+      httpPace: new FetchPace([pace], () => tools.readers?.waitingSinceMs(this.digest) === undefined),
+      onStage: (stage) => this.#become(stage),
+      onTransfer: asked.onState,
+    });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.ended = promise;
     this.#markEnded = resolve;
@@ -141,7 +132,7 @@ export class Fetch {
 
   /** Seconds for which an active fetch has received nothing; 0 otherwise. */
   get quietSeconds(): number {
-    return this.#state === "active" ? (this.#transfer?.progress().quietMs ?? 0) / 1_000 : 0;
+    return this.#state === "active" ? (this.#delivery.progress?.quietMs ?? 0) / 1_000 : 0;
   }
 
   /** Bytes per second that come by HTTP, averaged over the last few seconds. */
@@ -154,8 +145,8 @@ export class Fetch {
    * wrong, says nothing: what it wrote may be gone.
    */
   get placedBytes(): number {
-    if (this.#transfer) return this.#transfer.progress().doneBytes;
-    return this.#state === "verifying" ? this.#past.doneBytes : 0;
+    const { progress, bytes } = this.#delivery;
+    return progress || this.#state === "verifying" ? bytes.doneBytes : 0;
   }
 
   /** Says what it waits for before it may be queued; empty: for an active fetch to end. */
@@ -175,8 +166,7 @@ export class Fetch {
     this.#startedMs ??= this.#tools.clock.now();
     this.#turn = new AbortController();
     this.#delay = "";
-    this.#become("active");
-    this.#run(AbortSignal.any([this.#abort.signal, this.#turn.signal])).then(
+    this.#delivery.run(AbortSignal.any([this.#abort.signal, this.#turn.signal])).then(
       () => this.#end("ready"),
       (error: unknown) => this.#settle(error),
     );
@@ -184,7 +174,7 @@ export class Fetch {
 
   /** Begins by waiting for the disk: a fetch from before a restart that there is no room for, as yet. */
   startPaused(fault: DiskFault, error: unknown, doneBytes: number): void {
-    this.#past.doneBytes = doneBytes;
+    this.#delivery.assume(doneBytes);
     this.#state = "paused";
     void this.#pause(fault, error);
   }
@@ -207,13 +197,13 @@ export class Fetch {
   /** Takes note of how far it is, for the rate; to be called a few times a second. */
   sample(): void {
     if (this.#state !== "active") return;
-    const { swarmBytes, httpBytes } = this.#bytes();
+    const { swarmBytes, httpBytes } = this.#delivery.bytes;
     this.#rate.record(swarmBytes + httpBytes, this.#tools.clock.now());
     this.#httpRate.record(httpBytes, this.#tools.clock.now());
   }
 
   view(): FetchView {
-    const { zeroBytes: _zeroBytes, ...bytes } = this.#bytes();
+    const { zeroBytes: _zeroBytes, ...bytes } = this.#delivery.bytes;
     const active = this.#state === "active";
     const bytesPerSecond = active ? this.#rate.rate() : 0;
     const remainingBytes = this.facts.sizeBytes - bytes.doneBytes;
@@ -226,7 +216,7 @@ export class Fetch {
       ...bytes,
       bytesPerSecond,
       etaSeconds: active ? etaSeconds(remainingBytes, bytesPerSecond) : undefined,
-      peers: this.#transfer?.progress().peers ?? 0,
+      peers: this.#delivery.progress?.peers ?? 0,
       requestedAt: this.requestedAt,
       startedAt: this.#startedAt,
       endedAt: this.#endedAt,
@@ -235,138 +225,17 @@ export class Fetch {
     };
   }
 
-  #bytes() {
-    const now = this.#transfer?.progress();
-    return {
-      doneBytes: now?.doneBytes ?? this.#past.doneBytes,
-      swarmBytes: this.#past.swarmBytes + (now?.swarmBytes ?? 0),
-      httpBytes: this.#past.httpBytes + (now?.httpBytes ?? 0),
-      zeroBytes: this.#past.zeroBytes + (now?.zeroBytes ?? 0),
-    };
-  }
-
   #activity(): string {
-    const damage = this.#tools.cache.get(this.digest)?.record.damage;
-    const doing = this.#doing();
-    return damage === undefined || hasEnded(this.#state) ? doing : `repairing (${damage}): ${doing}`;
-  }
-
-  #doing(): string {
-    switch (this.#state) {
-      case "queued":
-        return this.#delay || "waiting for an active fetch to end";
-      case "active": {
-        const activity = this.#transfer?.progress().activity ?? "starting";
-        if (this.#isBooting()) return `${activity}; slowly, while a VM boots from the boot image`;
-        return this.#priority === "prefetch" && this.#isHeldBack()
-          ? `${activity}; slowly, since others are asked for`
-          : activity;
-      }
-      case "paused":
-        return this.#waitingFor || "waiting for the disk";
-      case "verifying": {
-        const percent = Math.floor((this.#verifiedBytes / Math.max(this.facts.sizeBytes, 1)) * 100);
-        return `checking the whole image's sha256 (${percent} %)`;
-      }
-      default:
-        return this.#state;
-    }
-  }
-
-  async #run(signal: AbortSignal): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      const { by, resumed } = await this.#receive(signal);
-      this.#verifiedBytes = 0;
-      this.#become("verifying");
-      const found = await this.#hash(signal);
-      if (found === this.digest) break;
-      this.#past.doneBytes = 0;
-      await this.#dropTorrent();
-      if (!resumed || tries > 1) {
-        await this.#tools.cache.discardBytes(this.digest);
-        throw this.#mismatch(by, found);
-      }
-      // Pieces that were here before may have gone wrong since. Parts that came by HTTP at different times may be of
-      // different files; what comes in one go is what the origin has.
-      if (by === "swarm") await this.#tools.cache.doubt(this.digest);
-      else await this.#tools.cache.discardBytes(this.digest);
-      this.#tools.log.warn(
-        { digest: this.digest, found, by },
-        "a resumed download is wrong; looking at all of it once",
-      );
-      this.#become("active");
-    }
-    signal.throwIfAborted();
-    await this.#tools.cache.complete(this.digest);
-  }
-
-  /** Brings all bytes, by whichever way works, changing over as often as need be. */
-  async #receive(signal: AbortSignal): Promise<{ by: "swarm" | "http"; resumed: boolean }> {
-    const { cache } = this.#tools;
-    // An empty image has no pieces to ask for.
-    let useSwarm = this.facts.infohash !== "" && this.facts.sizeBytes > 0;
-    for (;;) {
-      signal.throwIfAborted();
-      if (useSwarm) {
-        const transfer = new SwarmTransfer(this.#tools, this.facts, await cache.metainfo(this.digest), this.#pace);
-        const outcome = await this.#with(transfer, () => transfer.run(signal));
-        if (outcome === "complete") {
-          this.#closeTorrent = () => transfer.close();
-          const { swarmBytes, httpBytes, zeroBytes } = this.#past;
-          return { by: "swarm", resumed: swarmBytes + httpBytes + zeroBytes < this.facts.sizeBytes };
-        }
-        useSwarm = false;
-      } else {
-        const transfer = new HttpTransfer(this.#tools, this.facts, this.#httpPace);
-        const outcome = await this.#with(transfer, () => transfer.run(signal));
-        if (outcome.kind === "complete") return { by: "http", resumed: outcome.resumed };
-        await cache.keepMetainfo(this.digest, outcome.info);
-        useSwarm = true;
-      }
-    }
-  }
-
-  async #with<T>(transfer: Transfer, run: () => Promise<T>): Promise<T> {
-    this.#transfer = transfer;
-    this.#onState();
-    try {
-      return await run();
-    } finally {
-      this.#past = this.#bytes();
-      this.#transfer = undefined;
-    }
-  }
-
-  #hash(signal: AbortSignal): Promise<string> {
-    const { data } = imagePaths(this.#tools.cache.layout, this.digest);
-    const onBytes = (doneBytes: number) => {
-      this.#verifiedBytes = doneBytes;
-    };
-    return sha256OfFile(this.#tools.cache.layout.disk, data, signal, onBytes).catch((error: unknown) => {
-      throw signal.aborted ? signal.reason : this.#diskProblem(error);
+    return activityOf({
+      state: this.#state,
+      delay: this.#delay,
+      waitingFor: this.#waitingFor,
+      transfer: this.#delivery.progress?.activity,
+      hashedShare: this.#delivery.hashedShare,
+      isBooting: this.#options.isBooting(),
+      isHeldBack: this.#priority === "prefetch" && this.#options.isHeldBack(),
+      damage: this.#tools.cache.get(this.digest)?.record.damage,
     });
-  }
-
-  /** What cannot be read has to come anew: pieces are looked at one by one, a file filled by HTTP starts over. */
-  async #doubtWhatIsHere(): Promise<void> {
-    this.#past.doneBytes = 0;
-    await this.#dropTorrent();
-    await this.#tools.cache.doubt(this.digest);
-  }
-
-  #mismatch(by: "swarm" | "http", found: string): Problem {
-    const what = `the bytes of image ${this.digest} have sha256 ${found}`;
-    return new Problem(
-      "data-loss",
-      by === "swarm"
-        ? `${what}, although every piece matches torrent ${this.facts.infohash}: the torrent's content is not the image; publish the image again`
-        : `${what}: the origin does not serve what the catalog promises; publish the image again`,
-    );
-  }
-
-  #diskProblem(error: unknown): Problem {
-    const { directory } = imagePaths(this.#tools.cache.layout, this.digest);
-    return diskProblem(error, `image ${this.digest}`, directory);
   }
 
   /** Waits until the disk takes more, and then for its turn. Never rejects. */
@@ -374,12 +243,12 @@ export class Fetch {
     const { clock, random, cache, log } = this.#tools;
     const { layout } = cache;
     try {
-      if (fault === "failing" && this.#state === "verifying") await this.#doubtWhatIsHere();
-      else await this.#dropTorrent();
+      if (fault === "failing" && this.#state === "verifying") await this.#delivery.doubt();
+      else await this.#delivery.leaveSwarm();
     } catch (doubt) {
       log.warn({ digest: this.digest, error: messageOf(doubt) }, "cannot write down which pieces are in doubt");
     }
-    const { doneBytes } = this.#bytes();
+    const { doneBytes } = this.#delivery.bytes;
     this.#stuck = { times: doneBytes > this.#stuck.doneBytes ? 1 : this.#stuck.times + 1, doneBytes };
     this.#error = messageOf(
       error instanceof Problem ? error : diskProblem(error, `image ${this.digest}`, layout.directory),
@@ -388,9 +257,9 @@ export class Fetch {
     this.#become("paused");
     const onWaiting = (activity: string) => {
       this.#waitingFor = activity;
-      this.#onState();
+      this.#options.onState();
     };
-    const wait = { fault, failures: this.#stuck.times, lacksRoom: this.#lacksRoom, onWaiting };
+    const wait = { fault, failures: this.#stuck.times, lacksRoom: this.#options.lacksRoom, onWaiting };
     try {
       await untilDiskTakesMore({ ...wait, layout, clock, random }, this.#abort.signal);
     } catch (interruption) {
@@ -402,12 +271,6 @@ export class Fetch {
     // It may have been ended in the same moment: nobody else would see to that.
     if (this.#abort.signal.aborted) return this.#settle(this.#abort.signal.reason);
     this.#become("queued");
-  }
-
-  async #dropTorrent(): Promise<void> {
-    const close = this.#closeTorrent;
-    this.#closeTorrent = async () => {};
-    await close();
   }
 
   async #interrupt(interruption: Interruption): Promise<void> {
@@ -422,39 +285,22 @@ export class Fetch {
     const diskFault = diskFaultOf(fault);
     if (diskFault) return this.#pause(diskFault, fault);
     if (fault === "suspended") {
-      await this.#closeTorrent();
+      await this.#delivery.leaveSwarm();
       return this.#markEnded();
     }
     if (fault === "yielded") {
-      await this.#dropTorrent();
+      await this.#delivery.leaveSwarm();
       // It may have been ended meanwhile.
       if (this.#abort.signal.aborted) return this.#settle(this.#abort.signal.reason);
       this.#delay = "it gave its place to one that is asked for";
       return this.#become("queued");
     }
     this.#error = fault === "cancelled" ? "" : messageOf(fault);
-    await this.#closeTorrent();
-    await this.#forgetIfNothingArrived().catch((error: unknown) => {
+    await this.#delivery.leaveSwarm();
+    await keepLeftovers(this.#tools.cache, this.digest).catch((error: unknown) => {
       this.#tools.log.warn({ digest: this.digest, error: messageOf(error) }, "cannot tidy up after a fetch");
     });
     this.#end(fault === "cancelled" ? "cancelled" : "failed");
-  }
-
-  /**
-   * Keeps what a later fetch can resume from; a record without a byte is not worth keeping, unless it says that the image
-   * is kept for somebody.
-   */
-  async #forgetIfNothingArrived(): Promise<void> {
-    const { cache } = this.#tools;
-    const { record, used, leases } = cache.get(this.digest) ?? {};
-    if (record?.damage !== undefined || used?.pinned || leases?.length) return cache.setWanted(this.digest, null);
-    const { data } = imagePaths(cache.layout, this.digest);
-    const arrived = await cache.layout.disk.stat(data).then(
-      ({ blocks }) => blocks > 0,
-      () => false,
-    );
-    if (arrived) await cache.setWanted(this.digest, null);
-    else await cache.remove(this.digest);
   }
 
   #end(state: FetchState): void {
@@ -465,6 +311,6 @@ export class Fetch {
 
   #become(state: FetchState): void {
     this.#state = state;
-    this.#onState();
+    this.#options.onState();
   }
 }
