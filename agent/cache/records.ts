@@ -60,20 +60,23 @@ export const imageFactsSchema = z.object({
 /** What the catalog says of an image. */
 export type ImageFacts = z.infer<typeof imageFactsSchema>;
 
+const wantedRecordSchema = z.object({
+  /** As asked for; empty if by digest. */
+  name: z.string().max(nameCharactersMax),
+  priority: z.enum(fetchPriorities),
+  requestedAt: moment,
+  /** What the seeder said, of one that it has had brought ahead of need. */
+  ahead: aheadTermsSchema.optional(),
+});
+
+/** A fetch that has not ended. */
+export type WantedRecord = z.infer<typeof wantedRecordSchema>;
+
 /** image.json */
 export const imageRecordSchema = imageFactsSchema.extend({
   version: z.literal(1),
   /** The fetch that is to bring it, resumed at start; null once it has ended. */
-  wanted: z
-    .object({
-      /** As asked for; empty if by digest. */
-      name: z.string().max(nameCharactersMax),
-      priority: z.enum(fetchPriorities),
-      requestedAt: moment,
-      /** What the seeder said, of one that it has had brought ahead of need. */
-      ahead: aheadTermsSchema.optional(),
-    })
-    .nullable(),
+  wanted: wantedRecordSchema.nullable(),
   /** Written only after the whole file's sha256 was found right and its bytes were flushed: the mark of a ready image. */
   completedAt: moment.nullable(),
   /** What was found wrong with the bytes of an image that was ready, until it is ready again. */
@@ -81,6 +84,12 @@ export const imageRecordSchema = imageFactsSchema.extend({
 });
 
 export type ImageRecord = z.infer<typeof imageRecordSchema>;
+
+/** The facts that a record was made of. */
+export function factsOf(record: Readonly<ImageRecord>): ImageFacts {
+  const { version: _version, wanted: _wanted, completedAt: _completedAt, damage: _damage, ...facts } = record;
+  return facts;
+}
 
 /** used.json */
 export const usedRecordSchema = z.object({

@@ -1,7 +1,6 @@
 import { messageOf, Problem } from "../../daemon/problem.ts";
 import type { Serial } from "../../daemon/serial.ts";
 import { type DiskFault, diskFaultOf } from "../cache/disk-fault.ts";
-import type { CacheEntry } from "../cache/image-cache.ts";
 import { imagePaths } from "../cache/layout.ts";
 import type { AheadTerms, FetchPriority, ImageFacts } from "../cache/records.ts";
 import { ChangeSignal } from "../change-signal.ts";
@@ -9,15 +8,15 @@ import type { Claim, Space } from "../space.ts";
 import { Fetch } from "./fetch.ts";
 import { type FetchView, hasEnded } from "./fetch-view.ts";
 import { RatePace, trickleBytesPerSecond } from "./pace.ts";
-import { comparePriorities, FetchQueue } from "./queue.ts";
+import { FetchQueue } from "./queue.ts";
+import { SpaceWaits } from "./space-waits.ts";
 import type { FetchTools } from "./transfer.ts";
+import { type Unasked, wantedFetches } from "./wanted.ts";
 
 /** How often watchers hear of progress. */
 const progressIntervalMs = 200;
 /** Ended fetches that are still listed. */
 const endedMax = 100;
-/** How often fetches that wait for space look for it: what other programs free is not announced. */
-const spaceIntervalMs = 2_000;
 
 export interface FetchesOptions {
   tools: FetchTools;
@@ -41,7 +40,7 @@ export interface FetchesOptions {
 /** What goes with a fetch that somebody does not ask for now. */
 export interface FetchReason {
   /** Why it is fetched though nobody asks for it now. */
-  unasked?: "resumed" | "repair";
+  unasked?: Unasked;
   /** On what terms the seeder has it brought ahead of need. */
   ahead?: AheadTerms | undefined;
 }
@@ -56,15 +55,12 @@ export class Fetches {
   readonly #tools: FetchTools;
   readonly #queue: FetchQueue;
   readonly #current = new Map<string, Fetch>();
-  /** Those of `#current` that have no room yet, in order of asking. */
-  readonly #waitingForSpace = new Set<string>();
-  #cancelSpaceTick: (() => void) | undefined;
+  /** Those of `#current` that there is no room for. */
+  readonly #spaceWaits: SpaceWaits;
   /** The latest first. */
   #ended: Fetch[] = [];
   /** Those that have been told to wait for the disk. */
   readonly #paused = new Set<string>();
-  /** Those of `#paused` that the disk was too full for: they look for room again before they go on. */
-  readonly #displaced = new Set<string>();
   #cancelTick: (() => void) | undefined;
   #closing = false;
   /** Somebody waits for an active fetch: what is brought ahead of need leaves the link to it. */
@@ -75,6 +71,15 @@ export class Fetches {
     this.#options = options;
     this.#tools = options.tools;
     this.#queue = new FetchQueue(options.concurrency);
+    this.#spaceWaits = new SpaceWaits({
+      ...{ space: options.space, changing: options.changing, clock: options.tools.clock, log: options.tools.log },
+      claims: () => this.claims(),
+      onAdmitted: (fetch) => this.#queue.add(fetch.digest, fetch.priority),
+      onLooked: () => {
+        this.#startNext();
+        this.changes.notify();
+      },
+    });
     const limit = options.prefetchBytesPerSecondMax;
     const held = Math.min(trickleBytesPerSecond, limit || trickleBytesPerSecond);
     this.#prefetchPace = new RatePace(options.tools.clock, () => (this.#isUrgentActive ? held : limit));
@@ -90,19 +95,19 @@ export class Fetches {
   }
 
   get queuedCount(): number {
-    return this.#queue.waiting.length + this.#waitingForSpace.size;
+    return this.#queue.waiting.length + this.#spaceWaits.waitingCount;
   }
 
   /** Fetches that wait for room on the disk; they count as queued. */
   get waitingForSpaceCount(): number {
-    return this.#waitingForSpace.size;
+    return this.#spaceWaits.waitingCount;
   }
 
   /** What room the fetches take, and what is promised to them. */
   claims(): Claim[] {
     return [...this.#current.values()].map((fetch) => ({
       digest: fetch.digest,
-      isAdmitted: !this.#waitingForSpace.has(fetch.digest) && !this.#displaced.has(fetch.digest),
+      isAdmitted: this.#spaceWaits.isAdmitted(fetch),
       sizeBytes: fetch.facts.sizeBytes,
       placedBytes: fetch.placedBytes,
     }));
@@ -120,7 +125,8 @@ export class Fetches {
 
   /** Fetches under way: the active in order of start, then the paused, then the queue in its order. */
   current(): Fetch[] {
-    const order = new Map([...this.#queue.waiting, ...this.#waitingForSpace].map((digest, index) => [digest, index]));
+    const waiting = [...this.#queue.waiting, ...this.#spaceWaits.waiting.map(({ digest }) => digest)];
+    const order = new Map(waiting.map((digest, index) => [digest, index]));
     const place = (fetch: Fetch) => order.get(fetch.digest) ?? (fetch.state === "paused" ? -1 : -2);
     return [...this.#current.values()].sort((a, b) => place(a) - place(b));
   }
@@ -178,7 +184,7 @@ export class Fetches {
     await this.#tools.cache.begin(facts, wanted);
     if (unasked === undefined) await space.noteUse(facts.digest, priority, ahead?.expectedUses);
     const fetch = this.#take(facts, name, priority, requestedAt, ahead);
-    if (full) this.#awaitSpace(fetch, full.problem);
+    if (full) this.#spaceWaits.add(fetch, full.problem);
     else this.#queue.add(facts.digest, priority);
     this.#startNext();
     this.stateChanges.notify();
@@ -206,22 +212,10 @@ export class Fetches {
       isHeldBack: () => this.#isUrgentActive,
       isBooting: () => this.#options.isBooting(facts.digest),
       onState: () => this.#onState(fetch),
-      lacksRoom: () => this.#lacksRoom(fetch),
+      lacksRoom: () => this.#spaceWaits.readmit(fetch),
     });
     this.#current.set(facts.digest, fetch);
     return fetch;
-  }
-
-  /** Finds room for a fetch that the disk was too full for; the Problem if there is none yet. */
-  #lacksRoom(fetch: Fetch): Promise<Problem | undefined> {
-    return this.#options.changing.run(async () => {
-      // Nothing is evicted for a fetch that has been cancelled while others had their turn.
-      if (this.#current.get(fetch.digest) !== fetch) return undefined;
-      const full = await this.#admitLater(fetch);
-      // Before anybody else is admitted.
-      if (!full) this.#displaced.delete(fetch.digest);
-      return full;
-    });
   }
 
   /**
@@ -229,24 +223,21 @@ export class Fetches {
    * cannot be are logged and stay as they are.
    */
   async resume(): Promise<void> {
-    const wanted = this.#tools.cache
-      .list()
-      .filter((entry) => !entry.complete && entry.record.wanted !== null)
-      .map(({ record, used }) => ({ record, ...askedAs(record.wanted as NonNullable<typeof record.wanted>, used) }))
-      .sort((a, b) => (a.requestedAt < b.requestedAt ? -1 : 1));
-    for (const { record, name, priority, requestedAt, ahead } of wanted) {
+    for (const { facts, wanted, unasked } of wantedFetches(this.#tools.cache.list())) {
+      const { name, priority, ahead } = wanted;
+      const { digest } = facts;
+      const requestedAt = new Date(wanted.requestedAt);
       try {
         const { changing } = this.#options;
-        const reason: FetchReason = { unasked: record.damage === undefined ? "resumed" : "repair", ahead };
-        await changing.run(() => this.ensure(factsOf(record), name, priority, new Date(requestedAt), reason));
-        this.#tools.log.info({ digest: record.digest }, "going on with a fetch from before the restart");
+        await changing.run(() => this.ensure(facts, name, priority, requestedAt, { unasked, ahead }));
+        this.#tools.log.info({ digest }, "going on with a fetch from before the restart");
       } catch (error) {
         const fault = diskFaultOf(error);
         if (fault) {
-          const fetch = this.#take(factsOf(record), name, priority, new Date(requestedAt), ahead);
-          fetch.startPaused(fault, error, this.#tools.cache.get(record.digest)?.allocatedBytes ?? 0);
+          const fetch = this.#take(facts, name, priority, requestedAt, ahead);
+          fetch.startPaused(fault, error, this.#tools.cache.get(digest)?.allocatedBytes ?? 0);
         } else {
-          this.#tools.log.warn({ digest: record.digest, error: messageOf(error) }, "cannot go on with a fetch");
+          this.#tools.log.warn({ digest, error: messageOf(error) }, "cannot go on with a fetch");
         }
       }
     }
@@ -256,51 +247,13 @@ export class Fetches {
   async close(): Promise<void> {
     this.#closing = true;
     this.#cancelTick?.();
-    this.#cancelSpaceTick?.();
+    this.#spaceWaits.close();
     await Promise.all([...this.#current.values()].map((fetch) => fetch.suspend()));
   }
 
-  #awaitSpace(fetch: Fetch, problem: Problem): void {
-    if (!this.#waitingForSpace.has(fetch.digest)) {
-      this.#tools.log.warn({ digest: fetch.digest, error: problem.message }, "a fetch waits for room on the disk");
-    }
-    this.#waitingForSpace.add(fetch.digest);
-    fetch.delay(`waiting for room on the disk: ${problem.message}`);
-    this.changes.notify();
-    this.#cancelSpaceTick ??= this.#tools.clock.after(spaceIntervalMs, () => {
-      this.#cancelSpaceTick = undefined;
-      void this.lookForSpace();
-    });
-  }
-
-  /** Admits those that wait for space and have it now: the most urgent first, and whoever fits. Never rejects. */
+  /** Admits those that wait for space and have it now. Never rejects. */
   lookForSpace(): Promise<void> {
-    if (this.#waitingForSpace.size === 0) return Promise.resolve();
-    return this.#options.changing.run(async () => {
-      const waiting = [...this.#waitingForSpace].map((digest) => this.#current.get(digest) as Fetch);
-      for (const fetch of waiting.sort((a, b) => comparePriorities(a.priority, b.priority))) {
-        if (this.#closing) return;
-        const full = await this.#admitLater(fetch);
-        if (!this.#waitingForSpace.has(fetch.digest)) continue;
-        if (full) {
-          this.#awaitSpace(fetch, full);
-          continue;
-        }
-        this.#waitingForSpace.delete(fetch.digest);
-        fetch.delay("");
-        this.#queue.add(fetch.digest, fetch.priority);
-      }
-      this.#startNext();
-      this.changes.notify();
-    });
-  }
-
-  async #admitLater(fetch: Fetch): Promise<Problem | undefined> {
-    try {
-      return (await this.#options.space.admit(fetch.facts, this.claims(), fetch.priority, fetch.ahead))?.problem;
-    } catch (error) {
-      return new Problem("exhausted", messageOf(error));
-    }
+    return this.#spaceWaits.look();
   }
 
   #startNext(): void {
@@ -335,9 +288,8 @@ export class Fetches {
     if (hasEnded(fetch.state)) {
       this.#current.delete(fetch.digest);
       this.#queue.remove(fetch.digest);
-      this.#waitingForSpace.delete(fetch.digest);
+      this.#spaceWaits.remove(fetch);
       this.#paused.delete(fetch.digest);
-      this.#displaced.delete(fetch.digest);
       this.#ended = [fetch, ...this.#ended.filter((other) => other.digest !== fetch.digest)].slice(0, endedMax);
       this.#logEnd(fetch);
       this.#options.onEnded(fetch);
@@ -357,7 +309,7 @@ export class Fetches {
     if (fetch.state === "paused") {
       if (!this.#paused.has(digest)) {
         this.#tools.log.warn({ digest, name, doneBytes, error }, "a fetch waits for the disk");
-        if (fetch.fault === "full") this.#displaced.add(digest);
+        if (fetch.fault === "full") this.#spaceWaits.displace(fetch);
       }
       this.#paused.add(digest);
       this.#queue.remove(digest);
@@ -367,7 +319,7 @@ export class Fetches {
       this.#queue.add(digest, fetch.priority, true);
     } else {
       this.#paused.delete(digest);
-      this.#displaced.delete(digest);
+      this.#spaceWaits.remove(fetch);
       this.#tools.log.info({ digest, name, doneBytes }, "the disk takes more; going on with a fetch");
       this.#queue.add(digest, fetch.priority);
     }
@@ -391,17 +343,4 @@ export class Fetches {
       if (!this.#closing) this.#tick();
     });
   }
-}
-
-/** What was wanted, but that nobody waits any more for somebody to ask: what was brought ahead of need has been asked for. */
-function askedAs(wanted: NonNullable<CacheEntry["record"]["wanted"]>, used: CacheEntry["used"]): typeof wanted {
-  const { ahead, ...asked } = wanted;
-  if (!ahead || used.prefetched) return wanted;
-  return { ...asked, priority: "ensure" };
-}
-
-/** The facts that a record was made of. */
-export function factsOf(record: CacheEntry["record"]): ImageFacts {
-  const { version: _version, wanted: _wanted, completedAt: _completedAt, damage: _damage, ...facts } = record;
-  return facts;
 }

@@ -2,8 +2,9 @@ import type { Log } from "../../daemon/log.ts";
 import { messageOf } from "../../daemon/problem.ts";
 import type { Serial } from "../../daemon/serial.ts";
 import type { ImageCache } from "../cache/image-cache.ts";
+import { factsOf } from "../cache/records.ts";
 import type { Fetch } from "../fetch/fetch.ts";
-import { type Fetches, factsOf } from "../fetch/fetches.ts";
+import type { Fetches } from "../fetch/fetches.ts";
 import type { Seeding } from "../seeding/seeding.ts";
 import type { Damage } from "./check-image.ts";
 

@@ -3,7 +3,7 @@ import { messageOf } from "../../daemon/problem.ts";
 import type { Swarm } from "../../swarm/swarm.ts";
 import type { Clock, Endpoint, TorrentInfo } from "../../swarm/types.ts";
 import type { CacheEntry, ImageCache } from "../cache/image-cache.ts";
-import { factsOf } from "../fetch/fetches.ts";
+import { factsOf } from "../cache/records.ts";
 import { firstBadPiece } from "../hash-file.ts";
 import { findTorrentInfo } from "./metadata-probe.ts";
 
