@@ -1,47 +1,32 @@
 /**
- * The images that exist: published, named, given torrents, retired. Facts are in the store, bytes on the shelf; this class
- * alone changes either, one change at a time.
+ * The images that exist: published, named, given torrents, retired. Facts are in the store, bytes on the shelf; the catalog
+ * alone changes either, one change at a time (commits.ts).
  */
-import { isDeepStrictEqual } from "node:util";
-import type { Log } from "../../daemon/log.ts";
-import { Problem } from "../../daemon/problem.ts";
-import { Serial } from "../../daemon/serial.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
 import type { CatalogStore, Store } from "../store/store.ts";
 import { BootImages } from "./boot-images.ts";
-import { ChangeFeed, type ImageChange } from "./changes.ts";
-import type { Image, ImageTorrent } from "./image.ts";
-import { diskProblem } from "./image-files.ts";
-import { KnownImages } from "./known-images.ts";
-import { checkedDigest, checkedName, type ImageRef, imageRefFrom, namesPerImageMax, textOf } from "./names.ts";
-import type { Others } from "./others.ts";
+import type { ImageChange } from "./changes.ts";
+import { Commits } from "./commits.ts";
+import { findImage } from "./find-image.ts";
+import { adoptCopy, adoptTorrent, followChanges } from "./following.ts";
+import type { Image } from "./image.ts";
+import { ImageTorrents } from "./image-torrents.ts";
+import { imageRefFrom, textOf } from "./names.ts";
+import { Publications, type PublicationsParts } from "./publications.ts";
 import type { Published, Publisher, PublishRequest } from "./publish.ts";
-import { type Received, type ReceiveParts, receive } from "./receive.ts";
 import { recoverImages } from "./recover.ts";
-import { torrentFromFile } from "./torrent.ts";
 
-export interface CatalogParts extends ReceiveParts {
+export interface CatalogParts extends PublicationsParts {
   store: CatalogStore & Pick<Store, "replicas">;
-  log: Log;
-  /** The other seeders of this catalog; absent for one with a store of its own. */
-  others?: Others | undefined;
-  /** Publications under way at once. */
-  publishesActiveMax: number;
-  /** Told how long a publication took that succeeded. */
-  onPublished: (seconds: number) => void;
 }
 
 export class Catalog implements Publisher {
   readonly #parts: CatalogParts;
   /** What the catalog knows of boots. */
   readonly boot: BootImages;
-  readonly #changes = new ChangeFeed();
-  readonly #commits = new Serial();
-  readonly #closing = new AbortController();
-  readonly #active = new Set<Promise<unknown>>();
-  readonly #torrentsMaking = new Map<string, Promise<Image>>();
-  /** The images as watchers know them. */
-  #told = new KnownImages();
+  readonly #commits = new Commits();
+  readonly #torrents: ImageTorrents;
+  readonly #publications: Publications;
 
   constructor(parts: CatalogParts) {
     this.#parts = parts;
@@ -51,6 +36,8 @@ export class Catalog implements Publisher {
       dataPath: (image) => this.dataPath(image),
       elsewhere: (image) => this.elsewhere(image),
     });
+    this.#torrents = new ImageTorrents(parts, this.#commits);
+    this.#publications = new Publications(parts, this.boot, this.#torrents, this.#commits);
   }
 
   /** Compares bytes with facts after a start, and seeds every image that has a torrent. */
@@ -58,16 +45,15 @@ export class Catalog implements Publisher {
     const { store, shelf, others } = this.#parts;
     const known = await store.listImages();
     const images = others ? known : await recoverImages(this.#parts, known);
-    this.#told = new KnownImages(images);
+    this.#commits.begin(images);
     await shelf.start(images, (digests) => store.removedAmong(digests), others !== undefined);
     await others?.holdAll(shelf.digests);
   }
 
   /** Ends publications that are under way, and leaves nothing of them. */
   async close(): Promise<void> {
-    this.#closing.abort(new Problem("unavailable", "the seeder is stopping; try again later"));
-    await Promise.allSettled(this.#active);
-    await this.#commits.run(async () => {});
+    await this.#publications.close();
+    await this.#commits.settle();
   }
 
   /** All images, by first name. */
@@ -81,7 +67,7 @@ export class Catalog implements Publisher {
    * @throws Problem "not-found", or "invalid" for what can be neither.
    */
   get(image: string): Promise<Image> {
-    return this.#find(imageRefFrom(image));
+    return findImage(this.#parts.store, imageRefFrom(image));
   }
 
   /**
@@ -91,7 +77,7 @@ export class Catalog implements Publisher {
    * @throws Problem "invalid" for what can be neither.
    */
   recall(image: string): Image | undefined {
-    return this.#told.find(imageRefFrom(image));
+    return this.#commits.find(imageRefFrom(image));
   }
 
   /**
@@ -118,33 +104,7 @@ export class Catalog implements Publisher {
 
   /** Takes in what other seeders have changed: watchers are told, and what was retired goes. All images, by first name. */
   refresh(): Promise<Image[]> {
-    return this.#commits.run(async () => {
-      const { store, shelf, others } = this.#parts;
-      const images = await store.listImages();
-      const now = new Map(images.map((image) => [image.digest, image]));
-      const missing = [...this.#told].filter(({ digest }) => !now.has(digest));
-      const retired = await store.removedAmong(missing.map(({ digest }) => digest));
-      for (const image of missing) {
-        this.#tell({ kind: "retired", image: { ...image, names: [] } });
-        await others?.endCopy(image.digest);
-        if (retired.has(image.digest)) await shelf.remove(image);
-        // The database was emptied, or went back to an earlier state.
-        else await shelf.withdraw(image);
-      }
-      for (const image of images) {
-        const before = this.#told.find({ digest: image.digest });
-        if (!before) {
-          this.#tell({ kind: "published", image });
-          // What the database had lost may be known again.
-          if (!shelf.holds(image)) await shelf.open(image, true);
-        }
-        const changed = !isDeepStrictEqual(before, image);
-        if (before && changed) this.#tell({ kind: "changed", image });
-        if (changed) await shelf.note(image);
-        if (before && before.torrent?.infohash !== image.torrent?.infohash) await shelf.unseed(before);
-      }
-      return images;
-    });
+    return this.#commits.run(() => followChanges(this.#parts, this.#commits));
   }
 
   /**
@@ -153,27 +113,12 @@ export class Catalog implements Publisher {
    * @returns whether it is in the catalog still
    */
   adopt({ digest }: Image, info: TorrentInfo | undefined): Promise<boolean> {
-    return this.#commits.run(async () => {
-      const { store, shelf, others } = this.#parts;
-      const image = await store.imageByDigest(digest);
-      if (!image) return false;
-      if (!shelf.holds(image))
-        await shelf.putCopy(image, info?.infohash === image.torrent?.infohash ? info : undefined);
-      await shelf.note(image);
-      if ((await others?.hold(digest)) !== false) return true;
-      await shelf.remove(image);
-      return false;
-    });
+    return this.#commits.run(() => adoptCopy(this.#parts, digest, info));
   }
 
   /** Takes in the torrent of an image whose bytes are here: another seeder has made it. */
   adoptTorrent(image: Image, info: TorrentInfo): Promise<void> {
-    return this.#commits.run(async () => {
-      const { shelf } = this.#parts;
-      if (!shelf.holds(image) || shelf.isSeeded(image)) return;
-      await shelf.putTorrent(image.digest, info);
-      shelf.seed(image.digest, info);
-    });
+    return this.#commits.run(() => adoptTorrent(this.#parts, image, info));
   }
 
   /** Whether an image is served to peers. */
@@ -186,12 +131,8 @@ export class Catalog implements Publisher {
    *
    * @throws Problem "not-found" if it has none, "data-loss" if it should have one and does not.
    */
-  async torrentOf(image: Image): Promise<TorrentInfo> {
-    const make = `\`bootswarm torrent ${image.names[0]}\` (CreateTorrent) makes it`;
-    if (!image.torrent) throw new Problem("not-found", `${image.names[0]} has no torrent; ${make}`);
-    const info = await this.#parts.shelf.torrentOf(image);
-    if (!info) throw new Problem("data-loss", `the torrent of ${image.names[0]} is lost; ${make}`);
-    return info;
+  torrentOf(image: Image): Promise<TorrentInfo> {
+    return this.#torrents.of(image);
   }
 
   /**
@@ -200,43 +141,17 @@ export class Catalog implements Publisher {
    * @throws Problem "unavailable" if the reader falls behind.
    */
   async *watch(signal: AbortSignal): AsyncIterable<ImageChange> {
-    const changes = this.#changes.subscribe(signal);
+    const changes = this.#commits.subscribe(signal);
     for (const image of await this.list()) yield { kind: "exists", image };
     yield* changes;
   }
 
-  async admit(request: PublishRequest): Promise<void> {
-    const name = checkedName(request.name);
-    const digest = request.sha256 === undefined ? undefined : checkedDigest(request.sha256);
-    await this.boot.admit(name, request.sizeBytes);
-    if (digest !== undefined) await this.#checkNameFree(name, digest);
-    if (request.sizeBytes === 0) throw new Problem("invalid", "the image is empty; send its bytes as the body");
-    const freeBytes = await this.#parts.shelf.freeBytes();
-    if (request.sizeBytes !== undefined && request.sizeBytes > freeBytes) {
-      throw new Problem(
-        "exhausted",
-        `the image has ${request.sizeBytes} bytes, the seeder's disk has ${freeBytes} free; retire images or give it more space`,
-      );
-    }
+  admit(request: PublishRequest): Promise<void> {
+    return this.#publications.admit(request);
   }
 
-  async publish(bytes: AsyncIterable<Uint8Array>, request: PublishRequest): Promise<Published> {
-    this.#closing.signal.throwIfAborted();
-    if (this.#active.size >= this.#parts.publishesActiveMax) {
-      throw new Problem("unavailable", `${this.#active.size} images are being published already; try again later`);
-    }
-    const startMs = performance.now();
-    const publishing = this.#publish(bytes, request);
-    this.#active.add(publishing);
-    try {
-      const published = await publishing;
-      this.#parts.onPublished((performance.now() - startMs) / 1_000);
-      return published;
-    } catch (error) {
-      throw diskProblem(error);
-    } finally {
-      this.#active.delete(publishing);
-    }
+  publish(bytes: AsyncIterable<Uint8Array>, request: PublishRequest): Promise<Published> {
+    return this.#publications.publish(bytes, request);
   }
 
   /**
@@ -247,12 +162,7 @@ export class Catalog implements Publisher {
   async createTorrent(ref: string): Promise<Image> {
     const image = await this.get(ref);
     if (this.#parts.shelf.isSeeded(image)) return image;
-    const path = this.dataPath(image);
-    const known = this.#torrentsMaking.get(image.digest);
-    if (known) return known;
-    const making = this.#makeTorrent(image, path).finally(() => this.#torrentsMaking.delete(image.digest));
-    this.#torrentsMaking.set(image.digest, making);
-    return making;
+    return this.#torrents.make(image, this.dataPath(image));
   }
 
   /**
@@ -264,7 +174,7 @@ export class Catalog implements Publisher {
   retire(ref: string): Promise<Image> {
     const wanted = imageRefFrom(ref);
     return this.#commits.run(async () => {
-      const image = await this.#find(wanted);
+      const image = await findImage(this.#parts.store, wanted);
       const names = "digest" in wanted ? [] : image.names.filter((name) => name !== wanted.name);
       const left: Image = { ...image, names };
       if ("name" in wanted && names.length > 0) {
@@ -272,7 +182,7 @@ export class Catalog implements Publisher {
         await this.#parts.shelf.unnote(image);
         await this.#parts.store.removeName(wanted.name);
         await this.#parts.shelf.note(left);
-        this.#tell({ kind: "changed", image: left });
+        this.#commits.tell({ kind: "changed", image: left });
       } else {
         await this.boot.checkFree(image);
         await this.#remove(image);
@@ -296,148 +206,8 @@ export class Catalog implements Publisher {
       await this.#parts.shelf.note(image);
       throw error;
     }
-    this.#tell({ kind: "retired", image: { ...image, names: [] } });
+    this.#commits.tell({ kind: "retired", image: { ...image, names: [] } });
     await this.#parts.others?.endCopy(image.digest);
     await this.#parts.shelf.remove(image);
   }
-
-  async #find(ref: ImageRef): Promise<Image> {
-    const image =
-      "digest" in ref
-        ? await this.#parts.store.imageByDigest(ref.digest)
-        : await this.#parts.store.imageByName(ref.name);
-    if (!image) throw new Problem("not-found", `there is no image ${textOf(ref)} in the catalog`);
-    return image;
-  }
-
-  async #publish(bytes: AsyncIterable<Uint8Array>, request: PublishRequest): Promise<Published> {
-    await this.admit(request);
-    const signal = request.signal ? AbortSignal.any([request.signal, this.#closing.signal]) : this.#closing.signal;
-    const received = await receive(this.#parts, bytes, request, signal);
-    try {
-      const image = await this.boot.checked(received);
-      return await this.#commits.run(() => this.#commit({ ...received, image }, signal));
-    } finally {
-      await received.incoming.discard();
-    }
-  }
-
-  async #commit({ incoming, image, info }: Received, signal: AbortSignal): Promise<Published> {
-    signal.throwIfAborted();
-    const { store, shelf, log } = this.#parts;
-    const name = image.names[0] as string;
-    await this.#checkNameFree(name, image.digest);
-    await this.boot.checkLinks(image);
-    const existing = await store.imageByDigest(image.digest);
-    if (existing) return this.#commitAgain({ incoming, image: existing, info }, name);
-    const added: Image = { ...image, torrent: info && torrentFactsOf(info) };
-    await shelf.put(incoming, image, info);
-    try {
-      await store.addImage(added);
-    } catch (error) {
-      // Another seeder may have been first, with the image or with the name.
-      const first = this.#parts.others && (await store.imageByDigest(image.digest));
-      if (first) {
-        await shelf.confirm(first);
-        return this.#commitAgain({ incoming, image: first, info }, name);
-      }
-      await shelf.remove(image);
-      await this.#checkNameFree(name, image.digest);
-      throw error;
-    }
-    await shelf.confirm(image);
-    await shelf.note(added);
-    if (info) shelf.seed(image.digest, info);
-    await this.#parts.others?.hold(image.digest);
-    this.#tell({ kind: "published", image: added });
-    log.info({ digest: added.digest, name, sizeBytes: added.sizeBytes, infohash: info?.infohash }, "published");
-    return { image: added, changed: true };
-  }
-
-  /** The bytes are in the catalog already: they may gain a name, a torrent, or their lost files. */
-  async #commitAgain({ incoming, image: existing, info: made }: Received, name: string): Promise<Published> {
-    const { shelf, others, log } = this.#parts;
-    const { digest } = existing;
-    let image = existing;
-    // Others serve the torrent that there is; an upload of unknown length makes another.
-    const info = others && existing.torrent && existing.torrent.infohash !== made?.infohash ? undefined : made;
-    if (!shelf.holds(existing)) {
-      await others?.endCopy(digest);
-      await shelf.put(incoming, existing, info);
-      await shelf.confirm(existing);
-      if (info || !others) image = await this.#withTorrent(image, info);
-      log.info({ digest, name }, "an image's lost data is here again");
-    } else if (info && !shelf.isSeeded(existing)) {
-      await shelf.putTorrent(digest, info);
-      image = await this.#withTorrent(image, info);
-    }
-    if (!image.names.includes(name)) {
-      if (image.names.length >= namesPerImageMax) {
-        throw new Problem("exhausted", `${digest} has ${namesPerImageMax} names already; retire some`);
-      }
-      await this.#addName(digest, name);
-      image = { ...image, names: [...image.names, name] };
-    }
-    await shelf.note(image);
-    await others?.hold(digest);
-    if (image === existing) return { image, changed: false };
-    this.#tell({ kind: "changed", image });
-    log.info({ digest, names: image.names, infohash: image.torrent?.infohash }, "changed");
-    return { image, changed: true };
-  }
-
-  async #addName(digest: string, name: string): Promise<void> {
-    const { store, others } = this.#parts;
-    try {
-      await store.addName(digest, name);
-    } catch (error) {
-      await this.#checkNameFree(name, digest);
-      if (!others || (await store.imageByDigest(digest))) throw error;
-      throw new Problem("conflict", "the image was retired at another seeder just now; publish it again", {
-        cause: error,
-      });
-    }
-  }
-
-  #tell(change: ImageChange): void {
-    const { kind, image } = change;
-    if (kind === "retired") this.#told.delete(image.digest);
-    else this.#told.set(image);
-    this.#changes.publish(change);
-  }
-
-  async #withTorrent(image: Image, info: TorrentInfo | undefined): Promise<Image> {
-    const torrent = info && torrentFactsOf(info);
-    await this.#parts.store.setTorrent(image.digest, torrent);
-    if (info) this.#parts.shelf.seed(image.digest, info);
-    return { ...image, torrent };
-  }
-
-  async #makeTorrent(image: Image, path: string): Promise<Image> {
-    const info = await torrentFromFile(image.digest, path, image.sizeBytes);
-    return this.#commits.run(async () => {
-      const current = await this.#find({ digest: image.digest });
-      if (this.#parts.shelf.isSeeded(current)) return current;
-      await this.#parts.shelf.putTorrent(image.digest, info);
-      const changed = await this.#withTorrent(current, info);
-      await this.#parts.shelf.note(changed);
-      this.#tell({ kind: "changed", image: changed });
-      this.#parts.log.info({ digest: image.digest, infohash: info.infohash }, "made the torrent");
-      return changed;
-    });
-  }
-
-  async #checkNameFree(name: string, digest: string): Promise<void> {
-    const owner = await this.#parts.store.imageByName(name);
-    if (owner && owner.digest !== digest) {
-      throw new Problem(
-        "already-exists",
-        `"${name}" is the name of another image, ${owner.digest}; retire it first, or publish under another name`,
-      );
-    }
-  }
-}
-
-function torrentFactsOf(info: TorrentInfo): ImageTorrent {
-  return { infohash: info.infohash, pieceLengthBytes: info.pieceLengthBytes };
 }
