@@ -199,6 +199,31 @@ test("Nova goes on without a seeder that is away, or whose name nobody knows", a
   }
 });
 
+test("other decisions of the scheduler go on while a seeder hangs", async () => {
+  const { turns } = await weigh([await impostor(() => {})], { options: hasty });
+  expect(turns).toBeGreaterThan(1);
+});
+
+test("a seeder is found by a name that has several addresses", async () => {
+  const { seeder } = await startScene();
+  const byName = { url: seeder.url.replace("127.0.0.1", "localhost") };
+  expect(namesOf(await weigh([byName]))[0]).toBe("compute-1");
+});
+
+test("seeders that are left alone take no share of the time that another has", async () => {
+  const text = `${head}{"hosts": [{"host": "compute-1", "reason": "HOST_REASON_CACHED", "score": 1}, {"host": "compute-2", "reason": "HOST_REASON_ABSENT"}]}`;
+  let answerAfterMs = 0;
+  const slow = await impostor((socket) => {
+    socket.once("data", () => setTimeout(() => socket.end(text), answerAfterMs));
+  });
+  const seeders = [{ url: "http://127.0.0.1:1" }, { url: "http://127.0.0.1:2" }, slow];
+  const hosts = [{ host: "compute-1" }, { host: "compute-2" }];
+  const options = { timeout: 5 };
+  expect((await weigh(seeders, { hosts, options })).hosts[0]).toEqual(["compute-1", 1]);
+  answerAfterMs = 2_000;
+  expect((await weigh(seeders, { hosts, options, keep: true })).hosts[0]).toEqual(["compute-1", 1]);
+});
+
 test("another seeder is asked when one hangs, and first from then on; the one that failed is tried again later", async () => {
   const { seeder } = await startScene();
   const hanging = await impostor(() => {});

@@ -108,21 +108,24 @@ def _resolve(host, port, deadline):
     def look_up():
         try:
             answers.put(_look_up(host, port))
-        except OSError as e:
+        except Exception as e:  # a resolver's own, UnicodeError and others
             answers.put(e)
 
     threading.Thread(target=look_up, daemon=True).start()
     try:
         answer = answers.get(timeout=deadline.left())
     except queue.Empty:
-        raise TimeoutError('the name %s was not found in time' % host)
-    if isinstance(answer, OSError):
+        raise TimeoutError(
+            'the name %s was not found in time' % host) from None
+    if isinstance(answer, Exception):
         raise answer
     return answer
 
 
 def _look_up(host, port):
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # By position: eventlet, which nova-scheduler runs on, calls the fourth
+    # otherwise than Python does.
+    found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     return [(family, address) for family, _, _, _, address in found]
 
 
