@@ -98,9 +98,11 @@ class SeederClient:
         raise SeedersAway('no seeder of %s answers now' % ', '.join(urls))
 
     def _candidates(self, urls):
+        """The seeders that are not left alone, first who answered last."""
+        now = self._clock()
         with self._lock:
-            last = self._last
-        return sorted(urls, key=lambda url: url != last)
+            due = [url for url in urls if self._retry_at.get(url, now) <= now]
+            return sorted(due, key=lambda url: url != self._last)
 
     def _may_ask(self, url, retry_interval):
         now = self._clock()
@@ -128,7 +130,7 @@ class SeederClient:
             was_away = self._retry_at.pop(url, None) is not None
             self._last = url
         if was_away:
-            LOG.warning('bootswarm seeder %s answers again', url)
+            LOG.info('bootswarm seeder %s answers again', url)
 
 
 class Limits:

@@ -92,7 +92,7 @@ class BootswarmWeigher(weights.BaseHostWeigher):
         try:
             self._client.record_launch(CONF.bootswarm.seeder_urls, host,
                                        images, launch_id, limits)
-        except (client.SeederError, client.SeedersAway, TimeoutError) as e:
+        except (client.SeederError, client.SeedersAway) as e:
             LOG.debug('bootswarm was not told of the launch: %s', e)
 
 
