@@ -33,16 +33,16 @@ export class BootImageDisk implements Disk {
     this.sizeBytes = options.below.sizeBytes;
   }
 
-  preadNow(target: Uint8Array, offset: number): boolean {
+  preadNow(target: Uint8Array, offset: number, mayTakeTurn: boolean): boolean {
     const index = this.#options.index();
-    if (!index) return this.#below.preadNow(target, offset);
+    if (!index) return this.#below.preadNow(target, offset, mayTakeTurn);
     let bytes = 0;
     for (let done = 0; done < target.length; ) {
       const part = index.partAt(offset + done);
       const piece = target.subarray(done, endOf(part) - offset);
       if (typeof part !== "number" && copyPart(part, piece)) bytes += piece.length;
       else if (typeof part !== "number" && part.content?.isComing(part.contentOffset, piece.length)) return false;
-      else if (!this.#below.preadNow(piece, offset + done)) return false;
+      else if (!this.#below.preadNow(piece, offset + done, mayTakeTurn)) return false;
       done += piece.length;
     }
     if (bytes > 0) this.#options.onServed(index, bytes, bytes === target.length);

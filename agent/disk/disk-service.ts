@@ -8,6 +8,7 @@ import type { ExportListen, ExportSpec, FromDiskWorker, HostedImage, TlsFiles, T
 import { LargeReads } from "./nbd/large-reads.ts";
 import { ReplyBuffers } from "./nbd/reply-buffers.ts";
 import { NbdServer } from "./nbd/server.ts";
+import { OnceATurn } from "./once-a-turn.ts";
 import { ServedExport } from "./served-export.ts";
 import { Sparingly } from "./sparingly.ts";
 
@@ -23,6 +24,7 @@ export class DiskService {
   readonly #post: (message: FromDiskWorker) => void;
   readonly #clock: Clock;
   readonly #memory = { buffers: new ReplyBuffers(), largeReads: new LargeReads() };
+  readonly #diskTurn = new OnceATurn();
   readonly #boot: BootMemory;
   readonly #files = new Map<string, ImageFile>();
   readonly #exports = new Map<string, Opened>();
@@ -110,6 +112,7 @@ export class DiskService {
     }
     const file = new ImageFile(image, {
       clock: this.#clock,
+      diskTurn: this.#diskTurn,
       onDemand: (ranges) => this.#post({ kind: "demand", digest, ranges }),
       onServed: (waitedMs) => this.#post({ kind: "served", digest, waitedMs }),
       onLost: (offset, error) => this.#post({ kind: "lost", digest, offset, error }),

@@ -18,8 +18,10 @@ export interface Disk {
   /**
    * Fills `target` from `offset` on at once, where nothing has to be waited for; false, and `target` as it may be, where
    * something may. The range lies within the disk.
+   *
+   * @param mayTakeTurn it is all that its reader waits for: it may wait for a quick disk, once in a turn of the event loop
    */
-  preadNow(target: Uint8Array, offset: number): boolean;
+  preadNow(target: Uint8Array, offset: number, mayTakeTurn: boolean): boolean;
   /** Whether reading a range waits for nothing but this machine's own disk. The range lies within the disk. */
   isHere(offset: number, length: number): boolean;
   /**

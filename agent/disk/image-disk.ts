@@ -34,8 +34,8 @@ export class ImageDisk implements Disk {
     return this.#file.sizeBytes;
   }
 
-  preadNow(target: Uint8Array, offset: number): boolean {
-    if (!this.#file.readNow(target, offset)) return false;
+  preadNow(target: Uint8Array, offset: number, mayTakeTurn: boolean): boolean {
+    if (!this.#file.readNow(target, offset, mayTakeTurn)) return false;
     this.#follow(offset, target.length);
     this.counters.fileBytes += target.length;
     return true;

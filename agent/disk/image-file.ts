@@ -12,8 +12,9 @@ import type { Clock } from "../../swarm/types.ts";
 import { DiskReadError, type Extent } from "./disk.ts";
 import { mergeDemand } from "./merge-demand.ts";
 import type { DemandedRange, HostedImage } from "./messages.ts";
+import type { OnceATurn } from "./once-a-turn.ts";
 import { PieceMap, type Range } from "./piece-map.ts";
-import { QuickReads } from "./quick-reads.ts";
+import { diskQuickMs, QuickReads } from "./quick-reads.ts";
 
 /** How often guesses are looked at again while nothing else happens: readers end without a word. */
 const guessesLookMs = 5_000;
@@ -24,6 +25,8 @@ const lostCodes = ["EIO", "ENODATA", "EBADMSG", "EUCLEAN", "EILSEQ"];
 
 export interface ImageFileOptions {
   clock: Clock;
+  /** Whoever is read at once from a disk, of all images. */
+  diskTurn: OnceATurn;
   /** What reads wait for has changed. */
   onDemand(ranges: DemandedRange[]): void;
   /** Reads that waited were served; how long each did. */
@@ -43,7 +46,9 @@ export class ImageFile {
   readonly #waits = new Set<Wait>();
   /** What each export's readers will want next. */
   readonly #guessers = new Set<() => Range[]>();
+  /** Whether the kernel has the file in memory, and whether the disk is a quick one. */
   readonly #quick = new QuickReads();
+  readonly #quickDisk = new QuickReads(diskQuickMs);
   #image: HostedImage;
   #map: PieceMap;
   /** -1 while it is not open. */
@@ -104,8 +109,8 @@ export class ImageFile {
     return this.#map.extents(offset, length);
   }
 
-  /** Fills `target` if that is likely to take no time. */
-  readNow(target: Uint8Array, offset: number): boolean {
+  /** Fills `target` if that is likely to take no time, or may take a turn and no longer than a quick disk does. */
+  readNow(target: Uint8Array, offset: number, mayTakeTurn: boolean): boolean {
     if (!this.#map.isInFile(offset, target.length)) {
       if (!this.isHere(offset, target.length)) return false;
       const [first] = this.#map.extents(offset, target.length);
@@ -113,7 +118,8 @@ export class ImageFile {
       target.fill(0);
       return true;
     }
-    if (!this.#quick.mayRead()) return false;
+    const isQuick = this.#quick.mayRead();
+    if (!isQuick && !(mayTakeTurn && this.#quickDisk.mayRead() && this.#options.diskTurn.take())) return false;
     const map = this.#map;
     const startMs = performance.now();
     let bytesRead: number;
@@ -123,8 +129,17 @@ export class ImageFile {
       // Whoever reads it again, with time to wait, is told what is wrong.
       return false;
     }
-    this.#quick.note(target.length, performance.now() - startMs);
+    this.#noteRead(isQuick, target.length, performance.now() - startMs);
     return bytesRead === target.length && map.isInFile(offset, target.length);
+  }
+
+  #noteRead(wasFromMemory: boolean, bytes: number, tookMs: number): void {
+    if (wasFromMemory) {
+      this.#quick.note(bytes, tookMs);
+    } else {
+      this.#quick.noteOther(bytes, tookMs);
+      this.#quickDisk.note(bytes, tookMs);
+    }
   }
 
   /**

@@ -47,9 +47,9 @@ export class LogDisk implements Disk {
     return reads;
   }
 
-  preadNow(target: Uint8Array, offset: number): boolean {
+  preadNow(target: Uint8Array, offset: number, mayTakeTurn: boolean): boolean {
     // Otherwise `pread` follows, and notes it.
-    if (!this.#below.preadNow(target, offset)) return false;
+    if (!this.#below.preadNow(target, offset, mayTakeTurn)) return false;
     if (this.#recording) this.#note(this.#recording, offset, target.length);
     return true;
   }

@@ -116,8 +116,18 @@ export class NbdConnection {
 
   #outlet(): Outlet {
     const socket = this.#socket;
+    let isGathering = false;
     return {
       write: (bytes, sent) => socket.write(bytes, sent),
+      gather: () => {
+        if (isGathering) return;
+        isGathering = true;
+        socket.cork();
+        setImmediate(() => {
+          isGathering = false;
+          socket.uncork();
+        });
+      },
       pause: () => socket.pause(),
       resume: () => socket.resume(),
       end: () => this.#end(),

@@ -100,7 +100,7 @@ const settled = async (memory: BootMemory, { of }: Made) => {
 
 async function readBytes(disk: Disk, offset: number, length: number): Promise<Buffer> {
   const target = Buffer.alloc(length, 0xee);
-  if (!disk.preadNow(target, offset)) await disk.pread(target, offset, idle);
+  if (!disk.preadNow(target, offset, false)) await disk.pread(target, offset, idle);
   return target;
 }
 
@@ -136,11 +136,11 @@ describe("a disk with a boot image", () => {
     await memory.use(made.of, made.files);
     await settled(memory, made);
     const { disk, below } = layerOn(memory, made, false);
-    expect(disk.preadNow(Buffer.alloc(12_288), 4_096)).toBe(true);
+    expect(disk.preadNow(Buffer.alloc(12_288), 4_096, false)).toBe(true);
     expect(disk.isHere(4_096, 12_288)).toBe(true);
     expect(below.readRanges).toEqual([]);
     expect(disk.isHere(4_096, 12_289)).toBe(false);
-    expect(disk.preadNow(Buffer.alloc(20_480), 0)).toBe(false);
+    expect(disk.preadNow(Buffer.alloc(20_480), 0, false)).toBe(false);
     await readBytes(disk, 0, 20_480);
     expect(below.readRanges).toEqual([
       [0, 4_096],

@@ -6,11 +6,14 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { ImageDisk } from "../../../agent/disk/image-disk.ts";
 import { ImageFile } from "../../../agent/disk/image-file.ts";
 import { mergeDemand } from "../../../agent/disk/merge-demand.ts";
+import { OnceATurn } from "../../../agent/disk/once-a-turn.ts";
 import { PieceMap } from "../../../agent/disk/piece-map.ts";
-import { QuickReads } from "../../../agent/disk/quick-reads.ts";
+import { diskQuickMs, QuickReads } from "../../../agent/disk/quick-reads.ts";
 import { ReadAhead } from "../../../agent/disk/read-ahead.ts";
 import { systemClock } from "../../../swarm/system-clock.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
+
+const quiet = { clock: systemClock, diskTurn: new OnceATurn(), onDemand: () => {}, onServed: () => {} };
 
 /** Bits in BEP 3's order. */
 function bitsOf(is: readonly boolean[]): SharedArrayBuffer {
@@ -92,7 +95,7 @@ test("a read of pieces that are doubted while it goes on waits for them, and has
   await writeFile(dataPath, Buffer.alloc(200_000, "wrong"));
   const pieces = { pieceLengthBytes: 200_000, have: bitsOf([true]), zero: bitsOf([false]) };
   const image = { digest: "", dataPath, sizeBytes: 200_000, complete: false, pieces };
-  const file = new ImageFile(image, { clock: systemClock, onDemand: () => {}, onServed: () => {}, onLost: () => {} });
+  const file = new ImageFile(image, { ...quiet, onLost: () => {} });
   onTestFinished(() => file.close());
   const disk = new ImageDisk(file, 60_000, systemClock);
   const target = Buffer.alloc(200_000);
@@ -110,7 +113,7 @@ test("a read of what the disk has lost of a complete image has it fetched anew, 
   const image = { digest: "", dataPath, sizeBytes: 40_000, complete: true };
   const lost: number[] = [];
   const onLost = (offset: number) => void lost.push(offset);
-  const file = new ImageFile(image, { clock: systemClock, onDemand: () => {}, onServed: () => {}, onLost });
+  const file = new ImageFile(image, { ...quiet, onLost });
   onTestFinished(() => file.close());
   const disk = new ImageDisk(file, 60_000, systemClock);
   const targets = [Buffer.alloc(20_000), Buffer.alloc(20_000)];
@@ -200,8 +203,10 @@ describe("reads at once", () => {
     expect(tries.at(-1)! - tries.at(-2)!).toBeGreaterThan(1_000);
   });
 
-  test("stop at once after one that was very slow, and go on when one to see was quick", () => {
+  test("stop after two that were very slow, and go on when one to see was quick", () => {
     const quick = new QuickReads();
+    quick.note(bytes, 50);
+    expect(quick.mayRead()).toBe(true);
     quick.note(bytes, 50);
     let waited = 0;
     while (!quick.mayRead()) waited += 1;
@@ -211,5 +216,31 @@ describe("reads at once", () => {
       expect(quick.mayRead()).toBe(true);
       quick.note(bytes, 0.01);
     }
+  });
+
+  test("go on where many in a row were quick that were made at once for another reason", () => {
+    const quick = new QuickReads();
+    while (quick.mayRead()) quick.note(bytes, 0.5);
+    for (let index = 0; index < 20; index += 1) quick.noteOther(bytes, index % 5 === 0 ? 0.2 : 0.01);
+    expect(quick.mayRead()).toBe(false);
+    for (let index = 0; index < 10; index += 1) quick.noteOther(bytes, 0.01);
+    expect(quick.mayRead()).toBe(true);
+  });
+
+  test("from a disk go on while that is a fast one", () => {
+    const [fast, slow] = [new QuickReads(diskQuickMs), new QuickReads(diskQuickMs)];
+    for (let index = 0; index < 1_000; index += 1) {
+      expect(fast.mayRead()).toBe(true);
+      fast.note(bytes, 0.2);
+      if (slow.mayRead()) slow.note(bytes, 1);
+    }
+    expect(slow.mayRead()).toBe(false);
+  });
+
+  test("from a disk are made once in a turn of the event loop", async () => {
+    const turn = new OnceATurn();
+    expect([turn.take(), turn.take()]).toEqual([true, false]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([turn.take(), turn.take()]).toEqual([true, false]);
   });
 });
