@@ -40,8 +40,11 @@ export interface BootImagesOptions {
   catalog: Pick<Catalog, "getImage" | "bootProfile">;
   /** Told of a boot image that disks are to be read through; null: of none any more. */
   setBootImage: (image: { digest: string; sizeBytes: number }, files: BootImageFiles | null) => void;
-  /** Has the pieces of an image that is on its way come in this order. */
-  orderPieces: (digest: string, extents: readonly ProfileExtent[], signal: AbortSignal) => void;
+  /**
+   * Has the pieces of an image that is on its way come in this order. Resolves once a boot image of it would keep nobody
+   * waiting: at the end of the boot that reads those pieces, or where they do not come. Never rejects.
+   */
+  orderPieces: (digest: string, extents: readonly ProfileExtent[], signal: AbortSignal) => Promise<void>;
   repair: (digest: string, damage: Damage) => Promise<unknown>;
   log: Log;
 }
@@ -183,9 +186,12 @@ export class BootImages {
     };
     const boot = this.find(digest);
     if (!boot || !isUsed) {
-      void this.#orderByProfile(digest, signal);
+      const ordered = this.#orderByProfile(digest, signal);
       if (!isUsed) return;
-      this.#fetch(bootNameOf(digest), signal)
+      // It is of use to the next VM only: this one boots from the image's pieces before all of it is here.
+      ordered
+        .then(() => signal.throwIfAborted())
+        .then(() => this.#fetch(bootNameOf(digest), signal))
         .then((fetched) => this.#take(digest, fetched, used))
         .catch(failed);
       return;
@@ -275,6 +281,7 @@ export class BootImages {
     used.held.set(digest, this.#options.inUse.hold(digest, `boot image of ${image}`));
   }
 
+  /** Resolves as `orderPieces` does, and where there is no order. Never rejects. */
   async #orderByProfile(digest: string, signal: AbortSignal): Promise<void> {
     const { cache, catalog, orderPieces, log } = this.#options;
     if (cache.get(digest)?.complete) return;
@@ -287,7 +294,7 @@ export class BootImages {
           `the catalog's profile is of ${profile.imageDigest}, ${profile.imageBytes} bytes`,
         );
       }
-      if (!signal.aborted) orderPieces(digest, profile.extents, signal);
+      if (!signal.aborted) await orderPieces(digest, profile.extents, signal);
     } catch (error) {
       if (!isNotFound(error)) log.info({ digest, error: messageOf(error) }, "no boot profile orders an image's pieces");
     }

@@ -15,6 +15,14 @@ export function piecesOf(extents: readonly ProfileExtent[], pieceLengthBytes: nu
   return [...pieces];
 }
 
+/** Told of the pieces of a boot as they come. */
+export interface PieceWatcher {
+  /** A piece of the image has come. */
+  came(): void;
+  /** Whether all pieces of the boot are here, as far as is known by now. */
+  allHere(isAll: boolean): void;
+}
+
 export interface OrderParts {
   cache: ImageCache;
   swarm: Pick<Swarm, "get">;
@@ -29,25 +37,49 @@ export async function orderPieces(
   { cache, swarm, fetches }: OrderParts,
   digest: string,
   extents: readonly ProfileExtent[],
+  watcher: PieceWatcher,
   signal: AbortSignal,
 ): Promise<void> {
   let ordered: Torrent | undefined;
+  let unwatch = () => {};
   while (!signal.aborted) {
     const { version } = fetches.stateChanges;
     const entry = cache.get(digest);
-    if (!entry || entry.complete) return;
+    if (!entry || entry.complete) break;
     const torrent = swarm.get(entry.record.infohash);
     if (torrent && torrent !== ordered) {
       ordered = torrent;
-      order(torrent, extents);
+      unwatch();
+      unwatch = order(torrent, extents, watcher);
     }
     await fetches.stateChanges.after(version, signal);
   }
+  unwatch();
 }
 
-function order(torrent: Torrent, extents: readonly ProfileExtent[]): void {
-  const say = () => torrent.info && torrent.setOrder(piecesOf(extents, torrent.info.pieceLengthBytes));
+/** Says the order, and watches its pieces come until what is returned is called. */
+function order(torrent: Torrent, extents: readonly ProfileExtent[], watcher: PieceWatcher): () => void {
+  let pieces: number[] = [];
+  const look = () => {
+    const { have } = torrent;
+    watcher.allHere(have !== undefined && pieces.length > 0 && pieces.every((index) => have.has(index)));
+  };
+  const say = () => {
+    if (!torrent.info) return;
+    pieces = piecesOf(extents, torrent.info.pieceLengthBytes);
+    torrent.setOrder(pieces);
+    look();
+  };
+  const onPiece = () => {
+    watcher.came();
+    look();
+  };
+  torrent.on("opened", say);
+  torrent.on("piece", onPiece);
   // With no more than a magnet link the length of pieces is not known yet.
-  if (torrent.info) say();
-  else torrent.once("opened", say);
+  say();
+  return () => {
+    torrent.off("opened", say);
+    torrent.off("piece", onPiece);
+  };
 }

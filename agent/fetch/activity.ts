@@ -32,7 +32,7 @@ function plainActivity({ state, delay, waitingFor, transfer, hashedShare, isBoot
       return delay || "waiting for an active fetch to end";
     case "active": {
       const activity = transfer ?? "starting";
-      if (isBooting) return `${activity}; slowly, while a VM boots from the boot image`;
+      if (isBooting) return `${activity}; slowly, while a VM boots from what is here`;
       return isHeldBack ? `${activity}; slowly, since others are asked for` : activity;
     }
     case "paused":

@@ -1,7 +1,7 @@
 /**
  * How fast images are fetched that can wait. Those brought ahead of need come at the operator's rate while the link has
  * nothing better to do, and at next to nothing while somebody waits for another image; so does the rest of an image while a
- * VM boots from its boot image. The connections stay, so that it goes on at once.
+ * VM boots from what is here of it. The connections stay, so that it goes on at once.
  */
 import { RateLimit } from "../../swarm/rate.ts";
 import type { Clock, Pace } from "../../swarm/types.ts";

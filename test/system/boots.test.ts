@@ -117,6 +117,35 @@ test("the rest of an image waits while a VM boots from the boot image, and comes
   expect(sha256(await readFile(path))).toBe(digest);
 });
 
+test("where a boot is only known, the rest of the image and the boot image wait for what the boot reads, and for the boot", async () => {
+  const seeder = await startSeeder();
+  const image = randomBytes(32 * MiB);
+  const digest = await publish(seeder, "debian", image);
+  const recorder = await startAgent(seeder.url);
+  await fetchToEnd(recorder, "debian");
+  const bootReads = Array.from({ length: 8 }, (_, at): [number, number] => [(24 - 3 * at) * MiB, 4_096]);
+  await recordBoot(recorder, "debian", bootReads);
+
+  const settings = { "boot.record": "off", "boot.prefetch": "off", "swarm.downloadBytesPerSecondMax": 4 * MiB };
+  const other = await startAgent(seeder.url, settings);
+  const { disk } = await other.service.attachDisk({ image: "debian" });
+  const fetchOf = async (wanted: string) =>
+    (await other.service.listFetches({})).fetches.find((each) => each.digest === wanted);
+  await expect.poll(async () => (await fetchOf(digest))?.activity, pollOptions).toContain("slowly, while a VM boots");
+  expect(Number((await fetchOf(digest))?.doneBytes)).toBeLessThan(image.length);
+  using client = await NbdClient.open(disk?.socketPath as string, disk?.name as string);
+  for (const [offset, length] of bootReads) {
+    expect((await client.read(offset, length)).data.equals(image.subarray(offset, offset + length))).toBe(true);
+  }
+  // No read has waited, and nothing came from a boot image.
+  const stats = async () => (await other.service.listDisks({})).disks[0];
+  await expect.poll(stats, pollOptions).toMatchObject({ fileBytes: 8n * 4_096n, demandBytes: 0n, bootImageBytes: 0n });
+  expect((await other.service.listBootImages({})).bootImages).toEqual([]);
+  await other.service.detachDisk({ name: disk?.name ?? "", force: true });
+  const { path } = await fetchToEnd(other, "debian");
+  expect(sha256(await readFile(path))).toBe(digest);
+});
+
 test("a damaged boot image is not used, counted, and fetched again; no read is wrong", async () => {
   const seeder = await startSeeder();
   const image = randomBytes(8 * MiB);

@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { orderPieces } from "../../../agent/boot/piece-order.ts";
 import type { ImageCache } from "../../../agent/cache/image-cache.ts";
 import { ChangeSignal } from "../../../agent/change-signal.ts";
+import { Bitfield } from "../../../swarm/bitfield.ts";
 import type { Torrent } from "../../../swarm/torrent.ts";
 
 const extents = [
@@ -14,6 +15,7 @@ const extents = [
 /** As much of a torrent as is needed here. */
 class OrderedTorrent extends EventEmitter {
   info: { pieceLengthBytes: number } | undefined;
+  have: Bitfield | undefined;
   readonly orders: (readonly number[])[] = [];
 
   setOrder(pieces: readonly number[]): void {
@@ -27,8 +29,10 @@ function ordering(torrent: OrderedTorrent | undefined) {
   const stop = new AbortController();
   const cache = { get: () => ({ record: { infohash: "1" }, complete: there.complete }) } as unknown as ImageCache;
   const swarm = { get: () => there.torrent as unknown as Torrent | undefined };
-  const ended = orderPieces({ cache, swarm, fetches: { stateChanges } }, "digest", extents, stop.signal);
-  return { there, stateChanges, stop, ended };
+  const told: (boolean | "came")[] = [];
+  const watcher = { came: () => told.push("came"), allHere: (isAll: boolean) => told.push(isAll) };
+  const ended = orderPieces({ cache, swarm, fetches: { stateChanges } }, "digest", extents, watcher, stop.signal);
+  return { there, stateChanges, stop, ended, told };
 }
 
 describe("the order of a boot", () => {
@@ -65,6 +69,23 @@ describe("the order of a boot", () => {
     await expect.poll(() => [first.orders.length, second.orders.length]).toEqual([1, 1]);
     there.complete = true;
     stateChanges.notify();
+    await ended;
+  });
+
+  test("is over when all of its pieces are here, whatever else has come", async () => {
+    const torrent = new OrderedTorrent();
+    torrent.info = { pieceLengthBytes: 10 };
+    torrent.have = new Bitfield(20);
+    const { stateChanges, stop, ended, told, there } = ordering(torrent);
+    for (const index of [10, 3, 0, 9, 4]) {
+      torrent.have.add(index);
+      torrent.emit("piece", index);
+    }
+    expect(told.filter((each) => each !== "came")).toEqual([false, false, false, false, true, true]);
+    there.torrent = new OrderedTorrent();
+    stateChanges.notify();
+    await expect.poll(() => torrent.listenerCount("piece")).toBe(0);
+    stop.abort();
     await ended;
   });
 });

@@ -3,7 +3,7 @@ import { Booting } from "../../../agent/boot/booting.ts";
 
 const MiB = 1024 * 1024;
 const digest = "a".repeat(64);
-const reads = (bootImageBytes: number, demandBytes = 0) => ({ bootImageBytes, demandBytes });
+const reads = (bootImageBytes: number, demandBytes = 0, fileBytes = 0) => ({ bootImageBytes, fileBytes, demandBytes });
 
 describe("a VM boots", () => {
   test("from its first read of the boot image until it has read nothing for a while", () => {
@@ -18,7 +18,7 @@ describe("a VM boots", () => {
 
   test("from when its disk is attached where the boot image is here, for as long as it may take to be started", () => {
     const booting = new Booting();
-    booting.begin("vm", digest, 0);
+    booting.begin("vm", digest, "boot image", 0);
     booting.note("vm", digest, reads(0), 1_000);
     expect([booting.isBooting(digest, 20_000), booting.isBooting(digest, 20_001)]).toEqual([true, false]);
     booting.note("vm", digest, reads(1, 5 * MiB), 300_000);
@@ -57,12 +57,12 @@ describe("a VM boots", () => {
     const booting = new Booting();
     const minutes: boolean[] = [];
     for (let minute = 0; minute < 15; minute++) {
-      booting.begin(`vm-${minute}`, digest, minute * 60_000);
+      booting.begin(`vm-${minute}`, digest, "boot image", minute * 60_000);
       minutes.push(booting.isBooting(digest, minute * 60_000 + 10_000));
       booting.forget(`vm-${minute}`);
     }
     expect(minutes.lastIndexOf(true)).toBe(9);
-    booting.begin("later", digest, 3_600_000);
+    booting.begin("later", digest, "boot image", 3_600_000);
     expect(booting.isBooting(digest, 3_600_000)).toBe(true);
   });
 
@@ -71,5 +71,42 @@ describe("a VM boots", () => {
     booting.note("vm", digest, reads(1), 0);
     booting.forget("vm");
     expect(booting.isBooting(digest, 0)).toBe(false);
+  });
+
+  test("from its image's pieces once those of its boot are here, whatever it had to wait for until then", () => {
+    const booting = new Booting();
+    booting.begin("vm", digest, "pieces", 0);
+    booting.note("vm", digest, reads(0, 20 * MiB, MiB), 5_000);
+    expect(booting.isBooting(digest, 5_000)).toBe(false);
+    booting.piecesCame(digest);
+    expect(booting.isBooting(digest, 5_000)).toBe(true);
+    // Told late.
+    booting.note("vm", digest, reads(0, 30 * MiB, MiB), 6_000);
+    expect([booting.isBooting(digest, 26_000), booting.isBooting(digest, 26_001)]).toEqual([true, false]);
+    booting.note("vm", digest, reads(0, 30 * MiB, 2 * MiB), 20_000);
+    expect([booting.isBooting(digest, 40_000), booting.isBooting(digest, 40_001)]).toEqual([true, false]);
+    booting.note("vm", digest, reads(0, 35 * MiB, 2 * MiB), 21_000);
+    expect(booting.isBooting(digest, 21_000)).toBe(false);
+  });
+
+  test("from its image's pieces also where it is started later, and not where they are in doubt", () => {
+    const booting = new Booting();
+    booting.begin("vm", digest, "pieces", 0);
+    booting.piecesCame(digest);
+    expect([booting.isBooting(digest, 20_000), booting.isBooting(digest, 20_001)]).toEqual([true, false]);
+    booting.note("vm", digest, reads(0, 0, 1), 300_000);
+    expect(booting.isBooting(digest, 300_000)).toBe(true);
+    booting.forgetPieces(digest);
+    expect(booting.isBooting(digest, 300_000)).toBe(false);
+  });
+
+  test("from the boot image where that is here before the pieces", () => {
+    const booting = new Booting();
+    booting.begin("vm", digest, "pieces", 0);
+    booting.note("vm", digest, reads(0, 20 * MiB), 1_000);
+    booting.note("vm", digest, reads(1, 30 * MiB), 2_000);
+    expect(booting.isBooting(digest, 2_000)).toBe(true);
+    booting.note("vm", digest, reads(1, 35 * MiB), 3_000);
+    expect(booting.isBooting(digest, 3_000)).toBe(false);
   });
 });
