@@ -26,7 +26,7 @@ test("an active fetch says what brings its bytes, once something does", () => {
 test("an active fetch that is slow on purpose says why: a boot before others' needs", () => {
   expect(activityOf({ ...active, isHeldBack: true })).toBe("4 peers; slowly, since others are asked for");
   expect(activityOf({ ...active, isHeldBack: true, isBooting: true })).toBe(
-    "4 peers; slowly, while a VM boots from the boot image",
+    "4 peers; slowly, while a VM boots from what is here",
   );
 });
 
