@@ -1,6 +1,7 @@
 /**
  * One torrent: the sole owner of its state. Sockets, disk, DHT and timers report here. It keeps the connections, and
- * leaves the info dictionary's traffic to MetadataExchange and the pieces' to PieceExchange.
+ * leaves what it is of, and the traffic in pieces, to Content, the info dictionary's traffic to MetadataExchange, and whom to
+ * serve to Slots.
  *
  *     magnet only -> metadata from a peer -> storage opened -> pieces -> complete, and seeding all along
  */
@@ -8,36 +9,20 @@ import { createHash } from "node:crypto";
 import { EventEmitter } from "node:events";
 import { AnnounceSchedule } from "./announce-schedule.ts";
 import type { Bitfield } from "./bitfield.ts";
-import { chooseUnchoked } from "./choker.ts";
+import { Content } from "./content.ts";
 import type { Want } from "./demand.ts";
 import { PeerExchange } from "./exchange.ts";
-import {
-  encodeExtensionHandshake,
-  extensionHandshakeId,
-  extensionsFrom,
-  ourMetadataId,
-  ourPexId,
-} from "./extension.ts";
-import { badSendersMax, rechokeIntervalMs, rechokeIntervalMsMin, unchokedMax } from "./limits.ts";
-import { Locality } from "./locality.ts";
+import { ExtensionExchange } from "./extension-exchange.ts";
 import { MetadataExchange } from "./metadata-exchange.ts";
-import { torrentInfoFromInfoBytes } from "./metainfo.ts";
 import { Neighbours } from "./neighbours.ts";
 import type { Peer, PeerOwner } from "./peer.ts";
 import type { Naming } from "./peer-book.ts";
-import { PieceExchange } from "./piece-exchange.ts";
-import { RateMeter } from "./rate.ts";
+import type { PieceExchange } from "./piece-exchange.ts";
+import { Slots } from "./slots.ts";
+import { Tally } from "./tally.ts";
 import type { TorrentHost } from "./torrent-host.ts";
-import type {
-  AddTorrentOptions,
-  Endpoint,
-  PieceSource,
-  PieceStorage,
-  TorrentEvents,
-  TorrentInfo,
-  TorrentStatus,
-} from "./types.ts";
-import { type Block, encodeExtended, encodeHandshake, type Handshake, WireError, type WireMessage } from "./wire.ts";
+import type { AddTorrentOptions, Endpoint, PieceSource, TorrentEvents, TorrentInfo, TorrentStatus } from "./types.ts";
+import { type Block, encodeHandshake, type Handshake, WireError, type WireMessage } from "./wire.ts";
 
 /** How often timeouts, connections and slots are looked after. */
 const tickMs = 250;
@@ -50,52 +35,48 @@ const earlyHavesMax = 4_096;
 
 export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   readonly infohash: string;
-  readonly #options: AddTorrentOptions;
   readonly #host: TorrentHost;
   readonly #neighbours: Neighbours;
   readonly #exchange: PeerExchange;
-  readonly #sources = new Set<PieceSource>();
   readonly #metadata: MetadataExchange;
-  #info: TorrentInfo | undefined;
-  #storage: PieceStorage | undefined;
-  #pieces: PieceExchange | undefined;
-  #opening: Promise<void> = Promise.resolve();
-  readonly #abort = new AbortController();
+  readonly #extensions: ExtensionExchange;
+  readonly #content: Content;
   #cancelTick: () => void = () => {};
   #isResting = false;
   readonly #announcements: AnnounceSchedule;
-  #rotatedAtMs = 0;
-  #rechokedAtMs = Number.NEGATIVE_INFINITY;
-  #cancelRechoke: (() => void) | undefined;
-  #progressAtMs: number;
-  readonly #down: RateMeter;
-  readonly #up: RateMeter;
-  readonly #received = { peer: 0, source: 0 };
-  #farBytes = 0;
-  #verifyFailures = 0;
-  /** Who sent pieces that failed their hash, or parts of them, and how many. */
-  readonly #badSenders = new Map<string, number>();
-  #want: Want = { now: [], ahead: [] };
-  #wantedAtMs: number | undefined;
-  #order: readonly number[] = [];
+  readonly #slots: Slots;
+  readonly #tally: Tally;
   #isStarted = false;
-  #completed = false;
   #failed = false;
   #closing: Promise<void> | undefined;
 
   constructor(options: AddTorrentOptions, host: TorrentHost) {
     super();
     this.infohash = options.infohash;
-    this.#options = options;
     this.#host = host;
-    const nowMs = host.clock.now();
-    const isLooking = () => !this.#completed;
+    const isLooking = () => !this.isComplete;
     this.#neighbours = new Neighbours({ infohash: options.infohash, host, owner: this, isLooking });
     const { peers } = this.#neighbours;
     this.#announcements = new AnnounceSchedule(host.random);
-    this.#down = new RateMeter(nowMs);
-    this.#up = new RateMeter(nowMs);
-    this.#progressAtMs = nowMs;
+    this.#tally = new Tally(host);
+    this.#slots = new Slots({
+      ...{ clock: host.clock, peers },
+      isNear: (peer) => this.#neighbours.isNear(peer),
+      serve: (chosen) => this.#pieces?.serve(chosen),
+      isWaiting: (peer) => this.#pieces?.isWaiting(peer) ?? false,
+    });
+    this.#content = new Content({
+      ...{ torrent: options, host, peers, tally: this.#tally },
+      strike: (peer, reason) => this.#strike(peer, reason),
+      onInfo: (info) => this.#onInfo(info),
+      onOpened: () => this.emit("opened"),
+      onPiece: (index) => this.emit("piece", index),
+      onSourceError: (source, error) => this.emit("sourceError", source, error),
+      onComplete: () => this.#announcements.hasten(),
+      onFlushed: () => this.emit("complete"),
+      fail: (error) => this.#fail(error),
+      hasFailed: () => this.#failed,
+    });
     this.#metadata = new MetadataExchange({
       infohash: options.infohash,
       clock: host.clock,
@@ -107,17 +88,25 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
       ...{ clock: host.clock, random: host.random, zone: host.zone, peers },
       onAddresses: (endpoints, from) => this.#hear(endpoints, from),
     });
+    this.#extensions = new ExtensionExchange({
+      ...{ host, neighbours: this.#neighbours, metadata: this.#metadata, addresses: this.#exchange },
+      metadataBytes: () => this.info?.infoBytes.length ?? 0,
+    });
     for (const endpoint of options.peers ?? []) this.#neighbours.name(endpoint, { isGiven: true });
     // The first tick comes in its own turn, so that the caller can listen for events first.
     this.#cancelTick = host.clock.after(0, () => {
       this.#isStarted = true;
-      if (options.info) this.#useInfo(options.info);
+      if (options.info) this.#content.use(options.info);
       this.#tick();
     });
   }
 
   get info(): TorrentInfo | undefined {
-    return this.#info;
+    return this.#content.info;
+  }
+
+  get #pieces(): PieceExchange | undefined {
+    return this.#content.pieces;
   }
 
   /** A peer's address, from the DHT or elsewhere. */
@@ -132,17 +121,17 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   get isComplete(): boolean {
-    return this.#completed;
+    return this.#content.isComplete;
   }
 
   /** The pieces that are verified and on disk; undefined until the data is open. Not to be changed. */
   get have(): Bitfield | undefined {
-    return this.#storage?.have;
+    return this.#content.storage?.have;
   }
 
   /** Whether what is here may be lost although it can be read: a sync has failed. */
   get isInDoubt(): boolean {
-    return this.#storage?.isInDoubt ?? false;
+    return this.#content.storage?.isInDoubt ?? false;
   }
 
   /**
@@ -150,11 +139,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
    * It holds until it is said anew, also for what has yet to be known of the torrent.
    */
   want(want: Want): void {
-    const isWaiting = want.now.length > 0;
-    if (!isWaiting) this.#wantedAtMs = undefined;
-    else this.#wantedAtMs ??= this.#host.clock.now();
-    this.#want = want;
-    this.#pieces?.want(want);
+    this.#content.want(want);
   }
 
   /**
@@ -162,14 +147,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
    * For nodes that will read in this order: while all fetch in one order, they have less to trade.
    */
   setOrder(pieces: readonly number[]): void {
-    this.#order = pieces;
-    this.#pieces?.setOrder(pieces);
-  }
-
-  /** Before the data is open nobody knows yet what of it is here. */
-  #demandWaitedMs(nowMs: number): number {
-    if (this.#pieces) return this.#pieces.demandWaitedMs;
-    return this.#wantedAtMs === undefined ? 0 : nowMs - this.#wantedAtMs;
+    this.#content.setOrder(pieces);
   }
 
   /** Pieces not here that no connected peer has; 0 while the pieces are not known. It is counted anew each time. */
@@ -185,7 +163,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   /** Who sent pieces that failed their hash, or parts of them, and how many: some of them, if they are many. */
   get badSenders(): ReadonlyMap<string, number> {
-    return this.#badSenders;
+    return this.#tally.badSenders;
   }
 
   /**
@@ -195,7 +173,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
    */
   takeInfo(infoBytes: Uint8Array): boolean {
     if (createHash("sha1").update(infoBytes).digest("hex") !== this.infohash) return false;
-    if (!this.#info && this.#isRunning) this.#learnInfo(infoBytes);
+    if (!this.info && this.#isRunning) this.#learnInfo(infoBytes);
     return true;
   }
 
@@ -216,33 +194,23 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   /** Adds a source beside the peers, such as HTTP; the function returned takes it away again. */
   addSource(source: PieceSource): () => void {
-    this.#sources.add(source);
-    this.#pieces?.addSource(source);
-    return () => {
-      this.#sources.delete(source);
-      this.#pieces?.removeSource(source);
-    };
+    this.#content.addSource(source);
+    return () => this.#content.removeSource(source);
   }
 
   status(): TorrentStatus {
     const nowMs = this.#host.clock.now();
+    const { storage } = this.#content;
     return {
       infohash: this.infohash,
-      lengthBytes: this.#info?.lengthBytes ?? 0,
-      doneBytes: this.#storage?.doneBytes ?? 0,
-      zeroBytes: this.#storage?.zeroBytes ?? 0,
-      complete: this.#completed,
+      lengthBytes: this.info?.lengthBytes ?? 0,
+      doneBytes: storage?.doneBytes ?? 0,
+      zeroBytes: storage?.zeroBytes ?? 0,
+      complete: this.isComplete,
       peers: this.#neighbours.peers.size,
       peersSeen: this.#neighbours.seen,
-      swarmBytes: this.#received.peer,
-      farBytes: this.#farBytes,
-      sourceBytes: this.#received.source,
-      sentBytes: this.#up.total,
-      downBytesPerSecond: this.#down.bytesPerSecond(nowMs),
-      upBytesPerSecond: this.#up.bytesPerSecond(nowMs),
-      verifyFailures: this.#verifyFailures,
-      demandWaitedMs: this.#demandWaitedMs(nowMs),
-      msSinceProgress: nowMs - this.#progressAtMs,
+      demandWaitedMs: this.#content.demandWaitedMs(nowMs),
+      ...this.#tally.status(nowMs),
     };
   }
 
@@ -253,12 +221,10 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   async #end(): Promise<void> {
-    this.#abort.abort(new Error("the torrent was closed"));
+    this.#content.abort();
     this.#disconnect();
-    await this.#opening;
     try {
-      await this.#pieces?.stop();
-      await this.#storage?.close();
+      await this.#content.close();
     } finally {
       // Also where the last flush found the disk full: what could be kept is kept, and nothing is held any more.
       this.#host.removed(this.infohash);
@@ -269,7 +235,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     if (this.#failed || this.#closing) return;
     this.#failed = true;
     this.#disconnect();
-    void this.#pieces?.stop();
+    this.#content.stop();
     this.#host.log.warn({ infohash: this.infohash, error: error.message }, "the torrent has failed");
     // An emitter throws an error that nobody listens for.
     if (this.listenerCount("error") > 0) this.emit("error", error);
@@ -278,115 +244,20 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   #disconnect(): void {
     this.#cancelTick();
     this.#neighbours.closeAll();
-    this.#cancelRechoke?.();
+    this.#slots.stop();
   }
 
-  // --- info and storage
+  // --- info
 
   #learnInfo(infoBytes: Uint8Array): void {
-    let info: TorrentInfo;
-    try {
-      info = torrentInfoFromInfoBytes(infoBytes);
-    } catch (error) {
-      // It has the right hash, so no other peer will tell otherwise.
-      this.#fail(error as Error);
-      return;
-    }
-    this.#progressAtMs = this.#host.clock.now();
-    this.#useInfo(info);
-    if (!this.#failed) this.emit("info", info);
+    const info = this.#content.learn(infoBytes);
+    if (info) this.emit("info", info);
   }
 
-  #useInfo(info: TorrentInfo): void {
-    const { expectedLengthBytes } = this.#options;
-    if (expectedLengthBytes !== undefined && info.lengthBytes !== expectedLengthBytes) {
-      const difference = `${info.lengthBytes} bytes where ${expectedLengthBytes} were expected`;
-      this.#fail(new Error(`the torrent ${this.infohash} has ${difference}`));
-      return;
-    }
-    this.#info = info;
+  #onInfo(info: TorrentInfo): void {
     this.#metadata.infoBytes = info.infoBytes;
     // Peers that came before were told that we lack it: now they can ask us.
-    for (const peer of [...this.#neighbours.peers]) this.#sendExtensionHandshake(peer);
-    this.#opening = this.#openStorage(info);
-  }
-
-  async #openStorage(info: TorrentInfo): Promise<void> {
-    const { dataPath, havePath, complete = false } = this.#options;
-    const { signal } = this.#abort;
-    try {
-      this.#storage = await this.#host.openStorage({ info, dataPath, havePath, complete }, signal);
-    } catch (error) {
-      if (!signal.aborted) this.#fail(error as Error);
-      return;
-    }
-    if (signal.aborted || this.#failed) return;
-    this.#storage.onFault = (error) => this.#fail(error);
-    const { repair } = this.#storage;
-    if (repair) this.#host.log.info({ infohash: this.infohash, ...repair }, "looked at the pieces that were in doubt");
-    this.#pieces = this.#openPieces(info, this.#storage);
-    for (const source of this.#sources) this.#pieces.addSource(source);
-    this.emit("opened");
-    this.#pieces.setOrder(this.#order);
-    for (const peer of this.#neighbours.peers) this.#pieces.greet(peer);
-    this.#pieces.want(this.#want);
-    this.#checkComplete();
-  }
-
-  #openPieces(info: TorrentInfo, storage: PieceStorage): PieceExchange {
-    const { clock, random, log, budget, lastDemand } = this.#host;
-    return new PieceExchange({
-      ...{ info, storage, clock, random, log, budget, lastDemand },
-      peers: this.#neighbours.peers,
-      locality: this.#locality(info),
-      strike: (peer, reason) => this.#strike(peer, reason),
-      blame: (peer) => this.#host.blame(peer),
-      onProgress: (bytes, from) => this.#countReceived(bytes, from),
-      onVerifyFailure: (from) => {
-        this.#verifyFailures++;
-        for (const sender of from) {
-          const count = this.#badSenders.get(sender) ?? 0;
-          if (count > 0 || this.#badSenders.size < badSendersMax) this.#badSenders.set(sender, count + 1);
-        }
-        this.#host.countVerifyFailure();
-      },
-      onWasted: (bytes) => this.#host.countWasted(bytes),
-      onHedged: (blocks) => this.#host.countHedged(blocks),
-      onDemanded: (bytes, from) => this.#host.countDemanded(bytes, from),
-      hedging: this.#host.hedging,
-      paces: [this.#host.downloadLimit, ...(this.#options.pace ? [this.#options.pace] : [])],
-      onPiece: (index) => {
-        this.emit("piece", index);
-        this.#checkComplete();
-      },
-      onFault: (error) => this.#fail(error),
-      onSourceError: (source, error) => this.emit("sourceError", source, error),
-    });
-  }
-
-  #locality(info: TorrentInfo): Locality<Peer> | undefined {
-    const { zone } = this.#host;
-    if (zone === undefined) return undefined;
-    const ownId = Buffer.from(this.#host.peerId).toString("hex");
-    return new Locality({ zone, ownId, pieceCount: info.pieceCount, peers: this.#neighbours.peers });
-  }
-
-  #countReceived(bytes: number, from: "peer" | "source"): void {
-    const nowMs = this.#host.clock.now();
-    this.#progressAtMs = nowMs;
-    this.#received[from] += bytes;
-    this.#down.add(bytes, nowMs);
-    if (from === "peer") this.#host.countReceived(bytes);
-  }
-
-  #checkComplete(): void {
-    if (this.#completed || !this.#storage || !this.#pieces?.isComplete) return;
-    this.#completed = true;
-    this.#announcements.hasten();
-    this.#storage.flush().then(
-      () => this.emit("complete"),
-      (error: Error) => this.#fail(error),
-    );
+    for (const peer of [...this.#neighbours.peers]) this.#extensions.sendHandshake(peer);
   }
 
   // --- connections
@@ -401,15 +272,8 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   onHandshake(peer: Peer, handshake: Handshake): void {
     if (!this.#neighbours.admit(peer, handshake)) return;
     if (this.#isResting) this.#scheduleTick();
-    this.#sendExtensionHandshake(peer);
+    this.#extensions.sendHandshake(peer);
     this.#pieces?.greet(peer);
-  }
-
-  #sendExtensionHandshake(peer: Peer): void {
-    if (!peer.extended) return;
-    const { peerPort, zone } = this.#host;
-    const metadataBytes = this.#info?.infoBytes.length ?? 0;
-    peer.send(encodeExtended(extensionHandshakeId, encodeExtensionHandshake({ peerPort, zone, metadataBytes })));
   }
 
   onClose(peer: Peer, error: Error | undefined): void {
@@ -421,7 +285,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#metadata.peerLeft(peer);
     this.#exchange.peerLeft(peer);
     this.#pieces?.peerLeft(peer);
-    this.#rechokeSoon();
+    this.#slots.dealSoon();
   }
 
   #strike(peer: Peer, reason: string): void {
@@ -448,7 +312,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
         break;
       case "interested":
       case "notInterested":
-        this.#onInterest(peer, message.type === "interested");
+        this.#slots.onInterest(peer, message.type === "interested");
         break;
       case "have":
         if (this.#pieces) this.#pieces.onHave(peer, message.index);
@@ -484,15 +348,6 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     }
   }
 
-  #onInterest(peer: Peer, interested: boolean): void {
-    if (peer.interested === interested) return;
-    peer.interested = interested;
-    peer.chokeChangedAtMs = this.#host.clock.now();
-    // Interest comes and goes with every piece; it matters to the slots only where someone waits for one.
-    const isOfConsequence = interested ? peer.amChoking : this.#neighbours.peers.size > unchokedMax;
-    if (isOfConsequence) this.#rechokeSoon();
-  }
-
   #onPieces(peer: Peer, pieces: "all" | "none" | Uint8Array): void {
     if (this.#pieces) this.#pieces.onPieces(peer, pieces);
     else peer.earlyPieces = pieces;
@@ -500,33 +355,15 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   #onExtended(peer: Peer, id: number, payload: Uint8Array): void {
     try {
-      if (id === extensionHandshakeId) this.#onExtensionHandshake(peer, payload);
-      else if (id === ourMetadataId) this.#metadata.onPayload(peer, payload);
-      else if (id === ourPexId) this.#exchange.onPayload(peer, payload);
+      this.#extensions.onMessage(peer, id, payload);
     } catch (error) {
       this.#strike(peer, (error as Error).message);
     }
   }
 
-  #onExtensionHandshake(peer: Peer, payload: Uint8Array): void {
-    const { peerPort, zone, ...extensions } = extensionsFrom(payload);
-    // It may be sent again (BEP 10), such as once the peer has the metadata; what it leaves out stays as it was.
-    const known = peer.extensions;
-    peer.extensions = {
-      metadataId: extensions.metadataId || known.metadataId,
-      metadataBytes: extensions.metadataBytes || known.metadataBytes,
-      pexId: extensions.pexId || known.pexId,
-      takesQuickPex: extensions.takesQuickPex || known.takesQuickPex,
-    };
-    peer.zone ??= zone;
-    this.#neighbours.placed(peer, peerPort);
-    this.#exchange.peerChanged(peer);
-    this.#metadata.ask();
-  }
-
   /** Addresses that a peer told. */
   #hear(endpoints: readonly Endpoint[], from: Peer): void {
-    if (this.#completed) return;
+    if (this.isComplete) return;
     const isNear = from.zone !== undefined && from.zone === this.#host.zone;
     for (const endpoint of endpoints) this.#neighbours.name(endpoint, { isHearsay: true, isNear });
     this.#dial();
@@ -537,7 +374,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   onBlockEnd(peer: Peer, block: Block, kept: boolean): void {
-    if (!this.#neighbours.isNear(peer)) this.#farBytes += block.length;
+    if (!this.#neighbours.isNear(peer)) this.#tally.receivedFromAfar(block.length);
     this.#pieces?.onBlockEnd(peer, block, kept);
   }
 
@@ -552,8 +389,7 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
   }
 
   onSent(_peer: Peer, bytes: number): void {
-    this.#up.add(bytes, this.#host.clock.now());
-    this.#host.countSent(bytes);
+    this.#tally.sent(bytes);
   }
 
   // --- time
@@ -567,23 +403,20 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
     this.#releaseOverdue(nowMs);
     this.#metadata.tick(nowMs);
     this.#exchange.tick(nowMs);
-    if (nowMs - this.#rotatedAtMs > rechokeIntervalMs) this.#rechoke(true);
+    this.#slots.tick(nowMs);
     if (this.#announcements.isDue(nowMs, this.#isSettled)) this.#announce(nowMs);
     this.#pieces?.tick();
     this.#scheduleTick();
   }
 
   #scheduleTick(): void {
-    this.#isResting = this.#completed && this.connections === 0;
+    this.#isResting = this.isComplete && this.connections === 0;
     this.#cancelTick();
     this.#cancelTick = this.#host.clock.after(this.#isResting ? restingTickMs : tickMs, () => this.#tick());
   }
 
   #releaseOverdue(nowMs: number): void {
-    for (const peer of this.#neighbours.peers) {
-      if (peer.requests.isOverdue(nowMs)) this.#pieces?.onOverdue(peer, nowMs);
-      else this.#pieces?.releaseStale(peer, nowMs);
-    }
+    for (const peer of this.#neighbours.peers) this.#pieces?.releaseOverdue(peer, nowMs);
   }
 
   /** Whether it may dial and announce: not before its first tick, nor after its end. */
@@ -602,35 +435,6 @@ export class Torrent extends EventEmitter<TorrentEvents> implements PeerOwner {
 
   /** Nobody is looked for in a hurry. */
   get #isSettled(): boolean {
-    return this.#completed || this.#neighbours.peers.size >= peersEnough;
-  }
-
-  /** Deals out slots that may be free by now: at once, unless that was only just done. */
-  #rechokeSoon(): void {
-    const waitMs = this.#rechokedAtMs + rechokeIntervalMsMin - this.#host.clock.now();
-    if (waitMs <= 0) this.#rechoke(false);
-    else this.#cancelRechoke ??= this.#host.clock.after(waitMs, () => this.#rechoke(false));
-  }
-
-  #rechoke(rotate: boolean): void {
-    const nowMs = this.#host.clock.now();
-    this.#cancelRechoke?.();
-    this.#cancelRechoke = undefined;
-    this.#rechokedAtMs = nowMs;
-    if (rotate) this.#rotatedAtMs = nowMs;
-    const served = [...this.#neighbours.peers].map((peer) => ({
-      peer,
-      isNear: this.#neighbours.isNear(peer),
-      interested: peer.interested,
-      unchoked: !peer.amChoking,
-      changedAtMs: peer.chokeChangedAtMs,
-      bytesPerSecond: peer.up.bytesPerSecond(nowMs),
-    }));
-    const chosen = chooseUnchoked(served, unchokedMax, rotate);
-    this.#pieces?.serve(chosen);
-    for (const { peer } of served) {
-      const isWaiting = peer.amChoking && (this.#pieces?.isWaiting(peer) ?? false);
-      peer.setChoking(!chosen.has(peer) || isWaiting);
-    }
+    return this.isComplete || this.#neighbours.peers.size >= peersEnough;
   }
 }
