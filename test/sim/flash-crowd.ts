@@ -28,8 +28,8 @@ export interface FlashCrowdOptions {
   linkMbit: number;
   /** From node to node, one way. */
   latencyMs: number;
-  /** Told now and then. */
-  onProgress?: (nowMs: number, complete: number) => void;
+  /** Told every tenth of the limit: simulated milliseconds, nodes that are complete, and pieces per node over all pieces. */
+  onProgress?: (nowMs: number, complete: number, share: number) => void;
   /** Take note of how it goes every so many milliseconds. */
   timelineEveryMs?: number;
 }
@@ -93,11 +93,7 @@ export async function runFlashCrowd(options: FlashCrowdOptions): Promise<FlashCr
     queue.after(random.between(0, startSpreadMs), () => {
       const node = newNode(new Bitfield(pieceCount), { peers: [seed.endpoint] });
       node.torrent.on("error", (error) => fail(error.message));
-      node.torrent.on("complete", () => {
-        doneAtMs.push(queue.nowMs);
-        // Not among the unfinished ones any more.
-        if (doneAtMs.length % 100 === 0) options.onProgress?.(queue.nowMs, doneAtMs.length);
-      });
+      node.torrent.on("complete", () => doneAtMs.push(queue.nowMs));
       nodes.push(node);
     });
   }
@@ -105,7 +101,16 @@ export async function runFlashCrowd(options: FlashCrowdOptions): Promise<FlashCr
   const timeline =
     everyMs && timelineOf({ queue, seed, nodes, nodesTotal: options.nodes, imageBytes, bytesPerMs, everyMs });
   const giveUpMs = Math.max(giveUpMsMin, giveUpAfter * limitMs);
-  await queue.run(() => doneAtMs.length === options.nodes || queue.nowMs > giveUpMs);
+  const shareOf = () => sum(nodes.map(({ storage }) => storage.have.count)) / pieceCount / options.nodes;
+  let toldAtMs = 0;
+  await queue.run(() => {
+    // Not an event of its own: with it or without, the report is the same.
+    if (options.onProgress && queue.nowMs >= toldAtMs + limitMs / 10) {
+      toldAtMs = queue.nowMs;
+      options.onProgress(toldAtMs, doneAtMs.length, shareOf());
+    }
+    return doneAtMs.length === options.nodes || queue.nowMs > giveUpMs;
+  });
 
   const payloadBytes = sum(nodes.map((node) => node.torrent.status().swarmBytes));
   const usefulBytes = sum(nodes.map((node) => node.storage.doneBytes));

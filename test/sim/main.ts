@@ -40,7 +40,8 @@ async function flashCrowd(nodes: number): Promise<void> {
     latencyMs: Number(values["latency-ms"]),
     ...(values.timeline && { timelineEveryMs: Number(values.timeline) }),
     ...(values.verbose && {
-      onProgress: (nowMs: number, complete: number) => console.log(`${(nowMs / 1_000).toFixed(2)} s: ${complete}`),
+      onProgress: (nowMs: number, complete: number, share: number) =>
+        console.log(`${(nowMs / 1_000).toFixed(2)} s: ${(share * 100).toFixed(0)} % here, ${complete} complete`),
     }),
   });
   if (report.timeline) console.log(timelineText(report.timeline, report.limitMs));

@@ -4,13 +4,18 @@
  * size runs in a process of its own; the file and the plot are written anew after each, as sim-<date>.json and .svg.
  * `--append FILE.json` adds sizes to a report of the same crowd instead: the largest take hours. `--plot FILE.json` only
  * draws the plot of a report.
+ *
+ * `--sweep-pieces 16,32,64,128,256,512,1024 --nodes 24,100 --image-mib 16,64 --seed 1,2,3`: what it costs by the length of
+ * its pieces instead, as sim-pieces-<date>.json and .svg.
  */
-import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual, parseArgs } from "node:util";
 import { pieceLengthFor } from "../../../swarm/metainfo.ts";
 import { runFacts } from "../machine.ts";
+import { measureCrowd } from "./measure-crowd.ts";
+import { type PiecesReport, sweepPieces } from "./pieces.ts";
+import { piecesPlot } from "./pieces-plot.ts";
 import { type SimReport, simPlot } from "./plot.ts";
 
 const { values } = parseArgs({
@@ -24,13 +29,30 @@ const { values } = parseArgs({
     out: { type: "string", default: join(import.meta.dirname, "../results") },
     append: { type: "string" },
     plot: { type: "string" },
+    "sweep-pieces": { type: "string" },
   },
 });
+const linkMbit = Number(values["link-mbit"]);
+const latencyMs = Number(values["latency-ms"]);
 
-if (values.plot) {
-  writeFileSync(values.plot.replace(/\.json$/, ".svg"), simPlot(readReport(values.plot)));
-} else {
-  measureAll();
+if (values.plot) plotAnew(values.plot);
+else if (values["sweep-pieces"]) sweep(values["sweep-pieces"]);
+else measureAll();
+
+function plotAnew(path: string): void {
+  const report = readReport(path);
+  writeFileSync(path.replace(/\.json$/, ".svg"), "chosenKib" in report ? piecesPlot(report) : simPlot(report));
+}
+
+function sweep(piecesKib: string): void {
+  const crowd = {
+    seeds: numbers(values.seed),
+    nodes: numbers(values.nodes),
+    imagesMib: numbers(values["image-mib"]),
+    piecesKib: numbers(piecesKib),
+    ...{ linkMbit, latencyMs },
+  };
+  sweepPieces(crowd, join(values.out, `sim-pieces-${runFacts().date.slice(0, 10)}`));
 }
 
 function measureAll(): void {
@@ -41,13 +63,14 @@ function measureAll(): void {
     seed: Number(values.seed),
     imageMib: Number(values["image-mib"]),
     pieceKib: Number(values["piece-kib"] ?? pieceLengthFor(imageBytes) / 1024),
-    linkMbit: Number(values["link-mbit"]),
-    latencyMs: Number(values["latency-ms"]),
+    ...{ linkMbit, latencyMs },
   };
   const report = values.append ? readReport(values.append) : { ...facts, crowd, runs: [] };
-  if (!isDeepStrictEqual(report.crowd, crowd)) throw new Error(`${base}.json is of another crowd`);
-  for (const nodes of values.nodes.split(",").map(Number)) {
-    const run = measure({ ...crowd, nodes });
+  if ("chosenKib" in report || !isDeepStrictEqual(report.crowd, crowd)) {
+    throw new Error(`${base}.json is of another crowd`);
+  }
+  for (const nodes of numbers(values.nodes)) {
+    const run = measureCrowd({ ...crowd, nodes });
     report.runs = [...report.runs.filter((each) => each.nodes !== nodes), run].sort((a, b) => a.nodes - b.nodes);
     console.log(
       `${nodes} nodes: slowest ${run.slowestOverLimit.toFixed(3)}, seed copies ${run.seedCopies.toFixed(2)}, ` +
@@ -58,17 +81,10 @@ function measureAll(): void {
   }
 }
 
-function readReport(path: string): SimReport {
-  return JSON.parse(readFileSync(path, "utf8")) as SimReport;
+function readReport(path: string): SimReport | PiecesReport {
+  return JSON.parse(readFileSync(path, "utf8")) as SimReport | PiecesReport;
 }
 
-function measure(options: SimReport["crowd"] & { nodes: number }): SimReport["runs"][number] {
-  const script = join(import.meta.dirname, "measure.ts");
-  // Ten thousand nodes take some gigabytes.
-  const flags = ["--max-old-space-size=12000", "--max-semi-space-size=64"];
-  const { status, stdout } = spawnSync(process.execPath, [...flags, script, JSON.stringify(options)], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  if (status !== 0) throw new Error(`the run with ${options.nodes} nodes failed`);
-  return JSON.parse(stdout.toString()) as SimReport["runs"][number];
+function numbers(list: string): number[] {
+  return list.split(",").map(Number);
 }

@@ -1,13 +1,14 @@
 /** What a flash crowd costs against its size: three charts over the number of nodes. */
 import type { FlashCrowdOptions, FlashCrowdReport } from "../../sim/flash-crowd.ts";
 import { axisOf, gridTitle, referenceLine, svgOf, titleOf } from "../swarm/plots/chart.ts";
+import type { CrowdRun } from "./measure-crowd.ts";
 
 export interface SimReport {
   date: string;
   machine: string;
   node: string;
   crowd: Omit<FlashCrowdOptions, "nodes" | "onProgress">;
-  runs: (FlashCrowdReport & { peakRssMib: number })[];
+  runs: CrowdRun[];
 }
 
 const widthPx = 1_080;
