@@ -4,14 +4,18 @@
  *
  * In a large crowd far less is enough to keep a link busy, for there is always somebody who has a piece and time. What is
  * under way waits in others' queues, and each piece waits so at every hop on its way through the crowd.
+ *
+ * There it is also shared evenly among those who have something for us. Where whoever had answered was asked for more at
+ * once, all that was under way ended up with those who have the most neighbours: their queues grew to two megabytes, behind
+ * which their own requests waited, and the links of those with fewer neighbours stood still.
  */
 import { blockBytes } from "./limits.ts";
 import { RateMeter } from "./rate.ts";
 
 const usual: RoomBound = { blocks: 32, seconds: 1, idleBlocks: 1 };
-const inCrowd: RoomBound = { blocks: 16, seconds: 0.15, idleBlocks: 1 };
-/** Neighbours that make a crowd. */
-const crowdPeers = 40;
+const inCrowd: RoomBound = { blocks: 16, seconds: 0.15, idleBlocks: 1, isShared: true };
+/** Neighbours that make a crowd: fewer than a torrent looks for, for in a crowd some have just found those. */
+const crowdPeers = 28;
 /** How long a count is good for: what is cancelled or given up is not noted here. */
 const roomMs = 25;
 
@@ -22,10 +26,15 @@ export interface RoomBound {
   seconds: number;
   /** But a peer is asked for so many at the least. */
   idleBlocks: number;
+  /** A peer is asked for its share of them at the most, which is one block at the least. */
+  isShared?: boolean;
 }
 
 interface Requestee {
   readonly requestsLive: number;
+  /** Whether it has something for us, and whether it will not send it now. */
+  readonly amInterested: boolean;
+  readonly choking: boolean;
   readonly requests: { readonly live: number; depth(nowMs: number): number };
 }
 
@@ -33,8 +42,9 @@ export class RequestRoom {
   readonly #peers: ReadonlySet<Requestee>;
   /** What comes from all of them. It is asked for with every block: to add it up over the peers would cost too much. */
   readonly #down: RateMeter;
-  /** As of a moment ago. */
+  /** As of a moment ago: what is asked for, and peers that may be asked for something. */
   #live = 0;
+  #askable = 0;
   #countedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(peers: ReadonlySet<Requestee>, nowMs: number) {
@@ -45,9 +55,12 @@ export class RequestRoom {
   /** Blocks that the peer may be asked for. */
   leftFor(peer: Requestee, nowMs: number, bound?: RoomBound): number {
     if (nowMs - this.#countedAtMs >= roomMs) this.#count(nowMs);
-    const { blocks, seconds, idleBlocks } = bound ?? (this.#peers.size < crowdPeers ? usual : inCrowd);
-    const room = blocks + Math.ceil((this.#down.bytesPerSecond(nowMs) * seconds) / blockBytes) - this.#live;
-    return Math.max(room, idleBlocks - peer.requestsLive);
+    const { blocks, seconds, idleBlocks, isShared } = bound ?? (this.#peers.size < crowdPeers ? usual : inCrowd);
+    const all = blocks + Math.ceil((this.#down.bytesPerSecond(nowMs) * seconds) / blockBytes);
+    const left = Math.max(all - this.#live, idleBlocks - peer.requestsLive);
+    if (!isShared) return left;
+    const share = Math.max(1, Math.floor(all / Math.max(1, this.#askable)));
+    return Math.min(left, share - peer.requestsLive);
   }
 
   /** A block that was asked for has come. */
@@ -64,7 +77,11 @@ export class RequestRoom {
   #count(nowMs: number): void {
     this.#countedAtMs = nowMs;
     this.#live = 0;
-    // Who was asked for much while it was quick, as the seeder by its first taker, must not keep others from being asked.
-    for (const { requests } of this.#peers) this.#live += Math.min(requests.live, requests.depth(nowMs));
+    this.#askable = 0;
+    for (const { requests, amInterested, choking } of this.#peers) {
+      // Who was asked for much while it was quick, as the seeder by its first taker, must not keep others from being asked.
+      this.#live += Math.min(requests.live, requests.depth(nowMs));
+      if (amInterested && !choking) this.#askable++;
+    }
   }
 }

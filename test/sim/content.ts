@@ -2,6 +2,7 @@
 import { hash } from "node:crypto";
 import { infoBytesOf, pieceBytesOf, torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
 import type { TorrentInfo } from "../../swarm/types.ts";
+import { type Block, pieceHeadBytes, writePieceHead } from "../../swarm/wire.ts";
 import type { Random } from "./random.ts";
 
 export class Content {
@@ -9,6 +10,9 @@ export class Content {
   readonly isUniform: boolean;
   readonly #pieces: Buffer[];
   readonly #digest: string;
+  /** What was asked for before, by where it begins: all nodes send the same. */
+  readonly #heads = new Map<number, Buffer>();
+  readonly #views = new Map<number, Buffer>();
 
   private constructor(lengthBytes: number, pieceLengthBytes: number, pieces: Buffer[]) {
     const hashes = new Map<Buffer, Buffer>();
@@ -45,7 +49,24 @@ export class Content {
   /** A view of a part of a piece; nobody may write to it. */
   view(index: number, begin: number, length: number): Buffer {
     if (begin + length > pieceBytesOf(this.info, index)) throw new Error("assertion: a read beyond the piece's end");
-    return this.#pieces[index]!.subarray(begin, begin + length);
+    const place = this.isUniform ? begin : index * this.info.pieceLengthBytes + begin;
+    const known = this.#views.get(place);
+    if (known?.length === length) return known;
+    const view = this.#pieces[index]!.subarray(begin, begin + length);
+    this.#views.set(place, view);
+    return view;
+  }
+
+  /** What goes before a block's bytes on the wire; nobody may write to it. */
+  headOf(block: Block): Buffer {
+    const place = block.index * this.info.pieceLengthBytes + block.begin;
+    const known = this.#heads.get(place);
+    // A block of another length has another head.
+    if (known?.readUInt32BE(0) === pieceHeadBytes - 4 + block.length) return known;
+    const head = Buffer.allocUnsafeSlow(pieceHeadBytes);
+    writePieceHead(head, 0, block);
+    this.#heads.set(place, head);
+    return head;
   }
 
   /** Whether anybody has written to it. */

@@ -59,6 +59,7 @@ export class EventQueue {
       const settled = Promise.resolve();
       // Promises that are there already may have something to schedule.
       let isSettled = false;
+      let turnEndsAt = this.fired + eventsPerTurn;
       const step = () => {
         try {
           for (;;) {
@@ -73,8 +74,12 @@ export class EventQueue {
         } catch (error) {
           return reject(error as Error);
         }
-        if (this.fired % eventsPerTurn === 0) setImmediate(step);
-        else settled.then(settle, reject);
+        if (this.fired < turnEndsAt) {
+          settled.then(settle, reject);
+          return;
+        }
+        turnEndsAt = this.fired + eventsPerTurn;
+        setImmediate(step);
       };
       const settle = () => process.nextTick(step);
       step();

@@ -49,8 +49,12 @@ export class Transfer implements SimEvent {
   fire(): boolean {
     const { links } = this.socket.remote;
     if (this.stage === "between") return links.arrive(this);
-    if (this.stage === "up") this.socket.links.quantumSent(this);
-    else links.deliver(this);
+    if (this.stage === "up") {
+      this.socket.links.quantumSent(this);
+      // What leaves a machine is no news to what runs there.
+      return false;
+    }
+    links.deliver(this);
     return true;
   }
 }

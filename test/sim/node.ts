@@ -11,6 +11,7 @@ import { Torrent } from "../../swarm/torrent.ts";
 import type { TorrentHost } from "../../swarm/torrent-host.ts";
 import type { AddTorrentOptions, Clock, Endpoint, PieceStorage, SwarmLog } from "../../swarm/types.ts";
 import type { SimDht } from "./dht.ts";
+import type { SimEvent } from "./event-queue.ts";
 import type { Machine, Network } from "./network.ts";
 import type { Random } from "./random.ts";
 import type { SimSocket } from "./socket.ts";
@@ -87,19 +88,12 @@ export class SimNode {
 
   get #clock(): Clock {
     const { queue } = this.#options.network;
-    const { links } = this.#options.machine;
     return {
       now: () => queue.nowMs,
       after: (delayMs, run) => {
-        let isCancelled = false;
-        const awake = () => {
-          if (!isCancelled && !this.#isDead) run();
-        };
-        const cancel = queue.after(delayMs, () => links.whenAwake(awake));
-        return () => {
-          isCancelled = true;
-          cancel();
-        };
+        const timer = new ProcessTimer(this, run);
+        queue.at(queue.nowMs + delayMs, timer);
+        return () => timer.cancel();
       },
     };
   }
@@ -170,5 +164,32 @@ export class SimNode {
     queueMicrotask(() => {
       this.connectionsPeak = Math.max(this.connectionsPeak, this.torrent.connections);
     });
+  }
+}
+
+/** A timer of a node's process: it waits for a machine that stands still, and ends with the process. */
+class ProcessTimer implements SimEvent {
+  readonly #node: SimNode;
+  #run: (() => void) | undefined;
+
+  constructor(node: SimNode, run: () => void) {
+    this.#node = node;
+    this.#run = run;
+  }
+
+  cancel(): void {
+    this.#run = undefined;
+  }
+
+  fire(): boolean {
+    if (!this.#run) return false;
+    const { links } = this.#node.machine;
+    if (links.isFrozen) links.whenAwake(() => this.#act());
+    else this.#act();
+    return true;
+  }
+
+  #act(): void {
+    if (!this.#node.isDead) this.#run?.();
   }
 }

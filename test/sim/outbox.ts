@@ -5,6 +5,8 @@ import type { Content } from "./content.ts";
 interface Write {
   bytes: Buffer;
   taken: (() => void) | undefined;
+  /** Its owner may write to the bytes again once they are taken. */
+  isLent: boolean;
 }
 
 const pieceMessageId = 7;
@@ -16,8 +18,8 @@ export class Outbox {
   /** The first of what is left is the rest of a write whose beginning has left: nothing of it may overtake that. */
   isSplit = false;
 
-  push(bytes: Buffer, taken: (() => void) | undefined): void {
-    this.#writes.push({ bytes, taken });
+  push(bytes: Buffer, taken: (() => void) | undefined, isLent: boolean): void {
+    this.#writes.push({ bytes, taken, isLent });
     this.bytes += bytes.length;
   }
 
@@ -28,10 +30,11 @@ export class Outbox {
     this.isSplit = false;
     while (bytes < bytesMax && this.#at < this.#writes.length) {
       const write = this.#writes[this.#at]!;
-      const chunk = write.bytes.subarray(0, bytesMax - bytes);
-      chunks.push(write.taken ? Buffer.from(chunk) : chunk);
+      const isWhole = write.bytes.length <= bytesMax - bytes;
+      const chunk = isWhole ? write.bytes : write.bytes.subarray(0, bytesMax - bytes);
+      chunks.push(write.isLent ? Buffer.from(chunk) : chunk);
       bytes += chunk.length;
-      if (chunk.length < write.bytes.length) {
+      if (!isWhole) {
         write.bytes = write.bytes.subarray(chunk.length);
         this.isSplit = true;
         break;
@@ -55,21 +58,28 @@ export class Outbox {
 
 /**
  * Piece messages with views of `content` in place of their blocks' bytes, so that the memory they were written from is not
- * needed any longer: ten thousand nodes have hundreds of gigabytes waiting to be sent.
+ * needed any longer: ten thousand nodes have tens of gigabytes waiting to be sent.
  */
 export function withoutBlocks(messages: Buffer, content: Content): Buffer[] {
   const chunks: Buffer[] = [];
   for (let at = 0; at < messages.length; ) {
     const messageBytes = 4 + messages.readUInt32BE(at);
     if (messages[at + 4] !== pieceMessageId) {
-      chunks.push(Buffer.from(messages.subarray(at, at + messageBytes)));
+      chunks.push(copyOf(messages.subarray(at, at + messageBytes)));
       at += messageBytes;
       continue;
     }
     const length = messageBytes - pieceHeadBytes;
-    chunks.push(Buffer.from(messages.subarray(at, at + pieceHeadBytes)));
-    chunks.push(content.view(messages.readUInt32BE(at + 5), messages.readUInt32BE(at + 9), length));
+    const [index, begin] = [messages.readUInt32BE(at + 5), messages.readUInt32BE(at + 9)];
+    chunks.push(content.headOf({ index, begin, length }), content.view(index, begin, length));
     at += pieceHeadBytes + length;
   }
   return chunks;
+}
+
+/** A copy in memory of its own. What is made from Node's pool keeps 64 KiB alive, and these are a few bytes that wait. */
+export function copyOf(bytes: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  copy.set(bytes);
+  return copy;
 }

@@ -2,7 +2,7 @@
 import type { PeerSocket } from "../../swarm/types.ts";
 import { type Links, packetPayloadBytes, quantumBytes, Transfer } from "./link.ts";
 import type { Machine, Network } from "./network.ts";
-import { Outbox, withoutBlocks } from "./outbox.ts";
+import { copyOf, Outbox, withoutBlocks } from "./outbox.ts";
 
 /** Bytes sent and not yet read, beyond which TCP's window closes. */
 const windowBytes = 256 * 1024;
@@ -72,14 +72,14 @@ export class SimSocket implements PeerSocket {
     this.network.observer?.written(this, chunk);
     const { content } = this.network;
     if (taken && content) this.#writeLight(withoutBlocks(chunk, content), taken);
-    else this.#outbox.push(chunk, taken);
+    else this.#outbox.push(content ? copyOf(chunk) : chunk, taken, taken !== undefined);
     if (this.#outbox.bytes > highWaterBytes) this.#owesDrain = true;
     this.#activate();
     return !this.#owesDrain;
   }
 
   #writeLight(chunks: Buffer[], taken: () => void): void {
-    for (const chunk of chunks) this.#outbox.push(chunk, undefined);
+    for (const chunk of chunks) this.#outbox.push(chunk, undefined, false);
     // After the owner's own turn, as in Node.
     queueMicrotask(taken);
   }

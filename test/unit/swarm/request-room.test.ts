@@ -2,7 +2,10 @@ import { describe, expect, test } from "vitest";
 import { blockBytes } from "../../../swarm/limits.ts";
 import { RequestRoom } from "../../../swarm/request-room.ts";
 
-const peerOf = (live: number, depth: number) => ({ requestsLive: live, requests: { live, depth: () => depth } });
+const peerOf = (live: number, depth: number, amInterested = true) => ({
+  ...{ requestsLive: live, requests: { live, depth: () => depth } },
+  ...{ amInterested, choking: false },
+});
 const peersOf = (count: number) => new Set(Array.from({ length: count }, () => peerOf(0, 4)));
 
 /** Blocks that a further peer may be asked for once so many came within a second. */
@@ -22,6 +25,17 @@ describe("how much may be asked of all peers together", () => {
     expect(roomAfter(new RequestRoom(peersOf(60), 0), 300)).toBeLessThan(
       roomAfter(new RequestRoom(peersOf(10), 0), 300) / 2,
     );
+  });
+
+  test("is shared evenly in a large crowd: nobody is asked for more while others have something", () => {
+    const room = new RequestRoom(peersOf(60), 0);
+    expect(room.leftFor(peerOf(0, 4), 0)).toBe(1);
+    expect(room.leftFor(peerOf(1, 4), 0)).toBe(0);
+  });
+
+  test("all goes to the one in a large crowd who has something for us", () => {
+    const peers = new Set([peerOf(0, 4), ...Array.from({ length: 60 }, () => peerOf(0, 4, false))]);
+    expect(new RequestRoom(peers, 0).leftFor(peerOf(4, 4), 0)).toBeGreaterThan(4);
   });
 
   test("is not taken up by one peer that was asked for much while it was quick", () => {
