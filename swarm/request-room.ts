@@ -16,6 +16,8 @@ const usual: RoomBound = { blocks: 32, seconds: 1, idleBlocks: 1 };
 const inCrowd: RoomBound = { blocks: 16, seconds: 0.15, idleBlocks: 1, isShared: true };
 /** Neighbours that make a crowd: fewer than a torrent looks for, for in a crowd some have just found those. */
 const crowdPeers = 28;
+/** A peer that answers without delay is asked for so many times what is on the way: its rate doubles until it is busy. */
+const onTheWayFactor = 2;
 /** How long a count is good for: what is cancelled or given up is not noted here. */
 const roomMs = 25;
 
@@ -26,7 +28,7 @@ export interface RoomBound {
   seconds: number;
   /** But a peer is asked for so many at the least. */
   idleBlocks: number;
-  /** A peer is asked for its share of them at the most, which is one block at the least. */
+  /** A peer is asked for its share at the most, which is one block at the least, and for what a long path holds. */
   isShared?: boolean;
 }
 
@@ -35,7 +37,7 @@ interface Requestee {
   /** Whether it has something for us, and whether it will not send it now. */
   readonly amInterested: boolean;
   readonly choking: boolean;
-  readonly requests: { readonly live: number; depth(nowMs: number): number };
+  readonly requests: { readonly live: number; depth(nowMs: number): number; onTheWay(nowMs: number): number };
 }
 
 export class RequestRoom {
@@ -57,10 +59,11 @@ export class RequestRoom {
     if (nowMs - this.#countedAtMs >= roomMs) this.#count(nowMs);
     const { blocks, seconds, idleBlocks, isShared } = bound ?? (this.#peers.size < crowdPeers ? usual : inCrowd);
     const all = blocks + Math.ceil((this.#down.bytesPerSecond(nowMs) * seconds) / blockBytes);
-    const left = Math.max(all - this.#live, idleBlocks - peer.requestsLive);
-    if (!isShared) return left;
+    const left = all - this.#live;
+    if (!isShared) return Math.max(left, idleBlocks - peer.requestsLive);
     const share = Math.max(1, Math.floor(all / Math.max(1, this.#askable)));
-    return Math.min(left, share - peer.requestsLive);
+    const kept = Math.round(onTheWayFactor * peer.requests.onTheWay(nowMs));
+    return Math.min(Math.max(left, idleBlocks + kept - peer.requestsLive), share + kept - peer.requestsLive);
   }
 
   /** A block that was asked for has come. */

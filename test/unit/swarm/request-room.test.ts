@@ -3,7 +3,7 @@ import { blockBytes } from "../../../swarm/limits.ts";
 import { RequestRoom } from "../../../swarm/request-room.ts";
 
 const peerOf = (live: number, depth: number, amInterested = true) => ({
-  ...{ requestsLive: live, requests: { live, depth: () => depth } },
+  ...{ requestsLive: live, requests: { live, depth: () => depth, onTheWay: () => 0 } },
   ...{ amInterested, choking: false },
 });
 const peersOf = (count: number) => new Set(Array.from({ length: count }, () => peerOf(0, 4)));
@@ -31,6 +31,11 @@ describe("how much may be asked of all peers together", () => {
     const room = new RequestRoom(peersOf(60), 0);
     expect(room.leftFor(peerOf(0, 4), 0)).toBe(1);
     expect(room.leftFor(peerOf(1, 4), 0)).toBe(0);
+  });
+
+  test("keeps a long path full to a peer that answers without delay, whatever its share", () => {
+    const quick = { ...peerOf(1, 64), requests: { live: 1, depth: () => 64, onTheWay: () => 3 } };
+    expect(new RequestRoom(peersOf(60), 0).leftFor(quick, 0)).toBeGreaterThanOrEqual(3);
   });
 
   test("all goes to the one in a large crowd who has something for us", () => {
