@@ -5,9 +5,9 @@
  * In a large crowd far less is enough to keep a link busy, for there is always somebody who has a piece and time. What is
  * under way waits in others' queues, and each piece waits so at every hop on its way through the crowd.
  *
- * There it is also shared evenly among those who have something for us. Where whoever had answered was asked for more at
- * once, all that was under way ended up with those who have the most neighbours: their queues grew to two megabytes, behind
- * which their own requests waited, and the links of those with fewer neighbours stood still.
+ * There each peer is also asked for its share at the most, which on most links is one block. Where whoever had answered was
+ * asked for more at once, all that was under way ended up with those who have the most neighbours: their queues grew to two
+ * megabytes, behind which their own requests waited, and the links of those with fewer neighbours stood still.
  */
 import { blockBytes } from "./limits.ts";
 import { RateMeter } from "./rate.ts";
@@ -16,6 +16,8 @@ const usual: RoomBound = { blocks: 32, seconds: 1, idleBlocks: 1 };
 const inCrowd: RoomBound = { blocks: 16, seconds: 0.15, idleBlocks: 1, isShared: true };
 /** Neighbours that make a crowd: fewer than a torrent looks for, for in a crowd some have just found those. */
 const crowdPeers = 28;
+/** Of all that may be asked for in a crowd, what one peer may have of it in peers' equal parts. */
+const shareMax = 1 / 2;
 /** A peer that answers without delay is asked for so many times what is on the way: its rate doubles until it is busy. */
 const onTheWayFactor = 2;
 /** How long a count is good for: what is cancelled or given up is not noted here. */
@@ -28,15 +30,12 @@ export interface RoomBound {
   seconds: number;
   /** But a peer is asked for so many at the least. */
   idleBlocks: number;
-  /** A peer is asked for its share at the most, which is one block at the least, and for what a long path holds. */
+  /** A peer is asked for its share at the most, or for one block, and besides for what a long path holds. */
   isShared?: boolean;
 }
 
 interface Requestee {
   readonly requestsLive: number;
-  /** Whether it has something for us, and whether it will not send it now. */
-  readonly amInterested: boolean;
-  readonly choking: boolean;
   readonly requests: { readonly live: number; depth(nowMs: number): number; onTheWay(nowMs: number): number };
 }
 
@@ -44,9 +43,8 @@ export class RequestRoom {
   readonly #peers: ReadonlySet<Requestee>;
   /** What comes from all of them. It is asked for with every block: to add it up over the peers would cost too much. */
   readonly #down: RateMeter;
-  /** As of a moment ago: what is asked for, and peers that may be asked for something. */
+  /** As of a moment ago. */
   #live = 0;
-  #askable = 0;
   #countedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(peers: ReadonlySet<Requestee>, nowMs: number) {
@@ -61,7 +59,7 @@ export class RequestRoom {
     const all = blocks + Math.ceil((this.#down.bytesPerSecond(nowMs) * seconds) / blockBytes);
     const left = all - this.#live;
     if (!isShared) return Math.max(left, idleBlocks - peer.requestsLive);
-    const share = Math.max(1, Math.floor(all / Math.max(1, this.#askable)));
+    const share = Math.max(1, Math.floor((all * shareMax) / this.#peers.size));
     const kept = Math.round(onTheWayFactor * peer.requests.onTheWay(nowMs));
     return Math.min(Math.max(left, idleBlocks + kept - peer.requestsLive), share + kept - peer.requestsLive);
   }
@@ -80,11 +78,7 @@ export class RequestRoom {
   #count(nowMs: number): void {
     this.#countedAtMs = nowMs;
     this.#live = 0;
-    this.#askable = 0;
-    for (const { requests, amInterested, choking } of this.#peers) {
-      // Who was asked for much while it was quick, as the seeder by its first taker, must not keep others from being asked.
-      this.#live += Math.min(requests.live, requests.depth(nowMs));
-      if (amInterested && !choking) this.#askable++;
-    }
+    // Who was asked for much while it was quick, as the seeder by its first taker, must not keep others from being asked.
+    for (const { requests } of this.#peers) this.#live += Math.min(requests.live, requests.depth(nowMs));
   }
 }
