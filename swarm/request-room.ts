@@ -18,7 +18,10 @@ const inCrowd: RoomBound = { blocks: 16, seconds: 0.15, idleBlocks: 1, isShared:
 const crowdPeers = 28;
 /** Of all that may be asked for in a crowd, what one peer may have of it in peers' equal parts. */
 const shareMax = 1 / 2;
-/** A peer that answers without delay is asked for so many times what is on the way: its rate doubles until it is busy. */
+/**
+ * A peer that answers without delay is asked for so many times what is on the way: its rate doubles until it is busy. What the
+ * way takes is the quickest answer of any peer: of most peers in a crowd every answer has waited.
+ */
 const onTheWayFactor = 2;
 /** How long a count is good for: what is cancelled or given up is not noted here. */
 const roomMs = 25;
@@ -36,15 +39,18 @@ export interface RoomBound {
 
 interface Requestee {
   readonly requestsLive: number;
-  readonly requests: { readonly live: number; depth(nowMs: number): number; onTheWay(nowMs: number): number };
+  readonly requests: { readonly live: number; readonly answerMsMin: number; depth(nowMs: number): number };
+  /** What comes from it. */
+  readonly down: { bytesPerSecond(nowMs: number): number };
 }
 
 export class RequestRoom {
   readonly #peers: ReadonlySet<Requestee>;
   /** What comes from all of them. It is asked for with every block: to add it up over the peers would cost too much. */
   readonly #down: RateMeter;
-  /** As of a moment ago. */
+  /** As of a moment ago: blocks that are asked for, and the quickest answer; infinite if there was none. */
   #live = 0;
+  #answerMsMin = Number.POSITIVE_INFINITY;
   #countedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(peers: ReadonlySet<Requestee>, nowMs: number) {
@@ -60,8 +66,8 @@ export class RequestRoom {
     const left = all - this.#live;
     if (!isShared) return Math.max(left, idleBlocks - peer.requestsLive);
     const share = Math.max(1, Math.floor((all * shareMax) / this.#peers.size));
-    const kept = Math.round(onTheWayFactor * peer.requests.onTheWay(nowMs));
-    return Math.min(Math.max(left, idleBlocks + kept - peer.requestsLive), share + kept - peer.requestsLive);
+    const onTheWay = this.#onTheWay(peer, nowMs);
+    return Math.min(Math.max(left, idleBlocks + onTheWay - peer.requestsLive), share + onTheWay - peer.requestsLive);
   }
 
   /** A block that was asked for has come. */
@@ -75,10 +81,19 @@ export class RequestRoom {
     this.#live += blocks;
   }
 
+  /** Blocks that keep a peer busy which lets none of them wait. */
+  #onTheWay({ down }: Requestee, nowMs: number): number {
+    if (this.#answerMsMin === Number.POSITIVE_INFINITY) return 0;
+    return Math.round((onTheWayFactor * down.bytesPerSecond(nowMs) * this.#answerMsMin) / 1_000 / blockBytes);
+  }
+
   #count(nowMs: number): void {
     this.#countedAtMs = nowMs;
     this.#live = 0;
-    // Who was asked for much while it was quick, as the seeder by its first taker, must not keep others from being asked.
-    for (const { requests } of this.#peers) this.#live += Math.min(requests.live, requests.depth(nowMs));
+    for (const { requests } of this.#peers) {
+      // Who was asked for much while it was quick, as the seeder by its first taker, must not keep others from being asked.
+      this.#live += Math.min(requests.live, requests.depth(nowMs));
+      this.#answerMsMin = Math.min(this.#answerMsMin, requests.answerMsMin);
+    }
   }
 }

@@ -80,15 +80,6 @@ export class Requests {
     return this.#depth;
   }
 
-  /**
-   * Blocks that would be on their way at the peer's rate if none of them had to wait: few where the path is short or the
-   * peer shares its link among many, and what keeps a quick peer busy over a long path.
-   */
-  onTheWay(nowMs: number): number {
-    if (this.#answerMsMin === Number.POSITIVE_INFINITY) return 0;
-    return (this.#down.bytesPerSecond(nowMs) * this.#answerMsMin) / 1_000 / blockBytes;
-  }
-
   /** Blocks are asked for now, some of them perhaps again. */
   add(blocks: readonly Block[], nowMs: number): void {
     if (this.#live === 0) this.#lastBlockAtMs = nowMs;

@@ -4,7 +4,8 @@ import { RequestRoom } from "../../../swarm/request-room.ts";
 
 const peerOf = (live: number, depth: number) => ({
   requestsLive: live,
-  requests: { live, depth: () => depth, onTheWay: () => 0 },
+  requests: { live, depth: () => depth, answerMsMin: 10 },
+  down: { bytesPerSecond: () => 0 },
 });
 const peersOf = (count: number) => new Set(Array.from({ length: count }, () => peerOf(0, 4)));
 
@@ -34,7 +35,7 @@ describe("how much may be asked of all peers together", () => {
   });
 
   test("keeps a long path full to a peer that answers without delay, whatever its share", () => {
-    const quick = { ...peerOf(1, 64), requests: { live: 1, depth: () => 64, onTheWay: () => 3 } };
+    const quick = { ...peerOf(1, 64), down: { bytesPerSecond: () => 300 * blockBytes } };
     expect(new RequestRoom(peersOf(60), 0).leftFor(quick, 0)).toBeGreaterThanOrEqual(3);
   });
 
