@@ -34,7 +34,7 @@ import { Leases } from "./leases.ts";
 import { type AgentMetrics, createAgentMetrics, observeAgent } from "./metrics.ts";
 import { openState } from "./open-state.ts";
 import { openSwarm } from "./open-swarm.ts";
-import { createPrefetchMetrics, observePrefetches } from "./prefetch/metrics.ts";
+import { createPrefetchMetrics, observePrefetches, type PrefetchMetrics } from "./prefetch/metrics.ts";
 import { Prefetcher } from "./prefetch/prefetcher.ts";
 import { Reporter } from "./report/reporter.ts";
 import { type NodeIdentity, nodeSnapshot } from "./report/snapshot.ts";
@@ -54,28 +54,52 @@ export interface Agent {
   close(): Promise<void>;
 }
 
-/** What an agent consists of, without its listener and its work in the background. */
-interface AgentParts {
+/** What all else stands on: the state directory, the swarm, and the way to the seeder. */
+interface Ground {
   config: AgentConfig;
   log: Log;
+  registry: Registry;
+  metrics: AgentMetrics;
+  prefetchMetrics: PrefetchMetrics;
   clock: Clock;
   random: () => number;
-  seeder: SeederConnection;
+  now: () => Date;
+  nodeId: string;
   cache: ImageCache;
   swarm: Swarm;
+  seeder: SeederConnection;
   entry: SwarmEntry;
   seeding: Seeding;
-  fetches: Fetches;
-  images: Images;
   inUse: InUse;
+  /** The order in which images come and go. */
+  changing: Serial;
+}
+
+interface Fetching {
+  space: Space;
+  demand: Demand;
+  fetches: Fetches;
+}
+
+interface Keeping {
   leases: Leases;
   repairs: Repairs;
   scrubber: Scrubber;
-  space: Space;
+  images: Images;
   prefetcher: Prefetcher;
+}
+
+/** What an agent consists of, without its listener and its work in the background. */
+interface AgentParts extends Ground, Fetching, Keeping {
   disks: Disks;
-  metrics: AgentMetrics;
   identity: NodeIdentity;
+}
+
+/** What parts tell, or ask, of those that are opened after them. */
+interface Later {
+  fetchEnded: (fetch: Fetch) => void;
+  imageCame: (digest: string) => void;
+  isBooting: (digest: string) => boolean;
 }
 
 /**
@@ -135,9 +159,23 @@ async function openParts(
   registry: Registry,
   opened: AsyncDisposableStack,
 ): Promise<AgentParts> {
-  const clock = systemClock;
-  const random = Math.random;
-  const now = () => new Date();
+  const later: Later = { fetchEnded: () => {}, imageCame: () => {}, isBooting: () => false };
+  const ground = await openGround(config, log, disk, registry, opened);
+  const fetching = openFetching(ground, later, opened);
+  const keeping = openKeeping({ ...ground, ...fetching }, later);
+  const disks = await openNodeDisks({ ...ground, ...fetching, ...keeping }, later);
+  opened.defer(() => disks.close());
+  return { ...ground, ...fetching, ...keeping, disks, identity: identityOf(ground) };
+}
+
+async function openGround(
+  config: AgentConfig,
+  log: Log,
+  disk: Disk,
+  registry: Registry,
+  opened: AsyncDisposableStack,
+): Promise<Ground> {
+  const [clock, random, now] = [systemClock, Math.random, () => new Date()];
   const { lock, cache, nodeId } = await openState(stateLayout(resolve(config.stateDirectory), disk), now, log);
   opened.defer(() => lock.close());
   const swarm = await openSwarm(config, await loadDhtNodes(cache.layout, log), log, disk);
@@ -146,25 +184,28 @@ async function openParts(
   const identity = { nodeId, fallback: config.fetch.fallback };
   const seeder = connectSeeder({ urls: config.seeder.url, identity, clock, now, log });
   opened.defer(() => seeder.close());
-  const { origin, catalog, seeders } = seeder;
-
-  const entry = new SwarmEntry(() => seeders.url);
-  const seederPeers = () => entry.peers;
-  const seeding = new Seeding({ cache, swarm, seederPeers, clock, log });
+  const entry = new SwarmEntry(() => seeder.seeders.url);
+  const seeding = new Seeding({ cache, swarm, seederPeers: () => entry.peers, clock, log });
   opened.defer(() => seeding.close());
-  const inUse = new InUse();
   const metrics = createAgentMetrics(registry);
   const prefetchMetrics = createPrefetchMetrics(registry);
-  const { evicted: onEvicted } = metrics;
-  const { used: onPrefetchUsed } = prefetchMetrics;
-  const space = new Space({ cache, inUse, rules: config.cache, seeding, onEvicted, onPrefetchUsed, clock, now, log });
-  const changing = new Serial();
-  let imageCame = (_digest: string) => {};
-  let isBooting = (_digest: string) => false;
-  let prefetchEnded = (_fetch: Fetch) => {};
+  const [inUse, changing] = [new InUse(), new Serial()];
+  return {
+    ...{ config, log, registry, metrics, prefetchMetrics, clock, random, now, nodeId },
+    ...{ cache, swarm, seeder, entry, seeding, inUse, changing },
+  };
+}
+
+function openFetching(ground: Ground, later: Later, opened: AsyncDisposableStack): Fetching {
+  const { config, log, metrics, prefetchMetrics, clock, random, now, cache, swarm, seeder, seeding } = ground;
+  const { entry, inUse, changing } = ground;
+  const told = { onEvicted: metrics.evicted, onPrefetchUsed: prefetchMetrics.used };
+  const space = new Space({ cache, inUse, rules: config.cache, seeding, ...told, clock, now, log });
   const demand = new Demand(clock);
   cache.onDoubt = (digest) => demand.doubt(digest);
+  const { origin } = seeder;
   const rules = { ...config.fetch, demandPatienceMs: config.disk.httpPatienceMs };
+  const seederPeers = () => entry.peers;
   const fetches = new Fetches({
     tools: { cache, swarm, origin, rules, seederPeers, readers: demand, clock, now, random, log },
     concurrency: config.fetch.concurrency,
@@ -174,16 +215,23 @@ async function openParts(
     space,
     changing,
     onYielded: prefetchMetrics.yielded,
-    isBooting: (digest) => isBooting(digest),
+    isBooting: (digest) => later.isBooting(digest),
     onEnded: (fetch) => {
       metrics.fetchEnded(fetch);
-      prefetchEnded(fetch);
+      later.fetchEnded(fetch);
       if (fetch.state !== "ready") return;
       seeding.consider(fetch.digest);
-      imageCame(fetch.digest);
+      later.imageCame(fetch.digest);
     },
   });
   opened.defer(() => fetches.close());
+  return { space, demand, fetches };
+}
+
+function openKeeping(ground: Ground & Fetching, later: Later): Keeping {
+  const { config, log, registry, prefetchMetrics, clock, now, cache, swarm, seeder, seeding } = ground;
+  const { inUse, changing, space, fetches } = ground;
+  const { origin, catalog, seeders } = seeder;
   const leases = new Leases({ cache, inUse, clock, now, log });
   observeAgent(registry, { cache, fetches, swarm, origin, leases, seeders });
   const scrubMetrics = createScrubMetrics(registry);
@@ -200,62 +248,38 @@ async function openParts(
     rules: { ...config.cache, isEnabled, share, bytesPerSecondMax },
     onEnded: prefetchMetrics.ended,
   });
-  prefetchEnded = (fetch) => prefetcher.fetchEnded(fetch);
+  later.fetchEnded = (fetch) => prefetcher.fetchEnded(fetch);
   observePrefetches(registry, prefetcher);
-  const boot = {
-    config: config.boot,
-    seeders,
-    node: { id: nodeId, name: config.name || hostname() },
-    catalog,
-    repairs,
-    swarm,
-    random,
-  };
+  return { leases, repairs, scrubber, images, prefetcher };
+}
+
+async function openNodeDisks(ground: Ground & Fetching & Keeping, later: Later): Promise<Disks> {
+  const { config, log, registry, clock, random, now, nodeId, cache, swarm, seeder, inUse } = ground;
+  const { demand, fetches, images, repairs } = ground;
+  const { seeders, catalog } = seeder;
+  const node = { id: nodeId, name: nameOf(config) };
   const disks = await openDisks({
-    config: config.disk,
-    demand,
+    ...{ config: config.disk, demand, cache, images, fetches, inUse, clock, now, log },
     metrics: createDiskMetrics(registry),
-    boot,
-    cache,
-    images,
-    fetches,
-    inUse,
-    clock,
-    now,
-    log,
+    boot: { config: config.boot, seeders, node, catalog, repairs, swarm, random },
   });
-  opened.defer(() => disks.close());
-  imageCame = (digest) => disks.boots.images.imageCame(digest);
-  isBooting = (digest) => disks.boots.isBooting(digest);
+  later.imageCame = (digest) => disks.boots.images.imageCame(digest);
+  later.isBooting = (digest) => disks.boots.isBooting(digest);
   observeDisks(registry, disks);
   observeBoots(registry, disks.boots);
-  const { zone, name } = config;
+  return disks;
+}
+
+/** What the inventory is told of the node. */
+function identityOf({ config, nodeId, swarm }: Ground): NodeIdentity {
   // Peers on loopback are of use to nodes of this machine only, of which the seeder is told as well.
   const isApart = isLoopbackHost(config.swarm.host) && !config.seeder.url.every(isLoopbackUrl);
   const peerPort = isApart ? 0 : swarm.peerPort;
-  const node = { id: nodeId, name: name || hostname(), version: programVersion(), zone, peerPort, apiUrl: "" };
-  return {
-    config,
-    log,
-    clock,
-    random,
-    seeder,
-    cache,
-    swarm,
-    entry,
-    seeding,
-    fetches,
-    images,
-    inUse,
-    leases,
-    repairs,
-    scrubber,
-    space,
-    prefetcher,
-    disks,
-    metrics,
-    identity: node,
-  };
+  return { id: nodeId, name: nameOf(config), version: programVersion(), zone: config.zone, peerPort, apiUrl: "" };
+}
+
+function nameOf({ name }: AgentConfig): string {
+  return name || hostname();
 }
 
 /** What goes on until the signal aborts: reports, a look at the catalog, and keeping the DHT's nodes. Never rejects. */
