@@ -9,7 +9,8 @@ import type { ExportDirectory, NbdExport } from "./export.ts";
 import { Handshake } from "./handshake.ts";
 import { handshakeTimeoutMs, handshakeUnsentBytesMax, lingerTimeoutMs } from "./limits.ts";
 import { NbdProtocolError } from "./protocol.ts";
-import { type Memory, type Outlet, Transmission } from "./transmission.ts";
+import type { Outlet } from "./replies.ts";
+import { type Memory, Transmission } from "./transmission.ts";
 
 export interface ConnectionOptions {
   directory: ExportDirectory;

@@ -21,18 +21,17 @@ import {
   extentsMax,
   queuedRequestsMax,
   quickBytesMax,
-  unsentBytesMax,
   waitingBytesMax,
 } from "./limits.ts";
 import { objectionTo } from "./objection.ts";
 import { command, commandFlag, dataChunkHeadBytes, nbdError, simpleReplyBytes } from "./protocol.ts";
+import { type Outlet, Replies } from "./replies.ts";
 import type { ReplyBuffers } from "./reply-buffers.ts";
 import {
   encodeBlockStatus,
   encodeErrorChunk,
   encodeHoleChunk,
   type NbdRequest,
-  writeDataChunk,
   writeSimpleReply,
 } from "./request-codec.ts";
 import { RequestReader } from "./request-reader.ts";
@@ -42,18 +41,6 @@ interface PartedRead {
   request: NbdRequest;
   begunBytes: number;
   endedBytes: number;
-}
-
-/** The connection's socket, as far as replies go. */
-export interface Outlet {
-  /** Sends bytes, which must stay as they are until `sent` is called, whatever becomes of them. */
-  write(bytes: Buffer, sent: () => void): void;
-  /** What is written until the end of this turn of the event loop goes together. */
-  gather(): void;
-  pause(): void;
-  resume(): void;
-  /** The client has taken its leave and has all of its replies. */
-  end(): void;
 }
 
 export interface Memory {
@@ -66,29 +53,27 @@ export class Transmission {
   readonly #agreed: Agreed;
   readonly #outlet: Outlet;
   readonly #memory: Memory;
+  readonly #replies: Replies;
   readonly #reader = new RequestReader();
   readonly #aborter = new AbortController();
   /** Requests that are not begun; the first may be in part. */
   readonly #queue: NbdRequest[] = [];
   #head = 0;
   #parted: PartedRead | undefined;
-  /** Of buffers that are read into from this machine's disk, or not sent. */
-  #heldBytes = 0;
   /** Of buffers whose reads wait for pieces. */
   #waitingBytes = 0;
   #underWay = 0;
   #pumping = false;
   #paused = false;
   #leaving = false;
-  /** The small replies of one pump, sent together. */
-  #slab: Buffer | undefined;
-  #slabBytes = 0;
 
   constructor(chosen: NbdExport, agreed: Agreed, outlet: Outlet, memory: Memory) {
     this.#export = chosen;
     this.#agreed = agreed;
     this.#outlet = outlet;
     this.#memory = memory;
+    const { structuredReplies: structured } = agreed;
+    this.#replies = new Replies({ outlet, buffers: memory.buffers, structured, onSent: () => this.#pump() });
     // Many reads wait on it side by side.
     setMaxListeners(0, this.#aborter.signal);
   }
@@ -122,7 +107,7 @@ export class Transmission {
     this.#pumping = true;
     try {
       while (this.#head < this.#queue.length && this.#begin(this.#queue[this.#head] as NbdRequest)) this.#head += 1;
-      this.#flush();
+      this.#replies.flush();
     } finally {
       this.#pumping = false;
     }
@@ -140,7 +125,7 @@ export class Transmission {
   #steer(): void {
     const queued = this.#queue.length - this.#head;
     if (this.#leaving) {
-      if (queued === 0 && this.#underWay === 0 && this.#heldBytes === 0) this.#outlet.end();
+      if (queued === 0 && this.#underWay === 0 && this.#replies.isEmpty) this.#outlet.end();
     } else if (!this.#paused && queued > queuedRequestsMax) {
       this.#paused = true;
       this.#outlet.pause();
@@ -164,7 +149,7 @@ export class Transmission {
     const { length } = request;
     const whole = this.#parted ? undefined : { request, begunBytes: 0, endedBytes: 0 };
     if (whole && length <= quickBytesMax) {
-      if (!this.#hasRoom(length)) return false;
+      if (!this.#replies.hasRoom(length)) return false;
       return this.#readNow(whole, length) || this.#beginPart(whole, length);
     }
     const inParts = this.#agreed.structuredReplies && (request.flags & commandFlag.df) === 0;
@@ -179,7 +164,7 @@ export class Transmission {
       const rest = parted.request.length - parted.begunBytes;
       if (rest === 0) break;
       const [quick, part] = [Math.min(quickBytesMax, rest), Math.min(chunkBytesMax, rest)];
-      if (!this.#hasRoom(quick)) return false;
+      if (!this.#replies.hasRoom(quick)) return false;
       const isQuick = !isHole(this.#export.disk, parted.request.offset + parted.begunBytes, part);
       if (!(isQuick && this.#readNow(parted, quick)) && !this.#beginPart(parted, part)) return false;
     }
@@ -189,29 +174,24 @@ export class Transmission {
 
   /** Reads the next part into the slab if that can be had at once; false if it has to be waited for. */
   #readNow(parted: PartedRead, length: number): boolean {
-    const { structuredReplies } = this.#agreed;
     const { request } = parted;
     const offset = request.offset + parted.begunBytes;
-    const slab = this.#slabFor((structuredReplies ? dataChunkHeadBytes : simpleReplyBytes) + length);
-    const at = this.#slabBytes;
+    const bytes = this.#replies.headBytes + length;
+    const slab = this.#replies.slabFor(bytes) ?? this.#replies.newSlab(this.#batchBytes(bytes));
     const done = parted.endedBytes + length === request.length;
-    const body = structuredReplies
-      ? writeDataChunk(slab, at, request, offset, length, done)
-      : writeSimpleReply(slab, at, request, nbdError.none);
+    const body = this.#replies.writeHead(slab, this.#replies.slabBytes, request, offset, length, done);
     // A client that has other reads under way gains more by threads that read side by side.
     const isOnlyOne = this.#underWay === 0 && this.#head + 1 >= this.#queue.length;
     if (!this.#export.disk.preadNow(slab.subarray(body, body + length), offset, isOnlyOne)) return false;
-    this.#slabBytes = body + length;
+    this.#replies.fillTo(body + length);
     parted.begunBytes += length;
     parted.endedBytes += length;
     this.#count(length, done);
     return true;
   }
 
-  /** Memory for so many bytes of replies behind those that are in it; room for the small reads behind this one, too. */
-  #slabFor(bytes: number): Buffer {
-    if (this.#slab && this.#slab.length - this.#slabBytes >= bytes) return this.#slab;
-    this.#flush();
+  /** Bytes of a slab for a reply of so many: room for those of the small reads behind this one, too. */
+  #batchBytes(bytes: number): number {
     let wanted = bytes;
     for (let next = this.#head + 1; next < this.#queue.length; next += 1) {
       const { type, length } = this.#queue[next] as NbdRequest;
@@ -219,16 +199,7 @@ export class Transmission {
       if (wanted + dataChunkHeadBytes + length > batchBytesMax) break;
       wanted += dataChunkHeadBytes + length;
     }
-    this.#slab = this.#memory.buffers.take(wanted);
-    this.#slabBytes = 0;
-    return this.#slab;
-  }
-
-  #flush(): void {
-    const slab = this.#slab;
-    this.#slab = undefined;
-    if (slab && this.#slabBytes > 0) this.#send(slab, this.#slabBytes);
-    else if (slab) this.#memory.buffers.release(slab);
+    return wanted;
   }
 
   /** Begins to read the next part, as a chunk of its own or as all there is; false if there is no memory for it now. */
@@ -238,26 +209,25 @@ export class Transmission {
     const { request } = parted;
     const offset = request.offset + parted.begunBytes;
     if (structuredReplies && length > quickBytesMax && isHole(disk, offset, length)) {
-      if (!this.#hasRoom(0)) return false;
+      if (!this.#replies.hasRoom(0)) return false;
       parted.begunBytes += length;
       const done = this.#endPart(parted, length);
       this.#count(length, done);
       // The last chunk says that it is the last: those before it go first.
-      this.#flush();
-      this.#sendOwn(encodeHoleChunk(request, offset, length, done));
+      this.#replies.flush();
+      this.#replies.sendOwn(encodeHoleChunk(request, offset, length, done));
       return true;
     }
     const waits = !disk.isHere(offset, length);
-    if (waits ? !this.#mayWait(length) : !this.#hasRoom(length)) return false;
+    if (waits ? !this.#mayWait(length) : !this.#replies.hasRoom(length)) return false;
     parted.begunBytes += length;
     void this.#readPart(parted, offset, length, waits);
     return true;
   }
 
   async #readPart(parted: PartedRead, offset: number, length: number, waits: boolean): Promise<void> {
-    const { structuredReplies } = this.#agreed;
     const { request } = parted;
-    const body = structuredReplies ? dataChunkHeadBytes : simpleReplyBytes;
+    const body = this.#replies.headBytes;
     const buffer = this.#memory.buffers.take(body + length);
     const error = await this.#read(buffer.subarray(body, body + length), offset, waits);
     const done = this.#endPart(parted, length);
@@ -266,12 +236,11 @@ export class Transmission {
     if (error !== undefined) {
       this.#fail(request, offset, length, error, done);
     } else {
-      if (structuredReplies) writeDataChunk(buffer, 0, request, offset, length, done);
-      else writeSimpleReply(buffer, 0, request, nbdError.none);
+      this.#replies.writeHead(buffer, 0, request, offset, length, done);
       this.#count(length, done);
       // Threads' reads come to an end many at a time.
-      if (length <= quickBytesMax) this.#outlet.gather();
-      this.#send(buffer, body + length);
+      if (length <= quickBytesMax) this.#replies.gather();
+      this.#replies.send(buffer, body + length);
     }
     this.#pump();
   }
@@ -280,15 +249,14 @@ export class Transmission {
   #beginLarge(request: NbdRequest): boolean {
     const { offset, length } = request;
     const waits = !this.#export.disk.isHere(offset, length);
-    if (waits ? !this.#mayWait(length) : !this.#hasRoom(length)) return false;
+    if (waits ? !this.#mayWait(length) : !this.#replies.hasRoom(length)) return false;
     if (!this.#memory.largeReads.take(length, this.#pump)) return false;
     void this.#readLarge(request, offset, length, waits);
     return true;
   }
 
   async #readLarge(request: NbdRequest, offset: number, length: number, waits: boolean): Promise<void> {
-    const { structuredReplies } = this.#agreed;
-    const body = structuredReplies ? dataChunkHeadBytes : simpleReplyBytes;
+    const body = this.#replies.headBytes;
     const buffer = Buffer.allocUnsafeSlow(body + length);
     const error = await this.#read(buffer.subarray(body), offset, waits);
     const { largeReads } = this.#memory;
@@ -300,10 +268,9 @@ export class Transmission {
       this.#fail(request, offset, length, error, true);
       largeReads.release(length);
     } else {
-      if (structuredReplies) writeDataChunk(buffer, 0, request, offset, length, true);
-      else writeSimpleReply(buffer, 0, request, nbdError.none);
+      this.#replies.writeHead(buffer, 0, request, offset, length, true);
       this.#count(length, true);
-      this.#send(buffer, buffer.length, () => largeReads.release(length));
+      this.#replies.send(buffer, buffer.length, () => largeReads.release(length));
     }
     this.#pump();
   }
@@ -313,7 +280,7 @@ export class Transmission {
     const bytes = target.length;
     this.#underWay += 1;
     if (waits) this.#waitingBytes += bytes;
-    else this.#heldBytes += bytes;
+    else this.#replies.hold(bytes);
     try {
       await this.#export.disk.pread(target, offset, this.#aborter.signal);
       return undefined;
@@ -322,7 +289,7 @@ export class Transmission {
     } finally {
       this.#underWay -= 1;
       if (waits) this.#waitingBytes -= bytes;
-      else this.#heldBytes -= bytes;
+      else this.#replies.letGo(bytes);
     }
   }
 
@@ -336,26 +303,28 @@ export class Transmission {
     this.#export.readFailed(offset, length, error);
     this.#export.counters.errors += 1;
     if (this.#agreed.structuredReplies) {
-      this.#sendOwn(encodeErrorChunk(request, nbdError.io, messageOf(error), done, offset));
+      this.#replies.sendOwn(encodeErrorChunk(request, nbdError.io, messageOf(error), done, offset));
     } else {
       this.#answerSimply(request, nbdError.io);
     }
   }
 
   #tellStatus(request: NbdRequest): boolean {
-    if (!this.#hasRoom(0)) return false;
+    if (!this.#replies.hasRoom(0)) return false;
     const { offset, length, flags } = request;
     const known = this.#export.disk.extents(offset, length);
-    this.#sendOwn(encodeBlockStatus(request, known.slice(0, (flags & commandFlag.reqOne) !== 0 ? 1 : extentsMax)));
+    this.#replies.sendOwn(
+      encodeBlockStatus(request, known.slice(0, (flags & commandFlag.reqOne) !== 0 ? 1 : extentsMax)),
+    );
     return true;
   }
 
   /** Answers without data; false if the client has not taken what it was sent. */
   #answer(request: NbdRequest, error: number, message: string): boolean {
-    if (!this.#hasRoom(0)) return false;
+    if (!this.#replies.hasRoom(0)) return false;
     const structured = request.type === command.read || request.type === command.blockStatus;
     if (error !== nbdError.none && structured && this.#agreed.structuredReplies) {
-      this.#sendOwn(encodeErrorChunk(request, error, message, true));
+      this.#replies.sendOwn(encodeErrorChunk(request, error, message, true));
     } else {
       this.#answerSimply(request, error);
     }
@@ -365,12 +334,7 @@ export class Transmission {
   #answerSimply(request: NbdRequest, error: number): void {
     const reply = Buffer.alloc(simpleReplyBytes);
     writeSimpleReply(reply, 0, request, error);
-    this.#sendOwn(reply);
-  }
-
-  #hasRoom(bytes: number): boolean {
-    const held = this.#heldBytes + (this.#slab?.length ?? 0);
-    return held === 0 || held + bytes <= unsentBytesMax;
+    this.#replies.sendOwn(reply);
   }
 
   #mayWait(bytes: number): boolean {
@@ -382,26 +346,6 @@ export class Transmission {
     if (done) counters.reads += 1;
     counters.lastReadAtMs = Date.now();
     counters.readBytes += bytes;
-  }
-
-  /** Sends what is in a buffer from the pool, which gets it back. */
-  #send(buffer: Buffer, bytes: number, sent?: () => void): void {
-    this.#heldBytes += buffer.length;
-    this.#outlet.write(buffer.subarray(0, bytes), () => {
-      this.#heldBytes -= buffer.length;
-      if (sent) sent();
-      else this.#memory.buffers.release(buffer);
-      this.#pump();
-    });
-  }
-
-  /** Sends a small message that has memory of its own. */
-  #sendOwn(bytes: Buffer): void {
-    this.#heldBytes += bytes.length;
-    this.#outlet.write(bytes, () => {
-      this.#heldBytes -= bytes.length;
-      this.#pump();
-    });
   }
 }
 
