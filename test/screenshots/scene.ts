@@ -12,7 +12,7 @@ import { FetchPriority, FetchState } from "../../proto/gen/bootswarm/agent/v1/fe
 import { PlacementService } from "../../proto/gen/bootswarm/seeder/v1/placement_pb.js";
 import { seederConfigSchema } from "../../seeder/config.ts";
 import { openSeeder } from "../../seeder/seeder.ts";
-import { type SimulatedImage, SimulatedSite } from "../fixtures/simulated-site.ts";
+import { type SimulatedImage, type SimulatedNode, SimulatedSite } from "../fixtures/simulated-site.ts";
 
 const mebibyte = 1024 ** 2;
 const names = [
@@ -51,9 +51,10 @@ export async function openScene(options: SceneOptions): Promise<Scene> {
   const images = await publishImages(seeder.url, options.images);
   const site = new SimulatedSite(seeder.url, {
     ...{ nodes: options.nodes, zones: options.zones, images, seed: 11, linkBytesPerSecond: 1.2 * mebibyte },
-    // Long enough for a busy machine to report for all nodes in between.
-    reportIntervalMs: 8_000,
+    // Long enough for the busiest machine to report for all nodes in between.
+    reportIntervalMs: 60_000,
   });
+  for (const node of lostOf(site.nodes)) node.reportIntervalMs = 2_000;
   site.fill(0.96, options.images > 20 ? 0.95 : 0.84);
   await site.report();
   await recordLaunches(seeder.url, site, images);
@@ -83,6 +84,12 @@ async function publishImages(url: string, count: number): Promise<SimulatedImage
     images.push({ digest: createHash("sha256").update(body).digest("hex"), name, sizeBytes: body.length });
   }
   return images;
+}
+
+/** The nodes that fall silent. */
+function lostOf(nodes: readonly SimulatedNode[]): SimulatedNode[] {
+  const last = Math.floor(nodes.length * 0.9);
+  return nodes.slice(last + 1 - Math.max(2, Math.ceil(nodes.length / 500)), last + 1);
 }
 
 /** Few images have most of the launches. */
@@ -134,8 +141,7 @@ class Director {
   #trouble(): void {
     const { nodes } = this.#site;
     const some = (part: number) => nodes[Math.floor(nodes.length * part)]!;
-    for (let lost = 0; lost < Math.max(2, nodes.length / 500); lost++)
-      nodes[Math.floor(nodes.length * 0.9) - lost]!.silent = true;
+    for (const node of lostOf(nodes)) node.silent = true;
     some(0.4).speed = 0.1;
     some(0.7).speed = 0;
     const full = nodes.find(({ fetches }) => fetches.length > 0);
