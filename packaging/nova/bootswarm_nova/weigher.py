@@ -3,8 +3,8 @@
 Hosts that have the instance's image cached come before those to which it is on
 its way, the sooner it will be there the better, and those before the others:
 bootswarm's score of each host, as it is. It is not stretched over the hosts at
-hand as Nova does with weights that have no bounds of their own, or a difference
-that hardly matters would count as much as a cached image.
+hand as Nova does with weights that have no bounds of their own, or a
+difference that hardly matters would count as much as a cached image.
 
 Whatever goes wrong, every host weighs 0 and the other weighers decide.
 """
