@@ -9,6 +9,7 @@ import { LargeReads } from "./nbd/large-reads.ts";
 import { ReplyBuffers } from "./nbd/reply-buffers.ts";
 import { NbdServer } from "./nbd/server.ts";
 import { OnceATurn } from "./once-a-turn.ts";
+import { RunQueueWait } from "./run-queue-wait.ts";
 import { ServedExport } from "./served-export.ts";
 import { Sparingly } from "./sparingly.ts";
 
@@ -25,6 +26,7 @@ export class DiskService {
   readonly #clock: Clock;
   readonly #memory = { buffers: new ReplyBuffers(), largeReads: new LargeReads() };
   readonly #diskTurn = new OnceATurn();
+  readonly #runQueue = new RunQueueWait();
   readonly #boot: BootMemory;
   readonly #files = new Map<string, ImageFile>();
   readonly #exports = new Map<string, Opened>();
@@ -87,6 +89,7 @@ export class DiskService {
     this.#change(async () => {
       for (const id of [...this.#exports.keys()]) await this.#close(id);
       for (const file of this.#files.values()) file.close();
+      this.#runQueue.close();
     });
     await this.#changing;
   }
@@ -113,6 +116,7 @@ export class DiskService {
     const file = new ImageFile(image, {
       clock: this.#clock,
       diskTurn: this.#diskTurn,
+      runQueueMs: () => this.#runQueue.ms(),
       onDemand: (ranges) => this.#post({ kind: "demand", digest, ranges }),
       onServed: (waitedMs) => this.#post({ kind: "served", digest, waitedMs }),
       onLost: (offset, error) => this.#post({ kind: "lost", digest, offset, error }),

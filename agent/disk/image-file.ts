@@ -27,6 +27,8 @@ export interface ImageFileOptions {
   clock: Clock;
   /** Whoever is read at once from a disk, of all images. */
   diskTurn: OnceATurn;
+  /** How long this thread has waited for a processor so far. */
+  runQueueMs: () => number;
   /** What reads wait for has changed. */
   onDemand(ranges: DemandedRange[]): void;
   /** Reads that waited were served; how long each did. */
@@ -121,6 +123,7 @@ export class ImageFile {
     const isQuick = this.#quick.mayRead();
     if (!isQuick && !(mayTakeTurn && this.#quickDisk.mayRead() && this.#options.diskTurn.take())) return false;
     const map = this.#map;
+    const queuedMs = isQuick ? 0 : this.#options.runQueueMs();
     const startMs = performance.now();
     let bytesRead: number;
     try {
@@ -129,7 +132,9 @@ export class ImageFile {
       // Whoever reads it again, with time to wait, is told what is wrong.
       return false;
     }
-    this.#noteRead(isQuick, target.length, performance.now() - startMs);
+    const tookMs = performance.now() - startMs;
+    // Where others have the processors, most of a disk's read is the wait for one.
+    this.#noteRead(isQuick, target.length, isQuick ? tookMs : tookMs - (this.#options.runQueueMs() - queuedMs));
     return bytesRead === target.length && map.isInFile(offset, target.length);
   }
 

@@ -10,10 +10,12 @@ import { OnceATurn } from "../../../agent/disk/once-a-turn.ts";
 import { PieceMap } from "../../../agent/disk/piece-map.ts";
 import { diskQuickMs, QuickReads } from "../../../agent/disk/quick-reads.ts";
 import { ReadAhead } from "../../../agent/disk/read-ahead.ts";
+import { RunQueueWait } from "../../../agent/disk/run-queue-wait.ts";
 import { systemClock } from "../../../swarm/system-clock.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 
-const quiet = { clock: systemClock, diskTurn: new OnceATurn(), onDemand: () => {}, onServed: () => {} };
+const turns = { diskTurn: new OnceATurn(), runQueueMs: () => 0 };
+const quiet = { clock: systemClock, ...turns, onDemand: () => {}, onServed: () => {} };
 
 /** Bits in BEP 3's order. */
 function bitsOf(is: readonly boolean[]): SharedArrayBuffer {
@@ -235,6 +237,16 @@ describe("reads at once", () => {
       if (slow.mayRead()) slow.note(bytes, 1);
     }
     expect(slow.mayRead()).toBe(false);
+  });
+
+  test("from a disk are judged without the wait for a processor, where the kernel tells of that", async () => {
+    const path = join(await temporaryDirectory(), "schedstat");
+    await writeFile(path, "1095704 18419684 7\n");
+    using stack = new DisposableStack();
+    const waitIn = (from: string) => stack.adopt(new RunQueueWait(from), (wait) => wait.close()).ms();
+    expect([waitIn(path), waitIn(`${path}.none`)]).toEqual([18.419684, 0]);
+    await writeFile(path, "unlike it");
+    expect(waitIn(path)).toBe(0);
   });
 
   test("from a disk are made once in a turn of the event loop", async () => {
