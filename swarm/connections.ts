@@ -142,7 +142,10 @@ export class Connections {
     onReadError: () => undefined,
     onSent: () => {},
     // At once: a socket takes its time to end, and must not count meanwhile.
-    onClose: (peer: Peer) => this.#forget(peer),
+    onClose: (peer: Peer, error) => {
+      this.#forget(peer);
+      if (error) this.#options.log.debug({ peer: peer.endpoint, error: error.message }, "turned a stranger away");
+    },
   };
 
   /** When strangers have taken all places, the longest silent one of the host that has most goes, for one that has fewer. */

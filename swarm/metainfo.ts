@@ -55,6 +55,11 @@ export function infoBytesOf(fields: {
 export function torrentInfoFromInfoBytes(infoBytes: Uint8Array): TorrentInfo {
   if (infoBytes.length > infoBytesMax) throw new Error(`info dictionary of ${infoBytes.length} bytes is too large`);
   const fields = dictionaryFrom(infoBytes);
+  if (fields.pieces === undefined && fields["meta version"] === 2) {
+    throw new Error(
+      "the torrent is of BitTorrent v2 alone, which has no SHA-1 of its pieces; v1 or a hybrid is needed",
+    );
+  }
   if (fields.files !== undefined) throw new Error("torrents of several files are not images");
   const lengthBytes = wholeNumber(fields, "length", 0, Number.MAX_SAFE_INTEGER);
   const pieceLengthBytes = wholeNumber(fields, "piece length", pieceLengthBytesMin, pieceLengthBytesMax);

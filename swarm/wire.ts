@@ -213,7 +213,7 @@ export class WireDecoder {
   #checkGreeting(): void {
     const seen = Math.min(this.#headFilled, protocolName.length);
     if (this.#head.compare(protocolName, 0, seen, 0, seen) !== 0) {
-      throw new WireError("this is no BitTorrent handshake");
+      throw new WireError("this is no BitTorrent handshake, or an encrypted one, which is not spoken here");
     }
   }
 

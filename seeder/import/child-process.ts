@@ -61,6 +61,7 @@ class ChildState {
   private exit = "";
   /** Whether the torrent has been read, and its peers are being looked for. */
   private isJoined = false;
+  private webSeed: string | undefined;
   private peers = 0;
   private receivedBytes = 0;
   /** When we began to wait for the child; undefined while it waits for us. */
@@ -122,6 +123,7 @@ class ChildState {
       case "joined":
         // Peers are given all the time there is, however long a .torrent file or a busy machine took.
         this.isJoined = true;
+        this.webSeed = news.webSeed;
         this.waitingSinceMs = performance.now();
         break;
       case "opened":
@@ -211,10 +213,12 @@ class ChildState {
         `${this.peers} peers are connected, but none has sent anything for ${idle}; try again later`,
       );
     }
+    const webSeed =
+      this.webSeed === undefined ? "" : `, import the torrent's web seed, which is not asked (${this.webSeed})`;
     const dht = order.publicDhtBootstrap.length > 0 ? "" : ", or allow the public DHT (--public-dht)";
     return new Problem(
       "unavailable",
-      `no peer of the torrent was found in ${idle}; check that its trackers answer${dht}, or try again later`,
+      `no peer of the torrent was found in ${idle}; check that its trackers answer${webSeed}${dht}, or try again later`,
     );
   }
 

@@ -16,8 +16,8 @@ export interface ImportOrder {
 export type ImportNews =
   /** The process runs; until then it is the machine that takes time. */
   | { type: "started" }
-  /** The torrent has been read; its peers are being looked for. */
-  | { type: "joined" }
+  /** The torrent has been read; its peers are being looked for. `webSeed` is an HTTP source that it names. */
+  | { type: "joined"; webSeed: string | undefined }
   /** The source answers; bytes follow. */
   | { type: "opened"; sizeBytes: number | undefined }
   | { type: "progress"; peers: number }

@@ -50,7 +50,7 @@ async function open(order: ImportOrder): Promise<{ source: ByteSource; peers: ()
   surviveEscapedErrors();
   const { openTorrent } = await loadTorrents();
   const opened = await openTorrent(torrent, order);
-  await tell({ type: "joined" });
+  await tell({ type: "joined", webSeed: opened.webSeed });
   const timer = setInterval(() => void tell({ type: "progress", peers: opened.peers() }), progressIntervalMs);
   const source = await opened.source();
   clearInterval(timer);

@@ -6,6 +6,9 @@ export const torrentFileBytesMax = 8 * 1024 * 1024;
 /** Files named by a torrent. Image collections have hundreds; each is a small object in the child's memory. */
 export const torrentFilesMax = 20_000;
 
+/** A web seed's URL, which is shown to whoever may import it instead. */
+export const webSeedCharactersMax = 500;
+
 /** Bencoded values in a .torrent file: some five for a file, twice as many in a hybrid torrent, and some to spare. */
 export const torrentValuesMax = 20 * torrentFilesMax;
 

@@ -13,7 +13,7 @@ import { decodeBencodeHead } from "../../swarm/bencode.ts";
 import { createDhtClient } from "../../swarm/dht-client.ts";
 import { systemClock } from "../../swarm/system-clock.ts";
 import type { ByteSource } from "./child-protocol.ts";
-import { namedPeersMax, peerMessageBytesMax, peersMax, torrentValuesMax } from "./limits.ts";
+import { namedPeersMax, peerMessageBytesMax, peersMax, torrentValuesMax, webSeedCharactersMax } from "./limits.ts";
 import { checkShape, wantedFile } from "./torrent-file.ts";
 import { createWindowStore } from "./window-store.ts";
 
@@ -35,6 +35,8 @@ export interface TorrentOptions {
 /** A torrent being read; `peers` counts connections that have sent data or are about to. */
 export interface OpenTorrent {
   peers(): number;
+  /** An HTTP source that the torrent names. It is not asked: pieces come from peers alone. */
+  webSeed: string | undefined;
   /** Waits for the metadata, as long as it takes, and chooses the file. */
   source(): Promise<ByteSource>;
   close(): void;
@@ -76,6 +78,7 @@ export async function openTorrent(torrent: string | Uint8Array, options: Torrent
   const leaveDht = joinDht(engine, parsed.infoHash, options.publicDhtBootstrap);
   return {
     peers: () => engine.swarm.wires.length,
+    webSeed: parsed.urlList?.find((url) => /^https?:\/\//.test(url) && url.length <= webSeedCharactersMax),
     source: () => fileOf(engine, options.file),
     close: () => {
       leaveDht();

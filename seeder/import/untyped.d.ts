@@ -4,6 +4,8 @@ declare module "parse-torrent" {
   export interface ParsedTorrent {
     infoHash: string;
     announce?: string[];
+    /** Web seeds (BEP 19): url-list, or a magnet link's ws. */
+    urlList?: string[];
     /** A magnet link's x.pe, "HOST:PORT". */
     peerAddresses?: string[];
     /** Absent for a magnet link. */

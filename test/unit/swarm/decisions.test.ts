@@ -385,6 +385,14 @@ describe("metainfo", () => {
     expect(() => torrentInfoFromInfoBytes(bencode.encode(changed))).toThrow(Error);
   });
 
+  test("a torrent of v2 alone, and one of several files, are refused in so many words", () => {
+    const common = { name: "image.raw", "piece length": 16_384 };
+    const v2 = { ...common, "meta version": 2, "file tree": {} };
+    expect(() => torrentInfoFromInfoBytes(bencode.encode(v2))).toThrow(/v2 alone.*v1 or a hybrid is needed/);
+    const several = { ...common, pieces: Buffer.alloc(20), files: [] };
+    expect(() => torrentInfoFromInfoBytes(bencode.encode(several))).toThrow("torrents of several files are not images");
+  });
+
   test("random bytes never do worse than an Error", () => {
     fc.assert(
       fc.property(fc.uint8Array(), (noise) => void expect(() => torrentInfoFromInfoBytes(noise)).toThrow(Error)),
