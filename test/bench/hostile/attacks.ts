@@ -6,6 +6,7 @@ import bencode from "bencode";
 import fc from "fast-check";
 import { encodeExtensionHandshake, extensionHandshakeId, ourMetadataId, ourPexId } from "../../../swarm/extension.ts";
 import { infoBytesMax, pexEntriesMax } from "../../../swarm/limits.ts";
+import { encodeMetadataMessage } from "../../../swarm/metadata.ts";
 import {
   encodeBitfield,
   encodeBlockMessages,
@@ -71,6 +72,18 @@ export const connectionAttacks: Record<string, ConnectionAttack> = {
       socket.write(scattered(target, random, 1, 2_000));
     },
     goOn: (socket, target, random) => void socket.write(scattered(target, random, 1, 100)),
+  },
+  "unread metadata requests": {
+    connections: 400,
+    greets: "seeded",
+    readsNothing: true,
+    begin: (socket) => {
+      socket.write(encodeExtended(extensionHandshakeId, encodeExtensionHandshake({ peerPort: 1, metadataBytes: 0 })));
+    },
+    goOn: (socket) => {
+      const request = encodeExtended(ourMetadataId, encodeMetadataMessage({ type: "request", part: 0 }));
+      socket.write(Buffer.concat(Array.from({ length: pause }, () => request)));
+    },
   },
   "requests without end": {
     connections: 50,
