@@ -1,39 +1,34 @@
 /**
- * npm run bench:sim [-- --nodes 10,30,100 --image-mib 16 --piece-kib 32 --link-mbit 40 --out test/bench/results]: what a
- * flash crowd costs as it grows, in simulated time; in pieces as an image of that size has them unless told otherwise. Each
- * size runs in a process of its own; the file and the plot are written anew after each, as sim-<date>.json and .svg.
- * `--append FILE.json` adds sizes to a report of the same crowd instead: the largest take hours. `--plot FILE.json` only
- * draws the plot of a report.
- *
- * `--sweep-pieces 16,32,64,128,256,512,1024 --nodes 24,100 --image-mib 16,64 --seed 1,2,3`: what it costs by the length of
- * its pieces instead, as sim-pieces-<date>.json and .svg.
+ * npm run bench:sim: what a flash crowd costs as it grows, in simulated time; in pieces as an image of that size has them
+ * unless told otherwise. Each size runs in a process of its own; the file and the plot are written anew after each, as
+ * sim-<date>.json and .svg. With --sweep-pieces: what it costs by the length of its pieces instead, as
+ * sim-pieces-<date>.json and .svg.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { isDeepStrictEqual, parseArgs } from "node:util";
+import { isDeepStrictEqual } from "node:util";
 import { pieceLengthFor } from "../../../swarm/metainfo.ts";
+import { commandLine } from "../command-line.ts";
 import { runFacts } from "../machine.ts";
 import { measureCrowd } from "./measure-crowd.ts";
 import { type PiecesReport, sweepPieces } from "./pieces.ts";
 import { piecesPlot } from "./pieces-plot.ts";
 import { type SimReport, simPlot } from "./plot.ts";
 
-const { values } = parseArgs({
-  options: {
-    nodes: { type: "string", default: "10,24,100,300,1000,3000,10000" },
-    seed: { type: "string", default: "1" },
-    "image-mib": { type: "string", default: "16" },
-    "piece-kib": { type: "string" },
-    "link-mbit": { type: "string", default: "40" },
-    "latency-ms": { type: "string", default: "0.5" },
-    out: { type: "string", default: join(import.meta.dirname, "../results") },
-    append: { type: "string" },
-    plot: { type: "string" },
-    "sweep-pieces": { type: "string" },
-  },
+const values = commandLine("bench:sim", "what a flash crowd costs as it grows, in simulated time", {
+  nodes: { value: "LIST", default: "10,24,100,300,1000,3000,10000", means: "crowds; the largest take hours" },
+  seed: { value: "N", default: "1", means: "of all that is random; a list with --sweep-pieces" },
+  "image-mib": { value: "N", default: "16", means: "size of the image, in MiB; a list with --sweep-pieces" },
+  "piece-kib": { value: "N", means: "length of a piece, in KiB (as an image of that size has it)" },
+  "link-mbit": { default: 40, means: "rate of each link, each way" },
+  "latency-ms": { default: 0.5, means: "from node to node, one way" },
+  out: { value: "DIR", default: join(import.meta.dirname, "../results"), means: "where the report and its plot go" },
+  append: { value: "FILE.json", means: "add sizes to a report of the same crowd" },
+  plot: { value: "FILE.json", means: "only draw the plot of a report" },
+  "sweep-pieces": { value: "LIST", means: "lengths of pieces to compare, in KiB, as in 16,32,64,128" },
 });
-const linkMbit = Number(values["link-mbit"]);
-const latencyMs = Number(values["latency-ms"]);
+const linkMbit = values["link-mbit"];
+const latencyMs = values["latency-ms"];
 
 if (values.plot) plotAnew(values.plot);
 else if (values["sweep-pieces"]) sweep(values["sweep-pieces"]);
