@@ -1,16 +1,17 @@
 /** How a node that knows only the infohash comes by the info dictionary, with peers that are slow, late or false. */
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import type { Socket } from "node:net";
+import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { encodeExtensionHandshake, extensionHandshakeId } from "../../../swarm/extension.ts";
+import { encodeExtensionHandshake, extensionHandshakeId, ourMetadataId } from "../../../swarm/extension.ts";
+import { encodeMetadataMessage, metadataMessageFrom } from "../../../swarm/metadata.ts";
 import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
 import { Swarm } from "../../../swarm/swarm.ts";
 import type { Torrent } from "../../../swarm/torrent.ts";
 import type { AddTorrentOptions, Endpoint, SwarmOptions } from "../../../swarm/types.ts";
-import { encodeExtended } from "../../../swarm/wire.ts";
+import { encodeExtended, encodeHandshake, WireDecoder } from "../../../swarm/wire.ts";
 import { ManualClock, until } from "./manual-clock.ts";
 import { WirePeer } from "./wire-peer.ts";
 
@@ -234,4 +235,40 @@ test("a ut_metadata message of an unknown type is passed over", async () => {
   const { torrent } = await leechByClock([peer.endpoint]);
   await until(() => torrent.info !== undefined);
   expect(peer.connections).toBe(1);
+});
+
+test("who asks for parts again and again and reads nothing is refused most, and each request is answered", async () => {
+  const swarm = await openSwarm();
+  const dataPath = join(folder, "seed");
+  swarm.add({ infohash: info.infohash, info, dataPath, havePath: `${dataPath}.have` });
+  const requestsSent = 3_000;
+  const answers = { data: 0, reject: 0, request: 0 };
+  const socket = connect(swarm.peerPort, "127.0.0.1");
+  closers.push(async () => void socket.destroy());
+  socket.pause();
+  const request = encodeExtended(ourMetadataId, encodeMetadataMessage({ type: "request", part: 0 }));
+  const handshake = encodeExtensionHandshake({ peerPort: 1, metadataBytes: 0 });
+  socket.write(encodeHandshake(info.infohash, randomBytes(20)));
+  socket.write(encodeExtended(extensionHandshakeId, handshake));
+  const taken = Promise.withResolvers<void>();
+  socket.write(Buffer.concat(Array.from({ length: requestsSent }, () => request)), () => taken.resolve());
+  await taken.promise;
+  // What was asked for is many times what all buffers between the two hold.
+  const decoder = new WireDecoder(
+    {
+      onHandshake: () => {},
+      onMessage: (message) => {
+        if (message.type !== "extended" || message.id !== ourMetadataId) return;
+        const answer = metadataMessageFrom(message.payload);
+        if (answer) answers[answer.type]++;
+      },
+      onBlockStart: () => undefined,
+      onBlockEnd: () => {},
+    },
+    { bitfieldBytesMax: 1_000 },
+  );
+  socket.on("data", (chunk) => decoder.push(chunk));
+  socket.resume();
+  await until(() => answers.data + answers.reject === requestsSent);
+  expect(Math.min(answers.data, answers.reject)).toBeGreaterThan(0);
 });
