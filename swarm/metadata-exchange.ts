@@ -3,9 +3,12 @@
  * A few peers are asked at once, each for the whole: the first correct answer ends it, and one that is slow or lies holds
  * up nobody. A peer that refuses or lets its time pass rests and is asked again; what it sends meanwhile is taken.
  */
+import { FloodGuard } from "./flood-guard.ts";
 import {
   blockBytes,
   infoBytesMax,
+  metadataAnswersMax,
+  metadataAnswersPerSecondMax,
   metadataBytesPerSecondMin,
   metadataDeadlineMs,
   metadataKeptBytesMax,
@@ -55,6 +58,8 @@ export class MetadataExchange {
   readonly #sizeBytesMax: number;
   /** Peers asked, those that rested last coming last. */
   readonly #attempts = new Map<Peer, Attempt>();
+  /** How much peers have asked for. */
+  readonly #guards = new WeakMap<Peer, FloodGuard>();
   #infoBytes: Uint8Array | undefined;
 
   constructor(options: MetadataExchangeOptions) {
@@ -76,6 +81,7 @@ export class MetadataExchange {
   onPayload(peer: Peer, payload: Uint8Array): void {
     const message = metadataMessageFrom(payload, peer.extensions.metadataBytes);
     if (message?.type === "request") {
+      if (!this.#guardOf(peer).admits(this.#options.clock.now())) throw new Error("it asks for metadata without end");
       // A peer that has not said how to answer it cannot be answered.
       if (peer.extensions.metadataId === 0) return;
       const infoBytes = peer.unsentBytes > metadataUnsentBytesMax ? undefined : this.#infoBytes;
@@ -92,6 +98,13 @@ export class MetadataExchange {
       this.#rest(peer, attempt);
       this.ask();
     }
+  }
+
+  #guardOf(peer: Peer): FloodGuard {
+    const nowMs = this.#options.clock.now();
+    const guard = this.#guards.get(peer) ?? new FloodGuard(metadataAnswersMax, metadataAnswersPerSecondMax, nowMs);
+    this.#guards.set(peer, guard);
+    return guard;
   }
 
   #takePart(peer: Peer, attempt: Attempt, part: MetadataPart): void {

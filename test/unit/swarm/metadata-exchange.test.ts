@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { encodeExtensionHandshake, extensionHandshakeId, ourMetadataId } from "../../../swarm/extension.ts";
+import { metadataAnswersMax } from "../../../swarm/limits.ts";
 import { encodeMetadataMessage, metadataMessageFrom } from "../../../swarm/metadata.ts";
 import { infoBytesOf, torrentInfoFromInfoBytes } from "../../../swarm/metainfo.ts";
 import { Swarm } from "../../../swarm/swarm.ts";
@@ -271,4 +272,18 @@ test("who asks for parts again and again and reads nothing is refused most, and 
   socket.resume();
   await until(() => answers.data + answers.reject === requestsSent);
   expect(Math.min(answers.data, answers.reject)).toBeGreaterThan(0);
+});
+
+test("who asks for more parts than any dictionary has is struck off", async () => {
+  const swarm = await openSwarm();
+  const dataPath = join(folder, "seed");
+  swarm.add({ infohash: info.infohash, info, dataPath, havePath: `${dataPath}.have` });
+  const socket = connect(swarm.peerPort, "127.0.0.1");
+  closers.push(async () => void socket.destroy());
+  socket.on("error", () => {});
+  const request = encodeExtended(ourMetadataId, encodeMetadataMessage({ type: "request", part: 1_000_000 }));
+  socket.write(encodeHandshake(info.infohash, randomBytes(20)));
+  socket.resume();
+  socket.write(Buffer.concat(Array.from({ length: 2 * metadataAnswersMax }, () => request)));
+  await until(() => socket.closed);
 });
