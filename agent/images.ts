@@ -14,8 +14,11 @@ import type { Seeders } from "./seeders/seeders.ts";
 import type { Seeding } from "./seeding/seeding.ts";
 import type { Space } from "./space.ts";
 
-/** How long the catalog may take to answer: briefly where the cache can answer in its stead. */
-const askTimeoutMs = 10_000;
+/**
+ * How long the catalog may take to answer: briefly where the cache can answer in its stead, else as long as a seeder may be
+ * busy that many nodes turn to at once (one that is away is found out sooner).
+ */
+const askTimeoutMs = 30_000;
 const askTimeoutWithCopyMs = 2_000;
 /** Holders that an error names. */
 const holdersNamedMax = 5;

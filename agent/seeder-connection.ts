@@ -1,10 +1,11 @@
 import type { Transport } from "@connectrpc/connect";
-import { compressionGzip, createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { compressionGzip, createConnectTransport } from "@connectrpc/connect-node";
 import { request } from "undici";
 import type { Log } from "../daemon/log.ts";
 import type { Clock } from "../swarm/types.ts";
 import { Catalog } from "./catalog/catalog.ts";
 import { HttpOrigin, type OriginIdentity } from "./fetch/http-origin.ts";
+import { SeederSession } from "./seeders/seeder-session.ts";
 import { seederTransport } from "./seeders/seeder-transport.ts";
 import { Seeders } from "./seeders/seeders.ts";
 
@@ -44,7 +45,7 @@ export interface SeederConnectionOptions {
 export function connectSeeder({ urls, identity, clock, now, log }: SeederConnectionOptions): SeederConnection {
   const nowMs = () => clock.now();
   const seeders = new Seeders({ urls, nodeId: identity.nodeId, nowMs, now, log });
-  const open = new Map<string, { session: Http2SessionManager; transport: Transport }>();
+  const open = new Map<string, { session: SeederSession; transport: Transport }>();
   const transportTo = (url: string) => {
     const known = open.get(url);
     if (known) return known.transport;
@@ -75,7 +76,7 @@ export function connectSeeder({ urls, identity, clock, now, log }: SeederConnect
 }
 
 function transportOver(url: string) {
-  const session = new Http2SessionManager(url, { pingIntervalMs, pingTimeoutMs });
+  const session = new SeederSession(url, { pingIntervalMs, pingTimeoutMs });
   const transport = createConnectTransport({
     baseUrl: url,
     httpVersion: "2",
