@@ -47,16 +47,23 @@ function boundAnswers(client: Client): void {
  */
 function boundRoutingTable({ nodes }: Client): void {
   const ofHost = new Map<string, Set<DhtNode>>();
-  nodes.on("added", (node: DhtNode) => {
+  const added = (node: DhtNode): void => {
     const others = ofHost.get(node.host) ?? new Set();
     ofHost.set(node.host, others.add(node));
     const [oldest] = others;
     if (oldest && others.size > dhtNodesPerHostMax && !isLoopback(node.host)) nodes.remove(oldest.id);
-  });
-  nodes.on("removed", (node: DhtNode) => {
+  };
+  const removed = (node: DhtNode): void => {
     const others = ofHost.get(node.host);
     others?.delete(node);
     if (others?.size === 0) ofHost.delete(node.host);
+  };
+  nodes.on("added", added);
+  nodes.on("removed", removed);
+  // Who is added once more is another object from then on, perhaps at another address.
+  nodes.on("updated", (before: DhtNode, now: DhtNode) => {
+    removed(before);
+    added(now);
   });
 }
 

@@ -302,7 +302,7 @@ export class Peer {
 
   /** Tells the peer that the block is not needed any more. */
   cancel(block: Block): void {
-    if (!this.requests.settle(block.index, block.begin, this.#options.clock.now())) return;
+    if (!this.requests.cancel(block.index, block.begin, this.#options.clock.now())) return;
     // It may be on its way already, which is no fault of the peer.
     this.#unaskedBytes -= block.length;
     this.dropArriving(block.index, block.begin);

@@ -99,12 +99,22 @@ export class Requests {
 
   /** The block has come, or was refused: it is not in flight any more. False if it never was. */
   settle(index: number, begin: number, nowMs: number): boolean {
-    const request = this.#find(index, begin);
-    if (!request) return false;
-    if (!request.released) this.#live--;
-    this.#answerMs = nowMs - request.sentAtMs;
+    const sentAtMs = this.#remove(index, begin);
+    if (sentAtMs === undefined) return false;
+    this.#answerMs = nowMs - sentAtMs;
     this.#answerMsMin = Math.min(this.#answerMsMin, this.#answerMs);
-    return this.#inFlight.delete(keyOf(index, begin));
+    return true;
+  }
+
+  /**
+   * The block is not needed any more: it is not in flight either. False if it never was. How soon that came is no answer of
+   * the peer's; only how long it has let us wait is known.
+   */
+  cancel(index: number, begin: number, nowMs: number): boolean {
+    const sentAtMs = this.#remove(index, begin);
+    if (sentAtMs === undefined) return false;
+    this.#answerMs = Math.max(this.#answerMs, nowMs - sentAtMs);
+    return true;
   }
 
   /** Takes note of an asked block's arrival. */
@@ -137,6 +147,15 @@ export class Requests {
     const expectedMs = bytesPerSecond > 0 ? (4_000 * blockBytes) / bytesPerSecond : requestTimeoutMsMax / 2;
     const timeoutMs = Math.max(requestTimeoutMsMin, Math.min(requestTimeoutMsMax, expectedMs));
     return nowMs - this.#lastBlockAtMs > timeoutMs;
+  }
+
+  /** When the block was asked for; undefined if it never was. */
+  #remove(index: number, begin: number): number | undefined {
+    const request = this.#find(index, begin);
+    if (!request) return undefined;
+    if (!request.released) this.#live--;
+    this.#inFlight.delete(keyOf(index, begin));
+    return request.sentAtMs;
   }
 
   #find(index: number, begin: number): InFlight | undefined {

@@ -37,7 +37,7 @@ declare module "bittorrent-dht" {
     constructor(options: DhtOptions);
     readonly destroyed: boolean;
     /** The routing table. */
-    readonly nodes: EventEmitter<{ added: [DhtNode]; removed: [DhtNode] }> & {
+    readonly nodes: EventEmitter<{ added: [DhtNode]; removed: [DhtNode]; updated: [DhtNode, DhtNode] }> & {
       count(): number;
       closest(id: Uint8Array, count?: number): unknown[];
       add(node: DhtNode): void;

@@ -382,6 +382,20 @@ test("one host has few places in the routing table, the newest of its nodes, and
   }
 });
 
+test("a node that is added to the routing table again and again takes no host's places, and gives it no more of them", async () => {
+  const client = createDhtClient({ bootstrap: [] }, clientOptions);
+  const idOf = (number: number) => createHash("sha1").update(String(number)).digest();
+  const add = (host: string, port: number) => client.nodes.add({ id: idOf(port), host, port });
+  try {
+    for (let count = 0; count < 2 * dhtNodesPerHostMax; count++) add("10.0.1.1", 1);
+    expect(client.nodes.count()).toBe(1);
+    for (let port = 100; port < 1_000; port++) add("10.0.1.1", port);
+    expect(client.nodes.count()).toBe(dhtNodesPerHostMax);
+  } finally {
+    await new Promise<void>((resolve) => client.destroy(resolve));
+  }
+});
+
 test("without a bootstrap node, a node sends nothing to anybody", async () => {
   const node = await openNode();
   // It finds itself once a look-up and an announcement are over.
