@@ -8,6 +8,7 @@ import { decodeProfile, type ProfileExtent } from "../../boot/profile.ts";
 import { readHead } from "../../boot/read-file.ts";
 import type { Log } from "../../daemon/log.ts";
 import { messageOf, Problem } from "../../daemon/problem.ts";
+import type { Clock } from "../../swarm/types.ts";
 import type { CacheEntry, ImageCache } from "../cache/image-cache.ts";
 import type { InUse } from "../cache/in-use.ts";
 import type { FetchPriority, ImageFacts } from "../cache/records.ts";
@@ -28,6 +29,11 @@ const askTimeoutMs = 5_000;
 const lanesMax = 2;
 /** Those that wait; a catalog has fewer. */
 const aheadMax = 100_000;
+/**
+ * One that is found damaged so soon after it was fetched again for that is as it was published, and not to be read here: it may
+ * be of a later version. To fetch it once more would only lead here again.
+ */
+const repairRestMs = 600_000;
 
 export interface BootImagesOptions {
   prefetch: BootPrefetch;
@@ -46,6 +52,7 @@ export interface BootImagesOptions {
    */
   orderPieces: (digest: string, extents: readonly ProfileExtent[], signal: AbortSignal) => Promise<void>;
   repair: (digest: string, damage: Damage) => Promise<unknown>;
+  clock: Pick<Clock, "now">;
   log: Log;
 }
 
@@ -65,6 +72,8 @@ export class BootImages {
   /** Boot images to be fetched ahead of need, by name or digest. */
   readonly #ahead = new Set<string>();
   readonly #closing = new AbortController();
+  /** When a damaged boot image was last fetched again, by its digest. */
+  readonly #repairedAtMs = new Map<string, number>();
   #lanes = 0;
   #badCount = 0;
 
@@ -160,11 +169,14 @@ export class BootImages {
 
   /** The disk worker does not use a boot image. A damaged one is fetched again, and then used. */
   async bad({ digest, error, isDamaged }: { digest: string; error: string; isDamaged: boolean }): Promise<void> {
-    const { repair, cache, log } = this.#options;
+    const { repair, cache, clock, log } = this.#options;
     this.#badCount += 1;
     const bootOf = cache.get(digest)?.record.bootOf;
     log.warn({ digest, bootOf, error }, "a boot image is not used; disks read from the image itself");
-    if (!isDamaged) return;
+    const nowMs = clock.now();
+    const restedMs = nowMs - (this.#repairedAtMs.get(digest) ?? Number.NEGATIVE_INFINITY);
+    if (!isDamaged || restedMs < repairRestMs) return;
+    this.#repairedAtMs.set(digest, nowMs);
     try {
       await repair(digest, { what: `as a boot image: ${error}`, kind: "hash", piece: undefined });
     } catch (fault) {

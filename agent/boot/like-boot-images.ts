@@ -32,7 +32,18 @@ export async function likeBootImages(
   }
   const best = alike.filter(({ likeness }) => likeness >= likenessMin).sort((a, b) => b.likeness - a.likeness);
   const sources: PackSource[] = [];
-  for (const { entry } of best.slice(0, sourcesMax)) sources.push(await withPageHashes(entry));
+  for (const { entry } of best) {
+    if (sources.length === sourcesMax) break;
+    try {
+      sources.push(await withPageHashes(entry));
+    } catch (error) {
+      // Damaged, or evicted meanwhile: the boot that was recorded is worth more than what it would have saved.
+      log.info(
+        { digest: entry.record.digest, error: messageOf(error) },
+        "a boot image cannot be read to share its blocks",
+      );
+    }
+  }
   return sources;
 }
 

@@ -30,7 +30,10 @@ export interface Disk {
    * @throws DiskReadError if it cannot be read, or not in time; the signal's reason once that aborts
    */
   pread(target: Uint8Array, offset: number, signal: AbortSignal): Promise<void>;
-  /** What is known of a range's holes, in order and without gaps; the first begins at `offset`. */
+  /**
+   * What is known of a range's holes, in order and without gaps; the first begins at `offset`, and the last may end before a
+   * long range does.
+   */
   extents(offset: number, length: number): Extent[];
 }
 

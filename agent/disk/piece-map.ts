@@ -7,6 +7,9 @@ export interface Range {
   length: number;
 }
 
+/** Pieces that are looked at for one answer about holes: whoever asks about more asks on from where it ends. */
+const extentPiecesMax = 4_096;
+
 /**
  * Which bytes of an image are here, from the bits that the main thread sets in shared memory. Its answers change by
  * themselves, and only the main thread takes a bit back (a piece that a check found damaged).
@@ -70,11 +73,15 @@ export class PieceMap {
     }));
   }
 
-  /** What is known of a range's holes: whole pieces of zeros. */
+  /** What is known of a range's holes: whole pieces of zeros. Of a long one, the first part of it. */
   extents(offset: number, length: number): Extent[] {
     const zero = this.#zero;
     if (!zero) return [{ offset, length, hole: false }];
-    return this.#runs(offset, length, (piece) => isSet(zero, piece)).map(({ range, is }) => ({ ...range, hole: is }));
+    const end = (this.#pieceAt(offset) + extentPiecesMax) * this.#pieceBytes;
+    return this.#runs(offset, Math.min(length, end - offset), (piece) => isSet(zero, piece)).map(({ range, is }) => ({
+      ...range,
+      hole: is,
+    }));
   }
 
   /** A range cut where an answer about pieces changes. */

@@ -1,7 +1,9 @@
+import { Bitfield } from "../../swarm/bitfield.ts";
 import type { CacheEntry, ImageCache } from "../cache/image-cache.ts";
 import type { ReadableImages } from "./attachment.ts";
 import type { Demand } from "./demand.ts";
 import type { HostedImage, SharedPieces } from "./messages.ts";
+import { PieceBits } from "./piece-bits.ts";
 
 /** What tells the disk worker of images. */
 interface ImageHost {
@@ -78,9 +80,24 @@ export class HostedImages implements ReadableImages {
     const image = entry ? describe(entry) : told && { ...JSON.parse(told.text), complete: false };
     if (!image) return;
     const text = JSON.stringify(image);
-    const pieces = image.complete ? undefined : this.#demand.piecesOf(digest);
-    if (told?.text === text && told.pieces === pieces) return;
-    this.#told.set(digest, { text, pieces });
+    const isSame = told?.text === text;
+    const pieces = this.#demand.piecesOf(digest) ?? (isSame && image.complete ? told.pieces : undefined);
+    if (isSame && told.pieces === pieces) return;
+    const telling = { text, pieces };
+    this.#told.set(digest, telling);
+    this.#host.addImage({ ...image, pieces });
+    if (image.complete && !pieces) void this.#lookUpHoles(image, telling);
+  }
+
+  /**
+   * No torrent has told of the pieces of an image that was complete before: it is served without them, and where its holes
+   * are follows. Never rejects.
+   */
+  async #lookUpHoles(image: HostedImage, told: Told): Promise<void> {
+    const info = await this.#cache.metainfo(image.digest);
+    if (info?.lengthBytes !== image.sizeBytes || this.#told.get(image.digest) !== told) return;
+    const pieces = new PieceBits(info, Bitfield.full(info.pieceCount)).shared;
+    this.#told.set(image.digest, { ...told, pieces });
     this.#host.addImage({ ...image, pieces });
   }
 }

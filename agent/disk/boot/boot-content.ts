@@ -69,15 +69,22 @@ export class BootContent {
   /** Resolves to whether bytes are here, once that is certain. */
   async whenHere(offset: number, length: number, signal: AbortSignal): Promise<boolean> {
     const frames = Math.ceil((offset + length) / frameBytes);
-    while (this.#frames.length < frames) {
-      if (this.#ended) return false;
-      signal.throwIfAborted();
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#waiting.push(resolve);
-      signal.addEventListener("abort", () => resolve(), { once: true });
-      await promise;
+    let wake = () => {};
+    const onAbort = () => wake();
+    signal.addEventListener("abort", onAbort);
+    try {
+      while (this.#frames.length < frames) {
+        if (this.#ended) return false;
+        signal.throwIfAborted();
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+          this.#waiting.push(resolve);
+        });
+      }
+      return true;
+    } finally {
+      signal.removeEventListener("abort", onAbort);
     }
-    return true;
   }
 
   async #load(head: BootImageHead, headBytes: number): Promise<void> {

@@ -52,6 +52,9 @@ export const batchBytesMax = 64 * 1024 + 1024;
  */
 export const unsentBytesMax = 1024 * 1024;
 
+/** What a reply without data takes at least until it is sent, with all that is kept of a write: many times its 16 bytes. */
+export const ownBytesMin = 1024;
+
 /**
  * Bytes of reads of one connection that wait for pieces to arrive. They have a bound of their own, so that reads of what
  * is here go past those that wait; together they are what one connection can hold.

@@ -1,4 +1,4 @@
-import { unsentBytesMax } from "./limits.ts";
+import { ownBytesMin, unsentBytesMax } from "./limits.ts";
 import { dataChunkHeadBytes, nbdError, simpleReplyBytes } from "./protocol.ts";
 import type { ReplyBuffers } from "./reply-buffers.ts";
 import { type NbdRequest, writeDataChunk, writeSimpleReply } from "./request-codec.ts";
@@ -118,9 +118,10 @@ export class Replies {
   /** Sends a small message that has memory of its own. */
   sendOwn(bytes: Buffer): void {
     const { outlet, onSent } = this.#options;
-    this.#heldBytes += bytes.length;
+    const heldBytes = Math.max(bytes.length, ownBytesMin);
+    this.#heldBytes += heldBytes;
     outlet.write(bytes, () => {
-      this.#heldBytes -= bytes.length;
+      this.#heldBytes -= heldBytes;
       onSent();
     });
   }

@@ -4,7 +4,8 @@
  */
 import { chunkBytesMax, idleBufferBytesMax } from "./limits.ts";
 
-const smallestBytes = 4_096;
+/** Data that the smallest buffer has room for. */
+export const smallestBytes = 4_096;
 /** Heads of a few replies: a batch of small ones goes into a larger buffer. */
 const headRoomBytes = 128;
 

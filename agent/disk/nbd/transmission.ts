@@ -8,8 +8,8 @@
  * else is read in the background, in larger chunks, and holes are told rather than sent.
  *
  * Memory: `unsentBytesMax` for what is read or not sent yet, `waitingBytesMax` for reads of pieces that are still to come.
- * Requests beyond that are queued, 28 bytes each on the wire, and past `queuedRequestsMax` nothing more is received. A client
- * that does not take its replies stops itself.
+ * Small ones count for what they take. Requests beyond that are queued, 28 bytes each on the wire, and past
+ * `queuedRequestsMax` nothing more is received. A client that does not take its replies stops itself.
  */
 import { setMaxListeners } from "node:events";
 import { messageOf } from "../../../daemon/problem.ts";
@@ -26,7 +26,7 @@ import {
 import { objectionTo } from "./objection.ts";
 import { command, commandFlag, dataChunkHeadBytes, nbdError, simpleReplyBytes } from "./protocol.ts";
 import { type Outlet, Replies } from "./replies.ts";
-import type { ReplyBuffers } from "./reply-buffers.ts";
+import { type ReplyBuffers, smallestBytes } from "./reply-buffers.ts";
 import {
   encodeBlockStatus,
   encodeErrorChunk,
@@ -277,7 +277,8 @@ export class Transmission {
 
   /** Reads, and keeps account of the memory meanwhile; resolves to what went wrong, if something did. */
   async #read(target: Buffer, offset: number, waits: boolean): Promise<unknown> {
-    const bytes = target.length;
+    // A read of a byte takes a buffer, too.
+    const bytes = Math.max(target.length, smallestBytes);
     this.#underWay += 1;
     if (waits) this.#waitingBytes += bytes;
     else this.#replies.hold(bytes);

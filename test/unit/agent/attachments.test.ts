@@ -9,9 +9,11 @@ import { ImageFormat } from "../../../proto/gen/bootswarm/image/v1/image_pb.js";
 import { NbdClient } from "../../fixtures/nbd-client.ts";
 import { temporaryDirectory } from "../../fixtures/temporary-directory.ts";
 import { TroubledDisk } from "../../fixtures/troubled-disk.ts";
+import { startSeeder } from "../seeder/running-seeder.ts";
 import { fetchToEnd, type RunningAgent, startAgent } from "./running-agent.ts";
 import { type DataRequest, sendRange, startScriptedSeeder } from "./scripted-seeder.ts";
 
+const MiB = 1024 * 1024;
 const raw = { format: ImageFormat.RAW };
 
 /** An agent, and an image that is here, or one whose bytes come when `send` is called. */
@@ -75,6 +77,29 @@ test("a disk outlasts restarts of the agent: address, export, id and image", asy
   expect(found).toEqual(disk);
   expect((await readFrom(disk?.socketPath ?? "", 0, 4_096)).equals(bytes.subarray(0, 4_096))).toBe(true);
   expect((await again.service.getImage({ image: "debian" })).image?.holders).toEqual(["disk vm1"]);
+});
+
+test("where the holes of an image are is told once it is complete, and after a restart", async () => {
+  const bytes = Buffer.concat([randomBytes(MiB), Buffer.alloc(2 * MiB), randomBytes(MiB)]);
+  const seeder = await startSeeder();
+  await fetch(`${seeder.url}/images/sparse`, { method: "PUT", body: bytes });
+  const agent = await startAgent(seeder.url);
+  const { disk } = await agent.service.attachDisk({ image: "sparse", name: "vm1" });
+  await fetchToEnd(agent, "sparse");
+  const socketPath = disk?.socketPath ?? "";
+  const holes = async () => {
+    using client = await NbdClient.open(socketPath, "", true);
+    return await client.blockStatus(0, bytes.length);
+  };
+  const asMade = [
+    [MiB, 0],
+    [2 * MiB, 3],
+    [MiB, 0],
+  ];
+  // The disk worker is told in a moment.
+  await expect.poll(holes).toEqual(asMade);
+  await agent.restart();
+  await expect.poll(holes).toEqual(asMade);
 });
 
 test("an attached image is not removed, not even by force, until it is detached", async () => {

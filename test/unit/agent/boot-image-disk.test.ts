@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { getEventListeners } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -158,6 +159,18 @@ describe("a disk with a boot image", () => {
     expect(first.equals(made.image.subarray(0, 4_096))).toBe(true);
     expect(last.equals(made.image.subarray(999 * 4_096))).toBe(true);
     expect(below.readRanges).toEqual([]);
+  });
+
+  test("leaves nothing at a connection's signal of the reads that waited", async () => {
+    const made = await makeBootImage(await temporaryDirectory(), imageOf(pagesOf(1_000)));
+    const { memory } = memoryOf(2 ** 23);
+    await memory.use(made.of, made.files);
+    const { signal } = new AbortController();
+    const { disk } = layerOn(memory, made, false);
+    const reading = disk.pread(Buffer.alloc(4_096), 999 * 4_096, signal);
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    await reading;
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   test("goes below where a frame's checksum is wrong, and says so once", async () => {

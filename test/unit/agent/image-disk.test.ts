@@ -85,6 +85,16 @@ describe("which bytes are here", () => {
     expect(unknown.extents(0, 7)).toEqual([{ offset: 0, length: 7, hole: false }]);
   });
 
+  test("extents of a long range end after as many pieces as one answer is worth", () => {
+    const pieces = Array.from({ length: 10_000 }, (_, index) => ({ have: true, zero: index >= 5_000 }));
+    const map = mapOf(pieces, 99_997, true);
+    expect(map.extents(5, 90_000)).toEqual([{ offset: 5, length: 40_955, hole: false }]);
+    expect(map.extents(40_960, 50_000)).toEqual([
+      { offset: 40_960, length: 9_040, hole: false },
+      { offset: 50_000, length: 31_920, hole: true },
+    ]);
+  });
+
   test("fewer bits than pieces are refused", () => {
     const shared = { pieceLengthBytes: 10, have: new SharedArrayBuffer(1), zero: new SharedArrayBuffer(1) };
     const image = { digest: "", dataPath: "", sizeBytes: 90, complete: false, pieces: shared };

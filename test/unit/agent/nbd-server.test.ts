@@ -8,9 +8,8 @@ import { expect, onTestFinished, test } from "vitest";
 import { type Disk, DiskReadError, type Extent } from "../../../agent/disk/disk.ts";
 import type { NbdExport } from "../../../agent/disk/nbd/export.ts";
 import { LargeReads } from "../../../agent/disk/nbd/large-reads.ts";
-import { connectionsMax, handshakeTimeoutMs, unsentBytesMax } from "../../../agent/disk/nbd/limits.ts";
+import { connectionsMax, handshakeTimeoutMs, unsentBytesMax, waitingBytesMax } from "../../../agent/disk/nbd/limits.ts";
 import {
-  chunk,
   command,
   commandFlag,
   nbdError,
@@ -19,6 +18,7 @@ import {
   requestBytes,
   transmissionFlag,
 } from "../../../agent/disk/nbd/protocol.ts";
+import { Replies } from "../../../agent/disk/nbd/replies.ts";
 import { ReplyBuffers } from "../../../agent/disk/nbd/reply-buffers.ts";
 import { NbdServer } from "../../../agent/disk/nbd/server.ts";
 import { systemClock } from "../../../swarm/system-clock.ts";
@@ -182,14 +182,7 @@ test("a large read comes in chunks, holes as holes; in one piece if the client s
 test("block status tells of holes, one extent at a time if asked", async () => {
   const { socketPath } = await serving();
   using client = await NbdClient.open(socketPath, "", true);
-  const status = async (offset: number, length: number, flags = 0) => {
-    client.request(command.blockStatus, 5, offset, length, flags);
-    const { chunk: answer } = await client.reply();
-    const { data, type } = answer ?? { data: Buffer.alloc(0), type: 0 };
-    if (type !== chunk.blockStatus) return data.readUInt32BE(0);
-    const extents = Array.from({ length: (data.length - 4) / 8 }, (_, index) => 4 + index * 8);
-    return extents.map((at) => [data.readUInt32BE(at), data.readUInt32BE(at + 4)]);
-  };
+  const status = (offset: number, length: number, flags = 0) => client.blockStatus(offset, length, flags);
   expect(await status(holeStart - 10, 20)).toEqual([
     [10, 0],
     [10, 3],
@@ -320,6 +313,37 @@ test("a client that takes no replies is served no further than the bound", async
   client.socket.resume();
   await eventually(() => (served.counters.reads === 2_100 ? true : undefined), "the rest");
   client.socket.destroy();
+});
+
+test.each(["pieces", "a disk"])("reads of a byte that wait for %s are bounded as those of a page are", async (what) => {
+  const { socketPath, disk } = await serving();
+  const waits = what === "pieces";
+  disk.quick = false;
+  disk.here = !waits;
+  disk.release = new Promise(() => {});
+  using client = await NbdClient.open(socketPath);
+  const most = (waits ? waitingBytesMax : unsentBytesMax) / 4_096;
+  client.send(Buffer.concat(Array.from({ length: 5_000 }, (_, at) => requestOf(command.read, at, at, 1))));
+  await eventually(() => (disk.reading >= most / 2 ? true : undefined), "reads");
+  // Whatever of them is here is begun before others are answered.
+  using other = await NbdClient.open(socketPath);
+  other.request(command.flush, 1, 0, 0);
+  await other.reply();
+  expect(disk.reading).toBeLessThanOrEqual(most);
+});
+
+test("answers that nobody takes are bounded by what they cost, however short", async () => {
+  const held: (() => void)[] = [];
+  const replies = new Replies({
+    outlet: { write: (_, sent) => held.push(sent), gather: () => {}, pause: () => {}, resume: () => {}, end: () => {} },
+    buffers: new ReplyBuffers(),
+    structured: false,
+    onSent: () => {},
+  });
+  while (replies.hasRoom(0)) replies.sendOwn(Buffer.alloc(16));
+  expect(held.length).toBeLessThan(2_000);
+  for (const sent of held) sent();
+  expect(replies.isEmpty).toBe(true);
 });
 
 test("a client that is too slow with its handshake is cut off", async () => {
