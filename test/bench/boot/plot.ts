@@ -93,8 +93,9 @@ function seriesOf(rows: Summary[], localSeconds: number | undefined, index: numb
     })),
     label: {
       show: true,
-      position: "right",
-      distance: 12,
+      // At the bar's foot, where neither a whisker nor the local file's line can be.
+      position: "insideLeft",
+      color: "#ffffff",
       fontSize: 11,
       formatter: ({ value }: { value: number }) => value.toFixed(1),
     },

@@ -47,6 +47,12 @@ export interface Summary {
    * own speed drifts by half and more within minutes. 0 where no local file was measured.
    */
   overLocal: number;
+  /**
+   * Seconds for each of the guest's own CPU seconds, over the same of the local file's: what is left of the difference when the
+   * machine's speed is taken out, which the guest's work, the same in each boot, tells. What slows a processor for its
+   * neighbour is not in it. 0 where no local file was measured.
+   */
+  overLocalAtEqualSpeed: number;
   attachSeconds: number;
   receivedMegabytes: number;
   guestReads: number;
@@ -84,6 +90,12 @@ function summaryOf(group: BootResult[], all: readonly BootResult[]): Summary {
     locals.reduce((best, local) => (distance(local, each) < distance(best, each) ? local : best));
   // Runs of long ago have not noted it.
   const vmCpu = (runs: readonly BootResult[]) => runs.flatMap(({ vmCpuSeconds = [] }) => vmCpuSeconds);
+  const secondsPerCpu = (runs: readonly BootResult[]) => {
+    const each = runs.flatMap(({ seconds, vmCpuSeconds = [] }) =>
+      vmCpuSeconds.map((cpu, at) => (seconds[at] ?? 0) / cpu),
+    );
+    return each.length === 0 ? 0 : median(each);
+  };
   const [ownCpu, localCpu] = [vmCpu(group), vmCpu(locals)];
   const daemonsOf = (figure: keyof DaemonsCpu) => {
     const seconds = group.flatMap(({ daemonsCpu = [] }) => daemonsCpu.map((each) => each[figure]));
@@ -99,6 +111,7 @@ function summaryOf(group: BootResult[], all: readonly BootResult[]): Summary {
     seconds: rounded(median(seconds)),
     secondsRange: [rounded(Math.min(...seconds)), rounded(Math.max(...seconds))],
     overLocal: locals.length === 0 ? 0 : rounded(median(group.map((each) => slowest(each) / slowest(nearest(each))))),
+    overLocalAtEqualSpeed: secondsPerCpu(locals) === 0 ? 0 : rounded(secondsPerCpu(group) / secondsPerCpu(locals)),
     attachSeconds: medianOf((each) => Math.max(...each.attachSeconds)),
     receivedMegabytes: medianOf((each) => sum(each.receivedBytes) / each.nodes / 1e6),
     guestReads: medianOf((each) => sum(each.guestReads) / each.nodes),

@@ -66,12 +66,16 @@ export async function bootToReady(
     ...["-drive", `file=${overlay},format=qcow2,if=virtio`, "-qmp", `unix:${qmpPath},server=on,wait=off`],
     ...["-nographic", "-monitor", "none", "-nic", "none", "-no-reboot"],
   ]);
+  // It runs in no namespace that goes with the lab: an interrupted benchmark would leave it behind.
+  const endWithUs = () => machine.child.kill("SIGKILL");
+  process.once("exit", endWithUs);
   try {
     await untilReady(machine);
     onReady();
     const vmCpuSeconds = usageOf(machine.pid).cpuSeconds;
     return { vmCpuSeconds, ...(await readsOf(qmpPath)) };
   } finally {
+    process.off("exit", endWithUs);
     await machine.kill();
   }
 }
