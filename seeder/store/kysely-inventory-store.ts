@@ -130,7 +130,7 @@ export class KyselyInventoryStore implements InventoryStore {
 
   async #changedHoldings(reading: Transaction<Database>, nodes: readonly StoredNode[], from: number) {
     const wanted = nodes
-      .filter((row) => row.holdings_change > from)
+      .filter((row) => isReadWhole(row, from) || row.holdings_change > from)
       .map((row) => ({ id: row.id, since: isReadWhole(row, from) ? -1 : from }));
     const byNode = new Map<string, HoldingFacts[]>();
     for (const batch of batchesOf(wanted, nodesPerReadMax)) {

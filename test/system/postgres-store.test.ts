@@ -84,6 +84,24 @@ describe("a PostgreSQL store", () => {
     await store.close();
   });
 
+  test("gives a reader a node that was deleted by hand with the holdings that stayed, also before they are written again", async () => {
+    const url = await server.createDatabase();
+    const store = await open(url);
+    const { inventory } = store;
+    const node = nodeChangeOf("n1");
+    await inventory.saveNodes("one", [node], []);
+    const { mark } = await inventory.loadNodes();
+    await server.query(url, "delete from nodes");
+    await inventory.saveNodes("one", [{ ...node, holdings: undefined }], []);
+    const before = await inventory.readNodes(mark, "two");
+    expect(before.nodes).toEqual([node]);
+    // They are as they were: this gives the reader nothing more.
+    await inventory.saveNodes("one", [node], []);
+    const after = await inventory.readNodes(before.mark, "two");
+    expect(after.nodes).toEqual([{ ...node, holdings: { changed: [], removed: [] } }]);
+    await store.close();
+  });
+
   test("has a reader miss no node, however many seeders write at the same time", async () => {
     const url = await server.createDatabase();
     const [one, two, reader] = await Promise.all([open(url), open(url), open(url)]);
