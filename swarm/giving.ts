@@ -1,5 +1,6 @@
 import { Deal } from "./deal.ts";
-import { blockBytesMax } from "./limits.ts";
+import { FloodGuard } from "./flood-guard.ts";
+import { blockBytes, blockBytesMax, fragmentRequestsMax, fragmentRequestsPerSecondMax } from "./limits.ts";
 import type { Locality } from "./locality.ts";
 import { pieceBytesOf } from "./metainfo.ts";
 import type { Peer } from "./peer.ts";
@@ -20,6 +21,8 @@ export class Giving {
   readonly #options: GivingOptions;
   /** Present once nothing is missing. */
   #deal: Deal<Peer> | undefined;
+  /** How much of less than blocks peers have asked for. */
+  readonly #fragments = new WeakMap<Peer, FloodGuard>();
 
   constructor(options: GivingOptions) {
     this.#options = options;
@@ -57,6 +60,10 @@ export class Giving {
       this.#options.strike(peer, fault);
       return;
     }
+    if (isFragment(this.#options.info, block) && !this.#admitsFragment(peer)) {
+      this.#options.strike(peer, "it asks for parts of blocks without end");
+      return;
+    }
     if (peer.amChoking || !this.#options.storage.have.has(block.index)) {
       peer.refuse([block]);
       return;
@@ -84,6 +91,13 @@ export class Giving {
     this.#deal?.tick();
   }
 
+  #admitsFragment(peer: Peer): boolean {
+    const nowMs = this.#options.clock.now();
+    const guard = this.#fragments.get(peer) ?? new FloodGuard(fragmentRequestsMax, fragmentRequestsPerSecondMax, nowMs);
+    this.#fragments.set(peer, guard);
+    return guard.admits(nowMs);
+  }
+
   #newDeal(): Deal<Peer> {
     const { info, clock, random, locality } = this.#options;
     const { pieceCount, pieceLengthBytes } = info;
@@ -100,4 +114,9 @@ export function requestFault(info: TorrentInfo, { index, begin, length }: Block)
   if (length === 0 || length > blockBytesMax) return `it asks for a block of ${length} bytes`;
   if (begin + length > pieceBytesOf(info, index)) return "it asks beyond a piece's end";
   return undefined;
+}
+
+/** Whether a request is for less than a block although the piece goes on. */
+function isFragment(info: TorrentInfo, { index, begin, length }: Block): boolean {
+  return length < blockBytes && begin + length < pieceBytesOf(info, index);
 }

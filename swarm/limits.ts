@@ -63,6 +63,13 @@ export const ownEndpointsMax = 64;
 export const peerRequestsMax = 2_048;
 
 /**
+ * Requests for less than a block, other than for a piece's last bytes, that a peer may make at once, and per second in the
+ * long run. Clients ask for whole blocks (BEP 3); answers of single bytes cost as much as those and more than the questions.
+ */
+export const fragmentRequestsMax = 256;
+export const fragmentRequestsPerSecondMax = 16;
+
+/**
  * Memory of blocks that a socket has been given and the kernel has not taken yet, beyond which no more are read for that
  * peer: two full batches, one to send and one to follow, and the kernel has as much again.
  */

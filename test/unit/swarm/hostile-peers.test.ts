@@ -67,6 +67,21 @@ test("a peer that asks for thousands of blocks and reads none is dropped, its qu
   await ground.honestPeerIsServed();
 });
 
+test("a peer that asks for single bytes without end is dropped, though it reads them", async () => {
+  const socket = await greeted();
+  socket.resume();
+  socket.write(encodeSignal("interested"));
+  const few = Array.from({ length: 10 }, (_, begin) => encodeBlockMessage("request", { index: 0, begin, length: 1 }));
+  // As a reader of the data would: no more are under way than any client has.
+  const askOn = () => {
+    if (socket.writable) socket.write(Buffer.concat(few));
+  };
+  socket.on("data", askOn);
+  askOn();
+  await once(socket, "close");
+  await ground.honestPeerIsServed();
+});
+
 test("blocks that nobody asked for go nowhere", async () => {
   const { swarm, torrent } = await ground.openLeecher({ withInfo: true });
   const socket = ground.dial("127.0.0.1", swarm.peerPort);
