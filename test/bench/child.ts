@@ -5,8 +5,16 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { toolEnv } from "../fixtures/tools.ts";
+import { exitOnSignals } from "./interruption.ts";
 
 const root = join(import.meta.dirname, "../..");
+
+/** Those that run: they are ended with this process, also where a signal ends it. */
+const running = new Set<ChildProcess>();
+exitOnSignals();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
 
 export class BenchChild implements AsyncDisposable {
   readonly child: ChildProcess;
@@ -20,7 +28,8 @@ export class BenchChild implements AsyncDisposable {
       from === "stdout" ? (["ignore", "pipe", "inherit"] as const) : (["ignore", "ignore", "pipe"] as const);
     this.#command = command;
     this.child = spawn(command[0] as string, command.slice(1), { stdio: [...stdio], env: toolEnv });
-    this.ended = once(this.child, "exit");
+    running.add(this.child);
+    this.ended = once(this.child, "exit").finally(() => running.delete(this.child));
     this.#lines = createInterface({ input: this.child[from] as Readable })[Symbol.asyncIterator]();
   }
 

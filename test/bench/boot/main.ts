@@ -1,5 +1,6 @@
 /** npm run bench:boot: from the wish for a VM to its READY line, case beside case. See options.ts. */
 import { mkdirSync } from "node:fs";
+import { exitOnSignals } from "../interruption.ts";
 import { rounded } from "../statistics.ts";
 import type { LabHost } from "../swarm/lab-plan.ts";
 import { cpuBetween, machineTicks } from "../swarm/machine-load.ts";
@@ -19,9 +20,7 @@ import { type Accelerator, accelerator, bootToReady, type VmOptions } from "./vm
 const cases: BootCase[] = [localFile, download, nbdkitCurl, nbdkitTorrent, cold, profile, bootImage];
 
 // The lab and the files go at the process's end, whichever way that comes.
-for (const [signal, status] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
-  process.once(signal, () => process.exit(status));
-}
+exitOnSignals();
 try {
   const options = optionsFrom(process.argv.slice(2));
   if (options.help) process.stdout.write(usage);

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { requireTool, run } from "../../fixtures/tools.ts";
 import { accelerator } from "../boot/vm.ts";
+import { exitOnSignals } from "../interruption.ts";
 import { LabProcess } from "../swarm/lab-process.ts";
 import { type BenchImage, benchImage, makeBootImage } from "./image.ts";
 import { type BenchOptions, optionsFrom, usage } from "./options.ts";
@@ -14,9 +15,7 @@ import type { HostJob, HostResult, Policy } from "./vm-host.ts";
 
 const hostProgram = join(import.meta.dirname, "vm-host.ts");
 
-for (const [signal, status] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
-  process.once(signal, () => process.exit(status));
-}
+exitOnSignals();
 try {
   const options = optionsFrom(process.argv.slice(2));
   if (options.help) process.stdout.write(usage);

@@ -2,6 +2,7 @@
 import { mkdirSync } from "node:fs";
 import { setPriority } from "node:os";
 import { dirname } from "node:path";
+import { exitOnSignals } from "../interruption.ts";
 import type { BenchImage } from "../swarm/contender.ts";
 import { makeImage } from "../swarm/images.ts";
 import { Lab } from "../swarm/lab.ts";
@@ -24,9 +25,7 @@ const warmUpBytes = 4e6;
 const reportIntervalMs = { usual: 10_000, least: 1_000 };
 
 // The labs and the files go at the process's end, whichever way that comes.
-for (const [signal, status] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
-  process.once(signal, () => process.exit(status));
-}
+exitOnSignals();
 try {
   const options = optionsFrom(process.argv.slice(2));
   if (options.help) process.stdout.write(usage);

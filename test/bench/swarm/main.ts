@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { setPriority } from "node:os";
 import { join } from "node:path";
+import { exitOnSignals } from "../interruption.ts";
 import { startAgents } from "./agents.ts";
 import type { AgentOptions, BenchImage, Contender } from "./contender.ts";
 import { makeImage } from "./images.ts";
@@ -24,9 +25,7 @@ const contenders: Record<string, Contender> = {
 };
 
 // The lab and the files go at the process's end, whichever way that comes.
-for (const [signal, status] of Object.entries({ SIGINT: 130, SIGTERM: 143, SIGHUP: 129 })) {
-  process.once(signal, () => process.exit(status));
-}
+exitOnSignals();
 try {
   const options = optionsFrom(process.argv.slice(2));
   if (options.help) process.stdout.write(usage);

@@ -1,0 +1,10 @@
+/** Ends a benchmark that is interrupted as if it had ended by itself: what it started and made goes with it. */
+const statuses = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+let isDone = false;
+
+/** From now on these signals end the process as `process.exit` does, with the status that a shell would tell. */
+export function exitOnSignals(): void {
+  if (isDone) return;
+  isDone = true;
+  for (const [signal, status] of Object.entries(statuses)) process.once(signal, () => process.exit(status));
+}
