@@ -8,7 +8,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { magnetUriOf, torrentInfoFromInfoBytes } from "../../swarm/metainfo.ts";
 import { Swarm } from "../../swarm/swarm.ts";
 import type { SwarmOptions, TorrentInfo } from "../../swarm/types.ts";
-import { makeHybridTorrent, startLibtorrent } from "../fixtures/foreign-peers.ts";
+import { completeTimeoutMs, makeHybridTorrent, startLibtorrent } from "../fixtures/foreign-peers.ts";
 import { eventually } from "../fixtures/processes.ts";
 import { temporaryDirectory } from "../fixtures/temporary-directory.ts";
 import { makeTorrent } from "../fixtures/torrents.ts";
@@ -33,9 +33,17 @@ async function seedWithUs(info: TorrentInfo, options: Partial<SwarmOptions> = {}
 async function leechFrom(infohash: string, address: string) {
   const [host, port] = address.split(":") as [string, string];
   const dataPath = join(await temporaryDirectory(), "fetched");
-  const swarm = await openSwarm();
+  const said: string[] = [];
+  const note = (fields: object, message?: string) => void said.push(`${message} ${JSON.stringify(fields)}`);
+  const swarm = await openSwarm({ log: { debug: note, info: note, warn: note } });
   const peers = [{ host, port: Number(port) }];
-  return { torrent: swarm.add({ infohash, dataPath, havePath: `${dataPath}.have`, peers }), dataPath };
+  const torrent = swarm.add({ infohash, dataPath, havePath: `${dataPath}.have`, peers });
+  const complete = once(torrent, "complete", { signal: AbortSignal.timeout(completeTimeoutMs) }).catch((cause) => {
+    const state = JSON.stringify(torrent.status());
+    throw new Error(`it is not complete, but ${state}; it last said:\n${said.slice(-20).join("\n")}`, { cause });
+  });
+  complete.catch(() => {});
+  return { torrent, complete, dataPath };
 }
 
 test("a client that speaks encrypted alone is turned away with a word in the log, and one that tries it first is served", async () => {
@@ -62,7 +70,7 @@ test("a seed that speaks encrypted alone gives nothing, and costs a fetch from o
   const ours = await leechFrom(infohash, closed.address);
   const seed = await seedWithUs(info);
   ours.torrent.addPeer({ host: "127.0.0.1", port: seed.peerPort });
-  await once(ours.torrent, "complete");
+  await ours.complete;
   expect((await readFile(ours.dataPath)).equals(data)).toBe(true);
   expect(ours.torrent.status().verifyFailures).toBe(0);
 });
@@ -78,7 +86,7 @@ test("a hybrid torrent of v1 and v2 is fetched from its seed, and given to other
   const foreign = await startLibtorrent({ torrent, directory });
   await foreign.complete;
   const ours = await leechFrom(info.infohash, foreign.address);
-  await once(ours.torrent, "complete");
+  await ours.complete;
   expect((await readFile(ours.dataPath)).equals(data)).toBe(true);
   const seed = await seedWithUs(info);
   const fetched = await temporaryDirectory();
