@@ -6,6 +6,8 @@ then "fetch" to begin. Says {"ready"} when it listens, {"image", "atMs"} for eac
 """
 import json
 import os
+import select
+import socket
 import sys
 import threading
 import time
@@ -53,6 +55,12 @@ def listen_to_driver():
     os._exit(0)
 
 
+# What session.wait_for_alert gives may be freed by libtorrent's own thread before Python has looked at it, which ends the
+# process now and then. A byte here says as well that there are alerts.
+alerted, alerts = socket.socketpair()
+for end in (alerted, alerts):
+    end.setblocking(False)
+session.set_alert_fd(alerts.fileno())
 while session.listen_port() == 0:
     time.sleep(0.01)
 if is_seed:
@@ -60,7 +68,8 @@ if is_seed:
 say(ready=True)
 threading.Thread(target=listen_to_driver, daemon=True).start()
 while True:
-    session.wait_for_alert(1_000)
+    if select.select([alerted], [], [], 1)[0]:
+        alerted.recv(4096)
     for alert in session.pop_alerts():
         if isinstance(alert, lt.torrent_finished_alert) and not is_seed:
             say(image=alert.handle.status().name, atMs=time.time() * 1e3)

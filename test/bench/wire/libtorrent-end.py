@@ -41,7 +41,7 @@ if role == "seed":
         time.sleep(1)
 handle.connect_peer(("127.0.0.1", int(sys.argv[4])))
 while not handle.status().is_seeding:
-    session.wait_for_alert(20)
+    time.sleep(0.01)
     session.pop_alerts()
 report(
     seconds=time.monotonic() - started,
