@@ -187,10 +187,10 @@ export const metadataRequestsMax = 4;
 export const metadataTimeoutMs = 5_000;
 
 /**
- * Requests for parts of the info dictionary that a peer may make at once, and per second in the long run: the longest has
- * 2,561 parts, and each answer costs far more than what was asked with.
+ * Requests for parts of the info dictionary that a peer may make at once besides twice those that there are, and per second
+ * in the long run: each answer costs far more than what was asked with.
  */
-export const metadataAnswersMax = 4_096;
+export const metadataAnswersMin = 64;
 export const metadataAnswersPerSecondMax = 64;
 
 /** Peers asked for the metadata at once: one that is slow or lies must not hold up the others. */

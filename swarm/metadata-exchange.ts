@@ -7,7 +7,7 @@ import { FloodGuard } from "./flood-guard.ts";
 import {
   blockBytes,
   infoBytesMax,
-  metadataAnswersMax,
+  metadataAnswersMin,
   metadataAnswersPerSecondMax,
   metadataBytesPerSecondMin,
   metadataDeadlineMs,
@@ -59,7 +59,7 @@ export class MetadataExchange {
   /** Peers asked, those that rested last coming last. */
   readonly #attempts = new Map<Peer, Attempt>();
   /** How much peers have asked for. */
-  readonly #guards = new WeakMap<Peer, FloodGuard>();
+  #guards = new WeakMap<Peer, FloodGuard>();
   #infoBytes: Uint8Array | undefined;
 
   constructor(options: MetadataExchangeOptions) {
@@ -75,6 +75,8 @@ export class MetadataExchange {
   set infoBytes(infoBytes: Uint8Array) {
     this.#infoBytes = infoBytes;
     this.#attempts.clear();
+    // Only now do peers have reason to ask for all of it.
+    this.#guards = new WeakMap();
   }
 
   /** @throws Error if the peer sends what makes no sense, or a dictionary that is not the infohash's. */
@@ -102,7 +104,10 @@ export class MetadataExchange {
 
   #guardOf(peer: Peer): FloodGuard {
     const nowMs = this.#options.clock.now();
-    const guard = this.#guards.get(peer) ?? new FloodGuard(metadataAnswersMax, metadataAnswersPerSecondMax, nowMs);
+    const known = this.#guards.get(peer);
+    if (known) return known;
+    const parts = Math.ceil((this.#infoBytes?.length ?? 0) / blockBytes);
+    const guard = new FloodGuard(metadataAnswersMin + 2 * parts, metadataAnswersPerSecondMax, nowMs);
     this.#guards.set(peer, guard);
     return guard;
   }

@@ -1,4 +1,7 @@
-/** An honest leecher: leecher.ts INFOHASH PORT PATH. Tells how many seconds it took, and how many until its first piece. */
+/**
+ * An honest leecher: leecher.ts INFOHASH PORT PATH. Tells how many seconds it took, and how many until its first piece; asked
+ * before it has all, how far it is.
+ */
 import { Swarm } from "../../../swarm/swarm.ts";
 import type { Fetched } from "./messages.ts";
 
@@ -12,9 +15,13 @@ let firstPieceSeconds = 0;
 torrent.once("piece", () => {
   firstPieceSeconds = sinceStart();
 });
-torrent.once("complete", async () => {
-  const told: Fetched = { seconds: sinceStart(), firstPieceSeconds };
+const tell = () => {
+  const told: Fetched = { seconds: sinceStart(), firstPieceSeconds, bytes: torrent.status().doneBytes };
   process.send?.(told);
+};
+process.on("message", tell);
+torrent.once("complete", async () => {
+  tell();
   await swarm.close();
   process.exit(0);
 });

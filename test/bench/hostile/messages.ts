@@ -28,8 +28,11 @@ export interface AttackCounts {
   bytesSent: number;
 }
 
-/** What the honest leecher tells in the end. */
+/** What the honest leecher tells in the end, or when it is asked. */
 export interface Fetched {
   seconds: number;
+  /** 0 if none has come. */
   firstPieceSeconds: number;
+  /** Of whole pieces. */
+  bytes: number;
 }
