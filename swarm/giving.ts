@@ -1,6 +1,5 @@
 import { Deal } from "./deal.ts";
-import { FloodGuard } from "./flood-guard.ts";
-import { blockBytes, blockBytesMax, fragmentRequestsMax, fragmentRequestsPerSecondMax } from "./limits.ts";
+import { blockBytes, blockBytesMax } from "./limits.ts";
 import type { Locality } from "./locality.ts";
 import { pieceBytesOf } from "./metainfo.ts";
 import type { Peer } from "./peer.ts";
@@ -21,8 +20,6 @@ export class Giving {
   readonly #options: GivingOptions;
   /** Present once nothing is missing. */
   #deal: Deal<Peer> | undefined;
-  /** How much of less than blocks peers have asked for. */
-  readonly #fragments = new WeakMap<Peer, FloodGuard>();
 
   constructor(options: GivingOptions) {
     this.#options = options;
@@ -55,12 +52,13 @@ export class Giving {
   }
 
   onRequest(peer: Peer, block: Block): void {
-    const fault = requestFault(this.#options.info, block);
+    const { info, clock } = this.#options;
+    const fault = requestFault(info, block);
     if (fault) {
       this.#options.strike(peer, fault);
       return;
     }
-    if (isFragment(this.#options.info, block) && !this.#admitsFragment(peer)) {
+    if (isFragment(info, block) && !peer.fragments.admits(clock.now())) {
       this.#options.strike(peer, "it asks for parts of blocks without end");
       return;
     }
@@ -89,13 +87,6 @@ export class Giving {
 
   tick(): void {
     this.#deal?.tick();
-  }
-
-  #admitsFragment(peer: Peer): boolean {
-    const nowMs = this.#options.clock.now();
-    const guard = this.#fragments.get(peer) ?? new FloodGuard(fragmentRequestsMax, fragmentRequestsPerSecondMax, nowMs);
-    this.#fragments.set(peer, guard);
-    return guard.admits(nowMs);
   }
 
   #newDeal(): Deal<Peer> {

@@ -6,7 +6,15 @@ import type { Bitfield } from "./bitfield.ts";
 import type { LastDemand } from "./demand.ts";
 import type { DownloadLimit } from "./download-limit.ts";
 import { FloodGuard } from "./flood-guard.ts";
-import { piecesMax, signalsMax, signalsPerSecondMax, unaskedBytesMax, unsentBytesMax } from "./limits.ts";
+import {
+  fragmentRequestsMax,
+  fragmentRequestsPerSecondMax,
+  piecesMax,
+  signalsMax,
+  signalsPerSecondMax,
+  unaskedBytesMax,
+  unsentBytesMax,
+} from "./limits.ts";
 import { type RateLimit, RateMeter } from "./rate.ts";
 import { ReadPace } from "./read-pace.ts";
 import { Requests } from "./requests.ts";
@@ -103,6 +111,8 @@ export class Peer {
   chokeChangedAtMs: number;
   /** Messages that answer no data. */
   readonly signals: FloodGuard;
+  /** Its requests for parts of blocks. */
+  readonly fragments: FloodGuard;
   /** How often it has taken back that it has pieces. */
   retractions = 0;
   /** Pieces that it suggests we ask it for (BEP 6), and when it last did. */
@@ -144,6 +154,7 @@ export class Peer {
     this.owner = owner;
     this.connectedAtMs = this.lastHeardAtMs = this.chokeChangedAtMs = this.#lastSentAtMs = nowMs;
     this.signals = new FloodGuard(signalsMax, signalsPerSecondMax, nowMs);
+    this.fragments = new FloodGuard(fragmentRequestsMax, fragmentRequestsPerSecondMax, nowMs);
     this.down = new RateMeter(nowMs);
     this.requests = new Requests(this.down, nowMs);
     this.up = new RateMeter(nowMs);

@@ -5,16 +5,9 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { toolEnv } from "../fixtures/tools.ts";
-import { exitOnSignals } from "./interruption.ts";
+import { endWithProcess } from "./interruption.ts";
 
 const root = join(import.meta.dirname, "../..");
-
-/** Those that run: they are ended with this process, also where a signal ends it. */
-const running = new Set<ChildProcess>();
-exitOnSignals();
-process.once("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
-});
 
 export class BenchChild implements AsyncDisposable {
   readonly child: ChildProcess;
@@ -28,8 +21,8 @@ export class BenchChild implements AsyncDisposable {
       from === "stdout" ? (["ignore", "pipe", "inherit"] as const) : (["ignore", "ignore", "pipe"] as const);
     this.#command = command;
     this.child = spawn(command[0] as string, command.slice(1), { stdio: [...stdio], env: toolEnv });
-    running.add(this.child);
-    this.ended = once(this.child, "exit").finally(() => running.delete(this.child));
+    endWithProcess(this.child);
+    this.ended = once(this.child, "exit");
     this.#lines = createInterface({ input: this.child[from] as Readable })[Symbol.asyncIterator]();
   }
 

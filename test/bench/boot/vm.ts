@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { readyMarker } from "../../fixtures/debian-disk.ts";
 import { requireTool, run, toolEnv } from "../../fixtures/tools.ts";
+import { endWithProcess } from "../interruption.ts";
 import { usageOf } from "../process-usage.ts";
 import { LabProcess } from "../swarm/lab-process.ts";
 import type { Backing } from "./case.ts";
@@ -94,15 +95,13 @@ export async function bootToReady(
     ...["-nographic", "-monitor", "none", "-nic", "none", "-no-reboot"],
   ]);
   // It runs in no namespace that goes with the lab: an interrupted benchmark would leave it behind.
-  const endWithUs = () => machine.child.kill("SIGKILL");
-  process.once("exit", endWithUs);
+  endWithProcess(machine.child);
   try {
     await untilReady(machine);
     onReady();
     const vmCpuSeconds = usageOf(machine.pid).cpuSeconds;
     return { vmCpuSeconds, ...(await readsOf(qmpPath)) };
   } finally {
-    process.off("exit", endWithUs);
     await machine.kill();
   }
 }
